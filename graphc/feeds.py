@@ -1,0 +1,66 @@
+"""Arguments of a run: what a user may feed to a placeholder or assign to a variable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from graphc.errors import FeedError
+from graphc.ir import Node
+from graphc.types import Dim, type_of
+
+
+def as_feed(leaf: Node, value: Any) -> np.ndarray[Any, Any]:
+    """The array that `value` feeds to a placeholder or variable.
+
+    Python numbers and lists take the leaf's dtype; arrays may widen and never narrow; the shape must fit.
+    """
+    kind = leaf.array_type
+    array = value
+    if type(value) is not np.ndarray or value.dtype != kind.dtype:
+        array = _converted(leaf, value)
+    if not _fits(array.shape, kind.shape):
+        raise FeedError(f"{leaf.name} expected {kind}, got an array of type {type_of(array)}", nodes=[leaf],
+                        remedy="reshape the array, or declare the placeholder with that shape")  # fmt: skip
+    return array  # type: ignore[no-any-return]
+
+
+def _fits(actual: tuple[int, ...], declared: tuple[Any, ...]) -> bool:
+    if actual == declared:
+        return True
+    return len(actual) == len(declared) and all(
+        isinstance(dim, Dim) or dim == size for dim, size in zip(declared, actual, strict=True)
+    )
+
+
+def _converted(leaf: Node, value: Any) -> np.ndarray[Any, Any]:
+    if isinstance(value, Node):
+        raise FeedError(f"{leaf.name} expected a number or array, got a node", nodes=[leaf, value],
+                        remedy="feed values; to connect graphs, use the node where the placeholder stands")  # fmt: skip
+    target = leaf.dtype
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise FeedError(f"{leaf.name} expected {leaf.type}, got something that is no array: {error}", nodes=[leaf]) from None
+    if array.dtype.kind not in "biuf":
+        raise FeedError(f"{leaf.name} expected {leaf.type}, got {type(value).__name__} with dtype {array.dtype}",
+                        nodes=[leaf], remedy=f"feed numbers of dtype {target}")  # fmt: skip
+    python_numbers = not isinstance(value, (np.ndarray, np.generic)) and not hasattr(value, "__array__")
+    if python_numbers and _exact_enough(array, target) or np.can_cast(array.dtype, target, "safe"):
+        return array.astype(target)
+    problem = "does not fit" if python_numbers else "would lose precision"
+    raise FeedError(f"{leaf.name} expected {leaf.type}, got {type_of(array)}, which {problem} in {target}", nodes=[leaf],
+                    remedy=f'convert it yourself with .astype("{target}") if that is what you mean')  # fmt: skip
+
+
+def _exact_enough(numbers: np.ndarray[Any, Any], target: np.dtype[Any]) -> bool:
+    """Whether Python numbers may take a dtype: floats any float dtype, integers any dtype whose range holds them."""
+    if target.kind == "f":
+        return True
+    if target.kind == "b":
+        return numbers.dtype.kind == "b"
+    if numbers.dtype.kind not in "biu":
+        return numbers.size == 0
+    limits = np.iinfo(target)
+    return bool(numbers.size == 0 or (int(numbers.min()) >= limits.min and int(numbers.max()) <= limits.max))

@@ -1,0 +1,265 @@
+"""An op, declared once: its NumPy body, type rule, derivative, samples and documentation.
+
+    @primitive(infer=broadcast, vjp=lambda g, y, x: (g * (1 - y * y),), samples=reals(-3, 3))
+    def tanh(x, *, out=None):
+        "Hyperbolic tangent, elementwise."
+        return np.tanh(x, out=out)
+
+Positional parameters are operands, keyword-only ones attributes; `out` says that the body can write into a buffer.
+A `@composite` is a formula over ops: nothing but a documented function that also knows its samples.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import WRAPPER_ASSIGNMENTS
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import numpy as np
+
+from graphc.errors import DTypeError, GraphcError, GraphError
+from graphc.ir import NO_ATTRS, Node, WeakConstant, attrs_key, origin_here
+from graphc.operators import OPS
+from graphc.samples import Samples
+from graphc.types import AnyType, Type, as_dtype, broadcast_shapes, promote, weak_dtype
+
+Infer = Callable[..., AnyType]
+Cotangents = Sequence["Node | None"]
+_PYTHON_SCALARS = (bool, int, float, complex)
+_MAX_REMEMBERED = 4096
+
+
+class Hole:
+    """An operand that stands for any value: what rewrite patterns are made of. Ops applied to holes give holes."""
+
+    __slots__ = ()
+
+    def apply(self, op: Op, args: Sequence[Any], attrs: Mapping[str, Any]) -> Any:
+        """The pattern of an op over these arguments, one of which is a hole."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False)
+class Op:
+    """What graphc knows of an operation. Generic code reads these fields and never asks for an op by name.
+
+    `body(*arrays, **attrs)` is the only semantics. `infer(*types, **attrs)` gives the result's type or raises.
+    `vjp(g, y, *operands, **attrs)` gives a cotangent node, or None, per operand, ignoring broadcasting.
+    `signature(*args, **kwargs)` turns what a user writes into `(operands, attrs)` where the two differ.
+    """
+
+    name: str
+    body: Callable[..., Any]
+    infer: Infer
+    vjp: Callable[..., Cotangents] | None = None
+    native: Any = None
+    samples: Samples | None = None
+    signature: Callable[..., tuple[Sequence[Any], dict[str, Any]]] | None = None
+    elementwise: bool = False
+    commutative: bool = False
+    view: bool = False
+    """Whether the result may share memory with the first operand."""
+    leaf: bool = False
+    """Whether two nodes of this op are never the same value, however alike they look."""
+    effort: float = 1.0
+    """What an element of the result costs, in multiples of one addition, for the cost model."""
+    arity: int | None = 0
+    """The number of operands, or None for any number."""
+    attributes: tuple[str, ...] = ()
+    writes_out: bool = False
+    _types: dict[Any, AnyType] = field(default_factory=dict, repr=False)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Node:
+        """A node that applies this op; numbers and arrays among the operands are lifted to constants."""
+        if self.signature is not None:
+            for arg in args:
+                if isinstance(arg, Hole):
+                    return arg.apply(self, args, kwargs)
+            try:
+                args, kwargs = self.signature(*args, **kwargs)  # type: ignore[assignment]
+            except GraphcError as error:
+                raise error.about([arg for arg in args if isinstance(arg, Node)], origin_here().where()) from None
+        elif kwargs and not kwargs.keys() <= set(self.attributes):
+            surplus = ", ".join(sorted(kwargs.keys() - set(self.attributes)))
+            raise GraphError(f"{self.name} has no attribute {surplus}; it takes {', '.join(self.attributes) or 'none'}")
+        for arg in args:
+            if type(arg) is not Node:
+                for hole in args:
+                    if isinstance(hole, Hole):
+                        return hole.apply(self, args, kwargs)
+                args = self.lift(args)
+                break
+        return self.make(args, MappingProxyType(kwargs) if kwargs else NO_ATTRS)
+
+    def make(self, operands: tuple[Node, ...], attrs: Mapping[str, Any] = NO_ATTRS) -> Node:
+        """A node from operands and attributes that are already in their stored form."""
+        origin = origin_here()
+        try:
+            kind = self.infer_type(operands, attrs)
+        except GraphcError as error:
+            raise error.about(operands, origin.where()) from None
+        return Node(self, operands, attrs, kind, None, origin)
+
+    def infer_type(self, operands: Sequence[Node], attrs: Mapping[str, Any]) -> AnyType:
+        """The type of the result; remembered by the operands' types and the attributes."""
+        types = tuple([operand.type for operand in operands])
+        key = (types, attrs_key(attrs)) if attrs else types
+        kind = self._types.get(key)
+        if kind is None:
+            if self.arity is not None and len(types) != self.arity:
+                raise GraphError(f"{self.name} takes {self.arity} operands, got {len(types)}")
+            kind = self.infer(*types, **attrs)
+            if len(self._types) >= _MAX_REMEMBERED:
+                self._types.clear()
+            self._types[key] = kind
+        return kind
+
+    def lift(self, args: Iterable[Any]) -> tuple[Node, ...]:
+        """The operands as nodes. Python scalars take the dtype of the other operands (NumPy 2's weak promotion)."""
+        lifted = [arg if isinstance(arg, Node) or type(arg) in _PYTHON_SCALARS else lift(arg) for arg in args]
+        dtypes = [arg.dtype for arg in lifted if isinstance(arg, Node) and not isinstance(arg, WeakConstant)]
+        return tuple([_beside(arg, dtypes) for arg in lifted])
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return find_op, (self.name,)
+
+
+def _beside(operand: Any, dtypes: Sequence[np.dtype[Any]]) -> Node:
+    """An operand beside others of these dtypes: a Python number, or a constant made of one, takes theirs."""
+    if isinstance(operand, WeakConstant) and dtypes:
+        dtype = _weak_beside(operand.attrs["value"].item(), dtypes)
+        return operand if dtype is operand.dtype else OPS["astype"](operand, dtype=dtype)
+    return operand if isinstance(operand, Node) else lift(operand, _weak_beside(operand, dtypes))
+
+
+def _weak_beside(scalar: Any, dtypes: Sequence[np.dtype[Any]]) -> np.dtype[Any]:
+    if isinstance(scalar, complex):
+        raise DTypeError(f"graphc has no complex numbers, got {scalar!r}")
+    try:
+        return weak_dtype(scalar, dtypes)
+    except OverflowError:
+        raise DTypeError(f"the Python integer {scalar} does not fit beside {dtypes[0]}",
+                         remedy="use gr.constant(value, dtype) with a wider dtype") from None  # fmt: skip
+
+
+def lift(value: Any, dtype: np.dtype[Any] | None = None) -> Node:
+    """A node for any operand a user may write: itself, or a constant."""
+    if isinstance(value, Node):
+        return value
+    return OPS["constant"](value, dtype)
+
+
+def primitive(infer: Infer, vjp: Callable[..., Cotangents] | None = None, **facts: Any) -> Callable[[Callable[..., Any]], Op]:
+    """Declare an op from its NumPy body; see `Op` for the facts. The name, arity and docs are the function's."""
+
+    def declare(body: Callable[..., Any]) -> Op:
+        parameters = inspect.signature(body).parameters.values()
+        operands = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        keywords = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+        name = facts.pop("name", body.__name__)
+        op = Op(name=name, body=body, infer=infer, vjp=vjp,
+                arity=None if variadic else len(operands),
+                attributes=tuple(k for k in keywords if k != "out"), writes_out="out" in keywords,
+                elementwise=facts.pop("elementwise", getattr(infer, "elementwise", False)), **facts)  # fmt: skip
+        _dress_as_function(op, body)
+        if name in OPS:
+            raise GraphError(f"an op called {name} exists already", remedy="choose another name")
+        OPS[name] = op
+        return op
+
+    return declare
+
+
+def _dress_as_function(op: Op, body: Callable[..., Any]) -> None:
+    """Let help() and editors see the op as the function that the user calls."""
+    shown = inspect.signature(op.signature or body)
+    shown = shown.replace(parameters=[p for p in shown.parameters.values() if p.name != "out"])
+    for field_name in WRAPPER_ASSIGNMENTS:
+        object.__setattr__(op, field_name, getattr(body, field_name))
+    object.__setattr__(op, "__name__", op.name)
+    object.__setattr__(op, "__signature__", shown)
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+COMPOSITES: dict[str, Callable[..., Any]] = {}
+"""Every composite by its qualified name, for `graphc ops` and the derived tests."""
+
+
+def composite(function: F | None = None, *, samples: Samples | None = None) -> Any:
+    """Declare a formula over ops. It needs no rule: its nodes have theirs."""
+
+    def declare(formula: F) -> F:
+        formula.samples = samples  # type: ignore[attr-defined]
+        COMPOSITES[f"{formula.__module__.removeprefix('graphc.').removeprefix('ops.')}.{formula.__name__}"] = formula
+        return formula
+
+    return declare(function) if function is not None else declare
+
+
+def find_op(name: str) -> Op:
+    """The op of that name, or a sentence."""
+    if name not in OPS:
+        raise GraphError(f"no op is called {name}", remedy="see `graphc ops` for the list, or import the module that declares it")
+    return OPS[name]
+
+
+# Type rules for elementwise ops. NumPy's promotion, NumPy's broadcasting.
+
+
+def _elementwise(rule: Callable[..., np.dtype[Any]]) -> Infer:
+    def infer(*types: Type, **attrs: Any) -> Type:
+        shape = types[0].shape if len(types) == 1 else broadcast_shapes(*(t.shape for t in types))
+        return Type(rule(*(t.dtype for t in types)), shape)
+
+    infer.elementwise = True  # type: ignore[attr-defined]
+    infer.__name__ = rule.__name__.strip("_")
+    return infer
+
+
+_FLOAT_OF = {dtype: as_dtype(np.result_type(dtype, np.float16)) for dtype in map(as_dtype, ("bool", "i8", "u8", "i16", "u16"))}
+
+
+def float_of(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The float dtype that NumPy computes exp and its kin in: f16 for 8 bits, f32 for 16, f64 for wider integers."""
+    return dtype if dtype.kind == "f" else _FLOAT_OF.get(dtype, np.dtype("float64"))
+
+
+def _broadcast(*dtypes: np.dtype[Any]) -> np.dtype[Any]:
+    return promote(*dtypes)
+
+
+def _broadcast_numbers(*dtypes: np.dtype[Any]) -> np.dtype[Any]:
+    result = promote(*dtypes)
+    if result.kind == "b":
+        raise DTypeError("expected numbers, got truth values", remedy="convert one operand with .astype")
+    return result
+
+
+def _broadcast_floats(*dtypes: np.dtype[Any]) -> np.dtype[Any]:
+    return float_of(promote(*dtypes))
+
+
+def _broadcast_integers(*dtypes: np.dtype[Any]) -> np.dtype[Any]:
+    result = promote(*dtypes)
+    if result.kind == "f":
+        raise DTypeError(f"expected integers or truth values, got {', '.join(map(str, dtypes))}",
+                         remedy="convert the operands with .astype")  # fmt: skip
+    return result
+
+
+def _broadcast_truths(*dtypes: np.dtype[Any]) -> np.dtype[Any]:
+    return np.dtype("bool")
+
+
+broadcast = _elementwise(_broadcast)
+broadcast_numbers = _elementwise(_broadcast_numbers)
+broadcast_floats = _elementwise(_broadcast_floats)
+broadcast_integers = _elementwise(_broadcast_integers)
+broadcast_truths = _elementwise(_broadcast_truths)

@@ -1,0 +1,168 @@
+"""The Python operators of nodes (and of the holes in rewrite patterns), as calls into the table of ops."""
+
+from __future__ import annotations
+
+from types import EllipsisType
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from graphc.ir import Node
+    from graphc.op import Op
+
+OPS: dict[str, Op] = {}
+"""Every primitive by name. Filled by `graphc.op.primitive`, read everywhere."""
+
+Operand: TypeAlias = Union["Node", complex, np.generic, np.ndarray[Any, Any], list[Any], tuple[Any, ...]]
+Index: TypeAlias = Union[int, slice, EllipsisType, None, "Node", np.ndarray[Any, Any], list[Any], tuple[Any, ...]]
+
+
+def call(name: str, *operands: Any, **attributes: Any) -> Node:
+    """Apply the op of that name."""
+    return OPS[name](*operands, **attributes)
+
+
+class Operators:
+    """NumPy's operators and methods. Each is one op; `==` stays identity, so use `gr.equal`."""
+
+    __slots__ = ()
+    __array_ufunc__ = None
+
+    def __add__(self, other: Operand) -> Node:
+        return call("add", self, other)
+
+    def __radd__(self, other: Operand) -> Node:
+        return call("add", other, self)
+
+    def __sub__(self, other: Operand) -> Node:
+        return call("subtract", self, other)
+
+    def __rsub__(self, other: Operand) -> Node:
+        return call("subtract", other, self)
+
+    def __mul__(self, other: Operand) -> Node:
+        return call("multiply", self, other)
+
+    def __rmul__(self, other: Operand) -> Node:
+        return call("multiply", other, self)
+
+    def __truediv__(self, other: Operand) -> Node:
+        return call("divide", self, other)
+
+    def __rtruediv__(self, other: Operand) -> Node:
+        return call("divide", other, self)
+
+    def __floordiv__(self, other: Operand) -> Node:
+        return call("floor_divide", self, other)
+
+    def __rfloordiv__(self, other: Operand) -> Node:
+        return call("floor_divide", other, self)
+
+    def __mod__(self, other: Operand) -> Node:
+        return call("remainder", self, other)
+
+    def __rmod__(self, other: Operand) -> Node:
+        return call("remainder", other, self)
+
+    def __pow__(self, other: Operand) -> Node:
+        return call("power", self, other)
+
+    def __rpow__(self, other: Operand) -> Node:
+        return call("power", other, self)
+
+    def __matmul__(self, other: Operand) -> Node:
+        return call("matmul", self, other)
+
+    def __rmatmul__(self, other: Operand) -> Node:
+        return call("matmul", other, self)
+
+    def __neg__(self) -> Node:
+        return call("negative", self)
+
+    def __pos__(self) -> Operators:
+        return self
+
+    def __abs__(self) -> Node:
+        return call("abs", self)
+
+    def __lt__(self, other: Operand) -> Node:
+        return call("less", self, other)
+
+    def __le__(self, other: Operand) -> Node:
+        return call("less_equal", self, other)
+
+    def __gt__(self, other: Operand) -> Node:
+        return call("greater", self, other)
+
+    def __ge__(self, other: Operand) -> Node:
+        return call("greater_equal", self, other)
+
+    def __and__(self, other: Operand) -> Node:
+        return call("bitwise_and", self, other)
+
+    def __rand__(self, other: Operand) -> Node:
+        return call("bitwise_and", other, self)
+
+    def __or__(self, other: Operand) -> Node:
+        return call("bitwise_or", self, other)
+
+    def __ror__(self, other: Operand) -> Node:
+        return call("bitwise_or", other, self)
+
+    def __xor__(self, other: Operand) -> Node:
+        return call("bitwise_xor", self, other)
+
+    def __rxor__(self, other: Operand) -> Node:
+        return call("bitwise_xor", other, self)
+
+    def __lshift__(self, other: Operand) -> Node:
+        return call("left_shift", self, other)
+
+    def __rlshift__(self, other: Operand) -> Node:
+        return call("left_shift", other, self)
+
+    def __rshift__(self, other: Operand) -> Node:
+        return call("right_shift", self, other)
+
+    def __rrshift__(self, other: Operand) -> Node:
+        return call("right_shift", other, self)
+
+    def __invert__(self) -> Node:
+        return call("invert", self)
+
+    def __getitem__(self, index: Index) -> Node:
+        return call("getitem", self, index)
+
+    @property
+    def T(self) -> Node:
+        """The value with its axes reversed."""
+        return call("transpose", self)
+
+    def transpose(self, *axes: Any) -> Node:
+        """The value with its axes permuted: reversed, or in the order given."""
+        return call("transpose", self, axes[0] if len(axes) == 1 else axes or None)
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Node:
+        """The sum over some axes, by default all."""
+        return call("sum", self, axis=axis, keepdims=keepdims)
+
+    def mean(self, axis: Any = None, keepdims: bool = False) -> Node:
+        """The mean over some axes, by default all."""
+        return call("mean", self, axis=axis, keepdims=keepdims)
+
+    def max(self, axis: Any = None, keepdims: bool = False) -> Node:
+        """The largest element over some axes, by default all."""
+        return call("max", self, axis=axis, keepdims=keepdims)
+
+    def min(self, axis: Any = None, keepdims: bool = False) -> Node:
+        """The smallest element over some axes, by default all."""
+        return call("min", self, axis=axis, keepdims=keepdims)
+
+    def reshape(self, *shape: Any) -> Node:
+        """The same elements in another shape; one dim may be -1."""
+        return call("reshape", self, shape[0] if len(shape) == 1 else shape)
+
+    def astype(self, dtype: Any) -> Node:
+        """The elements converted to another dtype."""
+        return call("astype", self, dtype=dtype)

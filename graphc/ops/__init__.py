@@ -1,0 +1,23 @@
+"""Every op, one file per family. An op is declared once, in its family's file, and nowhere else.
+
+Inside the families, derivatives reach ops of other families as `ops.where(...)`: looked up when a gradient is built.
+"""
+
+from graphc.ops.core import (
+    add_n,
+    astype,
+    constant,
+    dim_size,
+    full_like,
+    item,
+    ones_like,
+    placeholder,
+    stop_gradient,
+    variable,
+    zeros_like,
+)
+
+__all__ = [
+    "add_n", "astype", "constant", "dim_size", "full_like", "item", "ones_like", "placeholder",
+    "stop_gradient", "variable", "zeros_like",
+]  # fmt: skip

@@ -1,0 +1,175 @@
+"""The ops every graph has: leaves, casts, sums over paths, and the pieces of ops with several results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from graphc.errors import DTypeError, GraphError
+from graphc.ir import NO_ATTRS, Node, Variable, WeakConstant, origin_here, scoped
+from graphc.op import lift, primitive
+from graphc.operators import Operand
+from graphc.operators import call as apply
+from graphc.samples import call, cases, numbers
+from graphc.types import Type, as_dtype, as_shape, broadcast_shapes, normalize_axis, promote, type_of
+
+
+def _declared(**attrs: Any) -> Type:
+    raise GraphError("placeholders and variables are made by gr.placeholder and gr.variable")
+
+
+@primitive(infer=_declared, leaf=True, name="placeholder")
+def _placeholder() -> None:
+    """An input, fed at each run."""
+    raise GraphError("a placeholder has no value of its own")
+
+
+@primitive(infer=_declared, leaf=True, name="variable")
+def _variable() -> None:
+    """State, kept between runs."""
+    raise GraphError("a variable's value is its state")
+
+
+@primitive(infer=type_of, name="constant", signature=lambda value, dtype=None: ((), {"value": as_constant(value, dtype)}))
+def _constant(*, value: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A fixed value."""
+    return value
+
+
+def placeholder(name: str, shape: Any = (), dtype: Any = "float32") -> Node:
+    """An input of the graph.
+
+    `shape` holds ints, names of symbolic sizes (the same name is the same size everywhere), or None for a size of its
+    own. Raises ShapeError or DTypeError for anything else.
+    """
+    name = scoped(name)
+    kind = Type(as_dtype(dtype), as_shape(shape, owner=name.replace("/", "_")))
+    return Node(_placeholder, (), NO_ATTRS, kind, name, origin_here())
+
+
+def variable(name: str, value: Any, dtype: Any = None) -> Variable:
+    """A leaf with state, starting at `value` (copied): a parameter, an optimizer's moment, a counter."""
+    array = np.array(as_constant(value, dtype), order="C")
+    return Variable(_variable, type_of(array), scoped(name), origin_here(), array)
+
+
+def constant(value: Any, dtype: Any = None) -> Node:
+    """A fixed value. A bare Python number without a dtype takes the dtype of the operands it meets."""
+    array = as_constant(value, dtype)
+    kind = WeakConstant if dtype is None and type(value) in (bool, int, float) else Node
+    return kind(_constant, (), MappingProxyType({"value": array}), type_of(array), None, origin_here())
+
+
+def as_constant(value: Any, dtype: Any = None) -> np.ndarray[Any, Any]:
+    """A read-only array of a number, array or nested list; raises for anything that is not numbers."""
+    try:
+        array = np.array(value, None if dtype is None else as_dtype(dtype))
+    except (ValueError, TypeError, OverflowError) as error:
+        if isinstance(error, OverflowError):
+            raise DTypeError(f"{value!r} does not fit in {dtype}", remedy="use a wider dtype") from None
+        raise GraphError(f"expected a node, number or array, got {value!r} of type {type(value).__name__}") from None
+    if array.dtype.kind not in "biuf":
+        raise GraphError(f"expected a node, number or array, got {value!r} of type {type(value).__name__}",
+                         remedy="graphc computes with real numbers: convert the value to a NumPy array of them")  # fmt: skip
+    array = array.astype(as_dtype(array.dtype), copy=False)
+    array.flags.writeable = False
+    return array
+
+
+@primitive(infer=lambda kind, *, index: kind.elements[index], view=True)
+def item(values: tuple[Any, ...], *, index: int) -> Any:
+    """One result of an op with several."""
+    return values[index]
+
+
+def _same_types(*types: Type) -> Type:
+    return Type(promote(*(t.dtype for t in types)), broadcast_shapes(*(t.shape for t in types)))
+
+
+@primitive(infer=_same_types, elementwise=True, commutative=True, vjp=lambda g, y, *terms: (g,) * len(terms),
+           samples=cases(call("f64[3]", "f64[3]", "f64[3]"), call("f32[2,3]", "f32[2,3]"), call("f64[]")))  # fmt: skip
+def add_n(*terms: Any, out: Any = None) -> Any:
+    """The sum of any number of terms, from left to right: where paths of a derivative meet."""
+    if len(terms) == 1:
+        return np.positive(terms[0], out=out)
+    total = np.add(terms[0], terms[1], out=out)
+    for term in terms[2:]:
+        total = np.add(total, term, out=out if out is not None else total if np.ndim(total) else None)
+    return total
+
+
+@primitive(infer=lambda x, *, dtype: x.with_dtype(dtype), elementwise=True,
+           signature=lambda x, dtype: ((lift(x),), {"dtype": as_dtype(dtype)}),
+           vjp=lambda g, y, x, *, dtype: (g.astype(x.dtype),),
+           samples=cases(call("f64[2,3]", dtype="float32"), call("f32[3]", dtype="float64"), call("i64[4]", dtype="f64"),
+                         call("f64[4](-3,3)", dtype="i32"), call("f64[]", dtype="bool"), call("bool[3]", dtype="f16")))  # fmt: skip
+def astype(x: Any, *, dtype: np.dtype[Any], out: Any = None) -> Any:
+    """The elements converted to another dtype; floats towards zero for integers."""
+    if out is None:
+        return np.asarray(x).astype(dtype)
+    np.copyto(out, x, casting="unsafe")
+    return out
+
+
+@primitive(infer=lambda x: x, elementwise=True, samples=numbers(-3, 3))
+def stop_gradient(x: Any, *, out: Any = None) -> Any:
+    """The value itself, a constant to differentiation."""
+    return np.positive(x, out=out) if np.asarray(x).dtype.kind != "b" else np.array(x)
+
+
+def _axis_attr(x: Operand, axis: int) -> tuple[Sequence[Node], dict[str, Any]]:
+    node = lift(x)
+    return (node,), {"axis": normalize_axis(axis, node.ndim)}
+
+
+@primitive(infer=lambda x, *, axis: Type(np.dtype("int64"), ()), signature=_axis_attr, vjp=lambda g, y, x, *, axis: (None,),
+           samples=cases(call("f64[3,4]", axis=0), call("f64[3,4]", axis=-1)))  # fmt: skip
+def dim_size(x: Any, *, axis: int) -> Any:
+    """The size of one axis, as an int64 scalar: for sizes that are symbols when the graph is declared."""
+    return np.int64(np.shape(x)[axis])
+
+
+def size_node(x: Node, axes: Sequence[int], dtype: np.dtype[Any]) -> Node | float:
+    """How many elements some axes span: a number where known, else a node of that dtype."""
+    known, unknown = 1, []
+    for axis in axes:
+        dim = x.shape[axis]
+        if isinstance(dim, int):
+            known *= dim
+        else:
+            unknown.append(dim_size(x, axis))
+    if not unknown:
+        return float(known)
+    total = unknown[0]
+    for size in unknown[1:]:
+        total = total * size
+    return (total * known if known != 1 else total).astype(dtype)
+
+
+def zeros_like(x: Node) -> Node:
+    """Zeros of a node's type."""
+    return full_like(x, 0)
+
+
+def ones_like(x: Node) -> Node:
+    """Ones of a node's type."""
+    return full_like(x, 1)
+
+
+def full_like(x: Node, value: complex) -> Node:
+    """A number repeated over a node's shape."""
+    scalar = constant(value, x.dtype)
+    return scalar if x.shape == () else apply("broadcast_to", scalar, x.shape)
+
+
+def is_constant(node: Node, value: float) -> bool:
+    """Whether a node is that number, perhaps repeated over a shape; told apart by bits, so -0.0 is not 0.0."""
+    while node.op.view:
+        node = node.inputs[0]
+    stored = node.attrs.get("value")
+    if stored is None or stored.size != 1 or stored.item() != value:
+        return False
+    return bool(np.signbit(float(stored.item())) == np.signbit(float(value)))
