@@ -149,7 +149,9 @@ class Operators:
 
     def mean(self, axis: Any = None, keepdims: bool = False) -> Node:
         """The mean over some axes, by default all."""
-        return call("mean", self, axis=axis, keepdims=keepdims)
+        from graphc.ops.statistics import mean
+
+        return mean(self, axis=axis, keepdims=keepdims)  # type: ignore[arg-type]  # a hole of a pattern has no mean
 
     def max(self, axis: Any = None, keepdims: bool = False) -> Node:
         """The largest element over some axes, by default all."""

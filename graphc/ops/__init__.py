@@ -3,6 +3,7 @@
 Inside the families, derivatives reach ops of other families as `ops.where(...)`: looked up when a gradient is built.
 """
 
+from graphc.ops import reduction, shape, statistics
 from graphc.ops.core import (
     add_n,
     astype,
@@ -16,8 +17,14 @@ from graphc.ops.core import (
     variable,
     zeros_like,
 )
+from graphc.ops.reduction import *
+from graphc.ops.shape import *
+from graphc.ops.statistics import *
 
 __all__ = [
     "add_n", "astype", "constant", "dim_size", "full_like", "item", "ones_like", "placeholder",
     "stop_gradient", "variable", "zeros_like",
 ]  # fmt: skip
+__all__ += reduction.__all__
+__all__ += shape.__all__
+__all__ += statistics.__all__
