@@ -1,4 +1,18 @@
-"""graphc: a static graph compiler with symbolic differentiation."""
+"""graphc: a static graph compiler with symbolic differentiation.
+
+Declare nodes, differentiate them into more nodes, compile both into one function:
+
+    import graphc as gr
+    x = gr.placeholder("x", ("batch", 3))
+    w = gr.variable("w", [1.0, 2.0, 3.0], "float32")
+    loss = ((x @ w) ** 2).mean()
+    step = gr.compile([x], loss, updates=gr.optim.sgd(loss, [w], lr=0.1))
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from graphc.errors import (
     CompileError,
@@ -11,6 +25,44 @@ from graphc.errors import (
     GraphError,
     ShapeError,
 )
-from graphc.ir import Graph, Node, scope
-from graphc.op import composite, primitive
+from graphc.ir import Graph, Node, Variable, scope
+from graphc.op import OPS, Op, composite, primitive
 from graphc.ops import *
+from graphc.ops import __all__ as _ops_names
+
+if TYPE_CHECKING:
+    from graphc import losses, nn, optim, passes, random, testing
+    from graphc.compiler import compile, run
+    from graphc.executable import Executable
+    from graphc.gradients import Backward, grad, gradients, hessian, hvp, jacobian, jvp
+    from graphc.inspect.dot import to_dot
+    from graphc.text import parse
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "Backward": "gradients", "Executable": "executable", "compile": "compiler", "grad": "gradients",
+    "gradients": "gradients", "hessian": "gradients", "hvp": "gradients", "jacobian": "gradients", "jvp": "gradients",
+    "parse": "text", "run": "compiler", "to_dot": "inspect.dot",
+}  # fmt: skip
+_MODULES = ("losses", "nn", "optim", "passes", "random", "testing")
+
+__all__ = sorted([
+    *_ops_names, *_LAZY, *_MODULES, "OPS", "CompileError", "DTypeError", "ExecutionError", "FeedError", "FormatError",
+    "GradientError", "Graph", "GraphError", "GraphcError", "Node", "Op", "ShapeError", "Variable", "composite", "primitive", "scope",
+])  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        value = getattr(import_module(f"graphc.{_LAZY[name]}"), name)
+    elif name in _MODULES:
+        value = import_module(f"graphc.{name}")
+    else:
+        raise AttributeError(f"graphc has no {name!r}; dir(graphc) lists what it has")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -16,6 +16,7 @@ import numpy as np
 
 from graphc.errors import GraphError
 from graphc.operators import OPS, Operators, call
+from graphc.state import State, reading
 from graphc.types import AnyType, Dim, Shape, TupleType, Type
 
 if TYPE_CHECKING:
@@ -261,34 +262,26 @@ class Variable(Node):
     @property
     def value(self) -> np.ndarray[Any, Any]:
         """A copy of the state now."""
-        return self.state.read(self).copy()
+        with reading([self.ready()]) as (array,):
+            return array.copy()
 
     @value.setter
     def value(self, new: object) -> None:
         from graphc.feeds import as_feed
 
-        self.state.array = np.array(as_feed(self, new), order="C")
+        self.state.assign(np.array(as_feed(self, new), order="C"))
+
+    def ready(self) -> State:
+        """The state, or a sentence when the variable has no value yet."""
+        if self.state.current is None:
+            raise GraphError(f"variable {self.name} was read from text and has no value yet", nodes=[self],
+                             remedy="set its .value first")  # fmt: skip
+        return self.state
 
     def __setattr__(self, name: str, value: object) -> None:
         if name != "value":
             super().__setattr__(name, value)
         object.__setattr__(self, name, value)
-
-
-class State:
-    """The array a variable holds now. Replaced as a whole, never written in place while it is current."""
-
-    __slots__ = ("__weakref__", "array")
-
-    def __init__(self, array: np.ndarray[Any, Any] | None) -> None:
-        self.array = array
-
-    def read(self, owner: Node) -> np.ndarray[Any, Any]:
-        """The array, or a sentence when the variable has none yet."""
-        if self.array is None:
-            raise GraphError(f"variable {owner.name} was read from text and has no value yet", nodes=[owner],
-                             remedy="set its .value first")  # fmt: skip
-        return self.array
 
 
 class Graph:

@@ -24,7 +24,7 @@ from graphc.errors import DTypeError, GraphcError, GraphError
 from graphc.ir import NO_ATTRS, Node, WeakConstant, attrs_key, origin_here
 from graphc.operators import OPS
 from graphc.samples import Samples
-from graphc.types import AnyType, Type, as_dtype, broadcast_shapes, promote, weak_dtype
+from graphc.types import AnyType, TupleType, Type, as_dtype, broadcast_shapes, promote, weak_dtype
 
 Infer = Callable[..., AnyType]
 Cotangents = Sequence["Node | None"]
@@ -64,8 +64,9 @@ class Op:
     """Whether the result may share memory with the first operand."""
     leaf: bool = False
     """Whether two nodes of this op are never the same value, however alike they look."""
-    effort: float = 1.0
-    """What an element of the result costs, in multiples of one addition, for the cost model."""
+    effort: float | Callable[..., float] = 1.0
+    """What an element of the result costs, in multiples of one addition, for the cost model: a number, or a function
+    `(y, *operands, **attrs)` of the static types and attributes (a matrix product's depends on its inner dim)."""
     arity: int | None = 0
     """The number of operands, or None for any number."""
     attributes: tuple[str, ...] = ()
@@ -256,6 +257,27 @@ def _broadcast_integers(*dtypes: np.dtype[Any]) -> np.dtype[Any]:
 
 def _broadcast_truths(*dtypes: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype("bool")
+
+
+def like(ufunc: np.ufunc) -> Infer:
+    """The type rule of a NumPy ufunc: the dtypes are those that NumPy itself resolves, one or several."""
+
+    def infer(*types: Type) -> AnyType:
+        shape = types[0].shape if len(types) == 1 else broadcast_shapes(*(t.shape for t in types))
+        results = [Type(as_dtype(dtype), shape) for dtype in _resolved(ufunc, [t.dtype for t in types])]
+        return results[0] if ufunc.nout == 1 else TupleType(results)
+
+    infer.elementwise = ufunc.nout == 1  # type: ignore[attr-defined]
+    infer.__name__ = ufunc.__name__
+    return infer
+
+
+def _resolved(ufunc: np.ufunc, dtypes: Sequence[np.dtype[Any]]) -> Sequence[np.dtype[Any]]:
+    try:
+        return ufunc.resolve_dtypes((*dtypes, *(None,) * ufunc.nout))[ufunc.nin :]
+    except TypeError:
+        raise DTypeError(f"NumPy's {ufunc.__name__} takes no {', '.join(map(str, dtypes))}",
+                         remedy="convert the operands with .astype") from None  # fmt: skip
 
 
 broadcast = _elementwise(_broadcast)

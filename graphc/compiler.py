@@ -1,0 +1,151 @@
+"""compile: from declared nodes to something that runs.
+
+    source graph --specialize, passes--> optimized graph --schedule, memory plan--> program
+
+This file checks what the user asked for and makes the `Executable`; the executable optimizes and plans when it first
+sees a feed, because only then are all sizes known.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from graphc import passes
+from graphc.errors import CompileError, DTypeError, FeedError, GraphError, ShapeError
+from graphc.executable import Executable, Options
+from graphc.ir import Graph, Node, Variable
+from graphc.op import lift
+from graphc.pipeline import Pipeline
+from graphc.structure import flatten
+from graphc.types import unify
+from graphc.verify import check_names
+
+Updates = Mapping[Variable, Any] | Iterable[tuple[Variable, Any]]
+BACKENDS = ("auto", "numpy", "native")
+
+
+def compile(inputs: Node | Sequence[Node], outputs: Any, *, updates: Updates | None = None, backend: str = "auto",
+            threads: int | None = None, pipeline: str | Pipeline = "default", fast_math: bool = False,
+            debug: bool = False, name: str | None = None) -> Executable:  # fmt: skip
+    """An executable that takes arrays for `inputs` and returns values in the structure of `outputs`.
+
+    `updates` maps variables to nodes: all read the old values, all are written after the run, none if it fails.
+    `threads=None` means the cores this process may use. `fast_math` allows rules that hold for real numbers only.
+    `debug` verifies every pass on the actual feed and names the first node that makes a NaN or inf.
+    Raises GraphError, ShapeError, DTypeError or CompileError for a request that cannot be met.
+    """
+    leaves, rebuild = flatten(outputs)
+    targets = checked_updates(updates)
+    listed = [inputs] if isinstance(inputs, Node) else list(inputs)
+    source = Graph(listed, [*leaves, *targets.values()], name)
+    check_names(source.nodes)
+    options = Options(_backend(backend), _threads(threads), _pipeline(pipeline), bool(fast_math), bool(debug))
+    return Executable(source, rebuild, len(leaves), tuple(targets), options)
+
+
+def checked_updates(updates: Updates | None) -> dict[Variable, Node]:
+    """The updates as a dict; raises unless each is a variable, once, with a value of its type."""
+    pairs = updates.items() if isinstance(updates, Mapping) else updates or ()
+    result: dict[Variable, Node] = {}
+    for pair in pairs:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise GraphError(f"expected updates as {{variable: node}} or (variable, node) pairs, got {pair!r}")
+        variable, value = pair
+        if not isinstance(variable, Variable):
+            nodes = [variable] if isinstance(variable, Node) else []
+            raise GraphError(f"expected a variable to update, got {variable!r}", nodes=nodes, remedy="declare it with gr.variable")
+        if variable in result:
+            raise GraphError(f"variable {variable.name} is updated twice in one run", nodes=[variable, result[variable]],
+                             remedy="combine the two updates into one node")  # fmt: skip
+        result[variable] = _fitting(variable, value)
+    return result
+
+
+def _fitting(variable: Variable, value: Any) -> Node:
+    node = value if isinstance(value, Node) else lift(value, variable.dtype if type(value) in (bool, int, float) else None)
+    expected, actual = variable.array_type, node.array_type
+    try:
+        if len(expected.shape) != len(actual.shape):
+            raise ShapeError("the ranks differ")
+        for a, b in zip(expected.shape, actual.shape, strict=True):
+            unify(a, b)
+    except ShapeError:
+        raise ShapeError(f"variable {variable.name} expected an update of type {expected}, got {actual}",
+                         nodes=[variable, node], remedy="reduce or reshape the update to the variable's shape") from None  # fmt: skip
+    if expected.dtype == actual.dtype:
+        return node
+    if not np.can_cast(actual.dtype, expected.dtype, "safe"):
+        raise DTypeError(f"variable {variable.name} expected an update of type {expected}, got {actual}, which would lose precision",
+                         nodes=[variable, node], remedy=f'convert it with .astype("{expected.dtype}") if that is what you mean')  # fmt: skip
+    return node.astype(expected.dtype)
+
+
+def _backend(backend: str) -> str:
+    if backend not in BACKENDS:
+        raise CompileError(f"expected backend to be one of {', '.join(BACKENDS)}, got {backend!r}")
+    if backend == "native":
+        raise CompileError("this version of graphc has no native backend", remedy='use backend="auto" or "numpy"')
+    return "numpy"
+
+
+def _threads(threads: int | None) -> int | None:
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+        raise CompileError(f"expected threads to be an int ≥ 1 or None, got {threads!r}")
+    return threads
+
+
+def _pipeline(pipeline: str | Pipeline) -> Pipeline:
+    if isinstance(pipeline, Pipeline):
+        return pipeline
+    if not isinstance(pipeline, str):
+        raise CompileError(f"expected a pipeline or its text, got {pipeline!r}", remedy='write pipeline="canonicalize, cse"')
+    return passes.DEFAULT if pipeline == "default" else passes.parse(pipeline)
+
+
+class _Requests:
+    """The executables of `run`, the most recent ones kept."""
+
+    def __init__(self, keep: int) -> None:
+        self._keep = keep
+        self._made: OrderedDict[Any, Executable] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, inputs: tuple[Node, ...], outputs: Any) -> Executable:
+        leaves, rebuild = flatten(outputs)
+        key = (inputs, tuple(leaves))
+        with self._lock:
+            if key not in self._made:
+                self._made[key] = compile(inputs, leaves)
+            self._made.move_to_end(key)
+            if len(self._made) > self._keep:
+                self._made.popitem(last=False)
+            return self._made[key]
+
+
+_requests = _Requests(keep=32)
+
+
+def run(outputs: Any, feed: Mapping[Any, Any] | None = None) -> Any:
+    """The value of some nodes under a feed from placeholders (or their names) to arrays; compiled once per request."""
+    leaves, rebuild = flatten(outputs)
+    needed = Graph(None, leaves).inputs
+    by_name = {node.name: node for node in needed}
+    values: dict[Node, Any] = {}
+    for key, value in (feed or {}).items():
+        node = by_name.get(key, key) if isinstance(key, str) else key
+        if node not in needed:
+            shown = key.name if isinstance(key, Node) else repr(key)
+            raise FeedError(f"the outputs do not need a feed for {shown}", nodes=[key] if isinstance(key, Node) else [],
+                            remedy=f"feed {', '.join(map(str, by_name)) or 'nothing'} only")  # fmt: skip
+        values[node] = value
+    missing = [node for node in needed if node not in values]
+    if missing:
+        raise FeedError(f"expected a feed for {', '.join(str(node.name) for node in missing)}, got none", nodes=missing,
+                        remedy="add it to the feed")  # fmt: skip
+    results = _requests.get(needed, leaves)(*(values[node] for node in needed))
+    return rebuild(iter(results))

@@ -1,0 +1,230 @@
+"""The call: arguments in, results out, variables updated; and what was done to get there, to look at."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from graphc.errors import CompileError, FeedError, ShapeError
+from graphc.executor import NumpyProgram, Program
+from graphc.feeds import as_feed
+from graphc.ir import Graph, Node, Variable
+from graphc.pipeline import Optimized, Pipeline
+from graphc.report import Report
+from graphc.state import reading, writing
+from graphc.types import Dim
+from graphc.validate import validate
+
+PLANS_KEPT = 16
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to compile."""
+
+    backend: str
+    threads: int | None
+    pipeline: Pipeline
+    fast_math: bool
+    debug: bool
+
+
+class Plan:
+    """One binding of the symbolic sizes: the optimized graph and the program that runs it."""
+
+    def __init__(self, source: Graph, updated: Sequence[Variable], sizes: Mapping[str, int], options: Options) -> None:
+        self.sizes = dict(sizes)
+        self.optimized: Optimized = options.pipeline.run(
+            source, sizes=sizes, fast_math=options.fast_math, checked=options.debug, keep_stages=options.debug)  # fmt: skip
+        self.graph = self.optimized.graph
+        _check_static(self.graph)
+        self.variables = self.graph.variables
+        self.states = [variable.state for variable in self.variables]
+        self.program: Program = NumpyProgram(self.graph, threads=options.threads, debug=options.debug)
+        _check_updates(self.graph.outputs[len(self.graph.outputs) - len(updated):], updated)
+
+
+def _check_static(graph: Graph) -> None:
+    symbolic = [node for node in graph.nodes if not node.type.is_static]
+    if symbolic:
+        raise ShapeError(f"expected every size to follow from the feed, but {symbolic[0].type} does not", nodes=symbolic[:1],
+                         remedy="use a dim that a placeholder has, or an integer; keep `specialize` in the pipeline")  # fmt: skip
+
+
+def _check_updates(values: Sequence[Node], updated: Sequence[Variable]) -> None:
+    for value, variable in zip(values, updated, strict=True):
+        if value.type != variable.type:
+            raise ShapeError(f"variable {variable.name} expected an update of type {variable.type}, got {value.type}",
+                             nodes=[variable, value], remedy="feed a batch for which the shapes agree")  # fmt: skip
+
+
+class Executable:
+    """A compiled function. Call it with arrays by position or by name; ask it what was done to the graph."""
+
+    def __init__(self, source: Graph, rebuild: Callable[[Iterator[Any]], Any], results: int,
+                 updated: tuple[Variable, ...], options: Options) -> None:  # fmt: skip
+        self.source = source
+        self.options = options
+        self._rebuild = rebuild
+        self._results = results
+        self._updated = updated
+        self._targets = [None] * results
+        self._names = {node.name: i for i, node in enumerate(source.inputs)}
+        self._symbols = _symbol_places(source.inputs)
+        self._plans: OrderedDict[tuple[int, ...], Plan] = OrderedDict()
+        self._planning = threading.RLock()
+        self._latest: Plan | None = None
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        """Run on arrays given by position or by name, and write the updates if the run succeeds."""
+        feeds = self._feeds(args, named)
+        plan = self._plan(feeds)
+        if self.options.debug:
+            validate(plan.optimized.stages, dict(zip(self.source.inputs, feeds, strict=True)))
+        return self._rebuild(iter(self._run(plan, plan.program.run, feeds)))
+
+    def _run(self, plan: Plan, run: Callable[..., Any], feeds: list[np.ndarray[Any, Any]]) -> Any:
+        if not plan.variables and not self._updated:
+            return run(feeds, {}, self._targets)
+        for variable in plan.variables:
+            variable.ready()
+        with writing([variable.state for variable in self._updated]) as targets, reading(plan.states) as arrays:
+            return run(feeds, dict(zip(plan.variables, arrays, strict=True)), [*self._targets, *targets])
+
+    def _feeds(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> list[np.ndarray[Any, Any]]:
+        inputs = self.source.inputs
+        if named or len(args) != len(inputs):
+            args = self._by_position(args, named)
+        return [as_feed(node, value) for node, value in zip(inputs, args, strict=True)]
+
+    def _by_position(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[Any, ...]:
+        names = list(self._names)
+        takes = f"it takes {', '.join(map(str, names)) or 'no inputs'}"
+        if len(args) > len(names):
+            raise FeedError(f"expected {len(names)} arguments, got {len(args)}", remedy=takes)
+        values = dict(zip(names, args, strict=False))
+        for name, value in named.items():
+            if name not in self._names:
+                raise FeedError(f"there is no input called {name}", remedy=takes)
+            if name in values:
+                raise FeedError(f"input {name} was given twice, by position and by name", remedy="give it once")
+            values[name] = value
+        missing = [node for node in self.source.inputs if node.name not in values]
+        if missing:
+            raise FeedError(f"expected a value for {', '.join(str(node.name) for node in missing)}, got none",
+                            nodes=missing, remedy=takes)  # fmt: skip
+        return tuple(values[name] for name in names)
+
+    def _plan(self, feeds: Sequence[np.ndarray[Any, Any]]) -> Plan:
+        key = tuple([feeds[places[0][0]].shape[places[0][1]] for places in self._symbols.values()])
+        for symbol, places in self._symbols.items():
+            if len(places) > 1:
+                self._check_same_size(symbol, places, feeds)
+        self._latest = self._plans.get(key) or self._plan_for(dict(zip(self._symbols, key, strict=True)))
+        return self._latest
+
+    def _check_same_size(self, symbol: str, places: Sequence[tuple[int, int]], feeds: Sequence[np.ndarray[Any, Any]]) -> None:
+        argument, axis = places[0]
+        size = feeds[argument].shape[axis]
+        for other, other_axis in places[1:]:
+            if feeds[other].shape[other_axis] != size:
+                first, second = self.source.inputs[argument], self.source.inputs[other]
+                raise FeedError(f"{symbol} is {size} in {first.name} and {feeds[other].shape[other_axis]} in {second.name}",
+                                nodes=[first, second], remedy=f"feed arrays that agree on {symbol}")  # fmt: skip
+
+    def _plan_for(self, sizes: Mapping[str, int]) -> Plan:
+        key = tuple(sizes[symbol] for symbol in self._symbols)
+        with self._planning:
+            if key not in self._plans:
+                self._plans[key] = Plan(self.source, self._updated, sizes, self.options)
+                if len(self._plans) > PLANS_KEPT:
+                    self._plans.popitem(last=False)
+            return self._plans[key]
+
+    def prepare(self, **sizes: int) -> Executable:
+        """Optimize and plan now for these sizes of the symbolic dims, rather than at the first call."""
+        unknown = [symbol for symbol in self._symbols if symbol not in sizes]
+        if unknown or len(sizes) > len(self._symbols):
+            raise CompileError(f"expected a size for each of {', '.join(self._symbols) or 'no symbols'}, got {sizes}",
+                               remedy="call f.prepare(batch=128), or call f with arrays")  # fmt: skip
+        self._latest = self._plan_for(sizes)
+        return self
+
+    @property
+    def plan(self) -> Plan:
+        """The plan last used; made now where no size is open."""
+        if self._latest is None:
+            self.prepare()
+        assert self._latest is not None
+        return self._latest
+
+    @property
+    def graph(self) -> Graph:
+        """The optimized graph: for the sizes last used, or with its symbols before the first call."""
+        if self._latest is None and self._symbols:
+            return self._symbolic.graph
+        return self.plan.graph
+
+    @cached_property
+    def _symbolic(self) -> Optimized:
+        return self.options.pipeline.run(self.source, fast_math=self.options.fast_math)
+
+    def sources(self, node: Node) -> tuple[Node, ...]:
+        """The declared nodes that a node of the optimized graph stands for: several where nodes were merged."""
+        moved = self.plan.optimized.moved
+        return tuple(declared for declared in self.source.nodes if moved.get(declared, declared) is node)
+
+    def replacement(self, declared: Node) -> Node | None:
+        """The node of the optimized graph that holds a declared node's value, or None where it is not computed."""
+        node = self.plan.optimized.moved.get(declared, declared)
+        return node if node in set(self.plan.graph.nodes) else None
+
+    @property
+    def peak_bytes(self) -> int:
+        """The bytes a run needs beside its inputs and variables, as planned."""
+        return self.plan.program.peak_bytes
+
+    def levels(self) -> Any:
+        """The schedule: the nodes of each level, and how the level runs."""
+        return self.plan.program.levels()
+
+    def report(self) -> Report:
+        """What each pass did, and how the graph will run: buffers, peak bytes, FLOPs. Print it."""
+        plan = self.plan
+        return Report(self.source, plan.sizes, plan.optimized, plan.program)
+
+    def profile(self, *args: Any, **named: Any) -> Any:
+        """Seconds per node and per level of one run on these arguments; variables keep their values."""
+        feeds = self._feeds(args, named)
+        plan = self._plan(feeds)
+        targets = [np.empty_like(variable.ready().array) for variable in self._updated]
+        with reading([variable.ready() for variable in plan.variables]) as arrays:
+            return plan.program.profile(feeds, dict(zip(plan.variables, arrays, strict=True)), [*self._targets, *targets])
+
+    def to_dot(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The optimized graph as DOT text, also written to `path` when given."""
+        return self.graph.to_dot(path)
+
+    def __str__(self) -> str:
+        return str(self.graph)
+
+    def __repr__(self) -> str:
+        name = f" {self.source.name}" if self.source.name else ""
+        return f"<Executable{name}({', '.join(map(str, self._names))}): {len(self.source)} nodes declared>"
+
+
+def _symbol_places(inputs: Sequence[Node]) -> dict[str, list[tuple[int, int]]]:
+    """Each symbolic size and the (argument, axis) places where the feed tells it."""
+    places: dict[str, list[tuple[int, int]]] = {}
+    for argument, node in enumerate(inputs):
+        for axis, dim in enumerate(node.shape):
+            if isinstance(dim, Dim):
+                places.setdefault(dim.key, []).append((argument, axis))
+    return places

@@ -1,0 +1,208 @@
+"""Passes, pipelines of passes, and the receipts they leave.
+
+    @graph_pass
+    def cse(graph):
+        "Merge equal nodes."
+        ...
+
+    DEFAULT = Pipeline((specialize, canonicalize, algebra, fold, cse))
+    DEFAULT.without("cse"), str(DEFAULT) == "specialize, canonicalize, algebra, fold, cse"
+
+A pass is a pure function from graph to graph; its keyword parameters are its options. One that applies rules takes a
+parameter `firings` and writes down what fired.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from graphc.errors import CompileError
+from graphc.ir import Graph, Node
+from graphc.rewrite import Firings
+from graphc.verify import verify
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A named function Graph → Graph with its options."""
+
+    name: str
+    function: Callable[..., Graph]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self, graph: Graph, **context: Any) -> Graph:
+        """Run the pass. The caller's `context` fills the parameters that the pass has and the options leave open."""
+        wanted = inspect.signature(self.function).parameters
+        filled = {name: value for name, value in context.items() if name in wanted}
+        return self.function(graph, **{**filled, **self.options})
+
+    def with_options(self, **options: Any) -> Pass:
+        """The same pass with some options fixed."""
+        known = set(inspect.signature(self.function).parameters) - {"graph", "firings"}
+        unknown = ", ".join(sorted(options.keys() - known))
+        if unknown:
+            raise CompileError(f"pass {self.name} has no option {unknown}",
+                               remedy=f"it takes {', '.join(sorted(known)) or 'none'}")  # fmt: skip
+        return replace(self, options={**self.options, **options})
+
+    def __str__(self) -> str:
+        options = ", ".join(f"{name}={value}" for name, value in self.options.items())
+        return f"{self.name}{{{options}}}" if options else self.name
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+
+def graph_pass(function: Callable[..., Graph]) -> Pass:
+    """Declare a pass from a function; its name is the function's."""
+    return Pass(function.__name__, function)
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What one pass did: seconds, nodes before and after, firings of each rule, and why it stopped early if it did."""
+
+    name: str
+    seconds: float
+    before: int
+    after: int
+    firings: Firings
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One pass's input and output, kept for translation validation."""
+
+    applied: Pass
+    before: Graph
+    after: Graph
+    context: Mapping[str, Any]
+
+    def rerun(self, limit: int) -> tuple[Graph, Firings]:
+        """The pass once more on its input, stopped after so many firings."""
+        firings = Firings(limit=limit)
+        return self.applied(self.before, firings=firings, **self.context), firings
+
+
+@dataclass(frozen=True)
+class Optimized:
+    """A graph after a pipeline, where each node of the source went, and what each pass did."""
+
+    graph: Graph
+    moved: Mapping[Node, Node]
+    receipts: tuple[Receipt, ...]
+    stages: tuple[Stage, ...] = ()
+
+
+class Pipeline(tuple[Pass, ...]):
+    """Passes, run from left to right."""
+
+    __slots__ = ()
+
+    def without(self, *names: str) -> Pipeline:
+        """The pipeline less the passes of these names."""
+        missing = set(names) - {one.name for one in self}
+        if missing:
+            raise CompileError(f"the pipeline has no pass {', '.join(sorted(missing))}", remedy=f"it is {self}")
+        return Pipeline(one for one in self if one.name not in names)
+
+    def until(self, name: str) -> Pipeline:
+        """The passes before the one of that name."""
+        names = [one.name for one in self]
+        return Pipeline(self[: names.index(name)] if name in names else self)
+
+    def run(self, graph: Graph, *, checked: bool = False, keep_stages: bool = False, **context: Any) -> Optimized:
+        """Run every pass. `checked` verifies the graph after each; `context` holds facts such as sizes and fast_math."""
+        receipts: list[Receipt] = []
+        stages: list[Stage] = []
+        moves: list[Mapping[Node, Node]] = []
+        checked = checked or bool(os.environ.get("GRAPHC_VERIFY"))
+        for one in self:
+            firings = Firings()
+            started = time.perf_counter()
+            after = _guarded(one, graph, [r.name for r in receipts], checked, {**context, "firings": firings})
+            seconds = time.perf_counter() - started
+            receipts.append(Receipt(str(one), seconds, len(graph), len(after), firings))
+            if keep_stages:
+                stages.append(Stage(one, graph, after, context))
+            if after is not graph:
+                moves.append(after.moved)
+            graph = after
+        return Optimized(graph, _composed(moves), tuple(receipts), tuple(stages))
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self))
+
+    def __repr__(self) -> str:
+        return f"<Pipeline {self}>"
+
+
+def _composed(moves: list[Mapping[Node, Node]]) -> dict[Node, Node]:
+    if not moves:
+        return {}
+    total = dict(moves[0])
+    for step in moves[1:]:
+        for old, middle in total.items():
+            total[old] = step.get(middle, middle)
+    return total
+
+
+def _guarded(one: Pass, graph: Graph, done: list[str], checked: bool, context: Mapping[str, Any]) -> Graph:
+    """One pass; a crash or a broken result names the pass, those before it, and the file that holds its input."""
+    try:
+        after = one(graph, **context)
+        if checked and after is not graph:
+            verify(after)
+        return after
+    except Exception as error:
+        before = ", ".join(done) or "nothing"
+        raise CompileError(
+            f"pass {one} failed after {before}: {type(error).__name__}: {error}",
+            remedy=f"its input is saved in {_saved(graph, one.name)}; "
+                   f'compile with pipeline=gr.passes.DEFAULT.without("{one.name}") meanwhile',
+        ) from error  # fmt: skip
+
+
+def _saved(graph: Graph, name: str) -> Path:
+    with tempfile.NamedTemporaryFile("w", prefix=f"graphc-{name}-", suffix=".txt", delete=False, encoding="utf-8") as file:
+        file.write(str(graph))
+    return Path(file.name)
+
+
+_PASS = re.compile(r"\s*(?P<name>\w+)\s*(\{(?P<options>[^}]*)\})?\s*(,|$)")
+
+
+def parse_pipeline(text: str, passes: Iterable[Pass]) -> Pipeline:
+    """The pipeline that `str` printed: `"canonicalize, fold{max_bytes=1000}, cse"`."""
+    known = {one.name: one for one in passes}
+    found, position = [], 0
+    while position < len(text):
+        match = _PASS.match(text, position)
+        if match is None:
+            raise CompileError(f"expected a pass at {text[position:]!r}", remedy='write "name, name{option=value}"')
+        if match["name"] not in known:
+            raise CompileError(f"there is no pass {match['name']}", remedy=f"the passes are {', '.join(sorted(known))}")
+        options = dict(_option(part) for part in (match["options"] or "").split(",") if part.strip())
+        one = known[match["name"]]
+        found.append(one.with_options(**options) if options else one)
+        position = match.end()
+    return Pipeline(found)
+
+
+def _option(text: str) -> tuple[str, Any]:
+    name, _, value = (part.strip() for part in text.partition("="))
+    literals = {"True": True, "False": False, "None": None}
+    if value in literals:
+        return name, literals[value]
+    try:
+        return name, int(value)
+    except ValueError:
+        return name, float(value)

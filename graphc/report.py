@@ -1,0 +1,44 @@
+"""The report of an executable: what each pass did and how the graph will run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from graphc.executor import Program
+from graphc.ir import Graph
+from graphc.pipeline import Optimized, Receipt
+
+
+@dataclass(frozen=True)
+class Report:
+    """Passes with their receipts, then buffers, levels and cost of the program. Printed as text."""
+
+    source: Graph
+    sizes: Mapping[str, int]
+    optimized: Optimized
+    program: Program
+
+    @property
+    def passes(self) -> tuple[Receipt, ...]:
+        """A receipt per pass: seconds, nodes before and after, the firings of each rule."""
+        return self.optimized.receipts
+
+    @property
+    def peak_bytes(self) -> int:
+        """The bytes a run needs beside its inputs and variables."""
+        return self.program.peak_bytes
+
+    def __str__(self) -> str:
+        where = ", ".join(f"{name} = {size}" for name, size in self.sizes.items())
+        lines = [f"{self.source.name or 'graph'}{f' with {where}' if where else ''}: "
+                 f"{len(self.source)} nodes declared, {len(self.optimized.graph)} after passes"]  # fmt: skip
+        lines += ["", f"{'pass':<28}{'ms':>8}{'before':>9}{'after':>9}  rules"]
+        lines += [_pass_line(receipt) for receipt in self.passes]
+        return "\n".join([*lines, "", str(self.program.describe())])
+
+
+def _pass_line(receipt: Receipt) -> str:
+    fired = ", ".join(f"{name} x{count}" for name, count in sorted(receipt.firings.counts.items()))
+    line = f"{receipt.name:<28}{receipt.seconds * 1e3:>8.2f}{receipt.before:>9}{receipt.after:>9}  {fired}".rstrip()
+    return f"{line}\n{'':<28}  {receipt.firings.stopped}" if receipt.firings.stopped else line
