@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -31,6 +32,8 @@ LARGEST_SIZE = 2**63 - 1
 
 def as_dtype(spec: object) -> np.dtype[Any]:
     """The dtype that `spec` names: 'float32', 'f32', np.float32, np.dtype('<f4') or a Python scalar type."""
+    if isinstance(spec, np.dtype) and spec in SHORT_NAMES and spec.isnative:
+        return spec
     if isinstance(spec, str) and spec in DTYPES:
         return DTYPES[spec]
     try:
@@ -161,17 +164,20 @@ def product(dims: Iterable[AnyDim]) -> AnyDim:
 
 
 class Type:
-    """The type of one array: dtype and shape. Immutable, compared by value."""
+    """The type of one array: dtype and shape. Immutable; equal types are the same object, so comparing is free."""
 
-    __slots__ = ("_hash", "dtype", "shape")
+    __slots__ = ("__weakref__", "dtype", "is_float", "is_static", "shape")
 
     dtype: np.dtype[Any]
     shape: Shape
+    is_float: bool
+    """Whether values of this type have derivatives."""
+    is_static: bool
+    """Whether every dim is an integer."""
 
-    def __init__(self, dtype: np.dtype[Any], shape: Shape) -> None:
-        object.__setattr__(self, "dtype", dtype)
-        object.__setattr__(self, "shape", shape)
-        object.__setattr__(self, "_hash", hash((dtype, shape)))
+    def __new__(cls, dtype: np.dtype[Any], shape: Shape) -> Type:
+        """The one type of that dtype and shape."""
+        return _interned(dtype, shape)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a Type is immutable; make a new one instead of setting {name}")
@@ -190,16 +196,6 @@ class Type:
         return size_of(self.shape)
 
     @property
-    def is_float(self) -> bool:
-        """Whether values of this type have derivatives."""
-        return self.dtype.kind == "f"
-
-    @property
-    def is_static(self) -> bool:
-        """Whether every dim is an integer."""
-        return all(isinstance(dim, int) for dim in self.shape)
-
-    @property
     def nbytes(self) -> int:
         """The bytes that a value takes; static types only."""
         return math.prod(self.shape) * self.dtype.itemsize  # type: ignore[arg-type]
@@ -216,17 +212,25 @@ class Type:
         """This type with symbols replaced by integers."""
         return Type(self.dtype, substitute(self.shape, sizes))
 
-    def __eq__(self, other: object) -> bool:
-        if self is other:
-            return True
-        return (isinstance(other, Type) and self._hash == other._hash
-                and self.dtype == other.dtype and self.shape == other.shape)  # fmt: skip
-
-    def __hash__(self) -> int:
-        return self._hash  # type: ignore[no-any-return]
-
     def __repr__(self) -> str:
         return f"{SHORT_NAMES[self.dtype]}{show_shape(self.shape)}"
+
+
+_alive: WeakValueDictionary[tuple[np.dtype[Any], Shape], Type] = WeakValueDictionary()
+
+
+@lru_cache(maxsize=4096)
+def _interned(dtype: np.dtype[Any], shape: Shape) -> Type:
+    """The one Type of a dtype and shape; the cache in front only makes the common ones fast."""
+    known = _alive.get((dtype, shape))
+    if known is not None:
+        return known
+    new = object.__new__(Type)
+    facts = {"dtype": dtype, "shape": shape, "is_float": dtype.kind == "f",
+             "is_static": not any(isinstance(dim, Dim) for dim in shape)}  # fmt: skip
+    for name, value in facts.items():
+        object.__setattr__(new, name, value)
+    return _alive.setdefault((dtype, shape), new)
 
 
 class TupleType:
