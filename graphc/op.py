@@ -14,9 +14,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import WRAPPER_ASSIGNMENTS
+from functools import WRAPPER_ASSIGNMENTS, wraps
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
@@ -193,13 +193,24 @@ COMPOSITES: dict[str, Callable[..., Any]] = {}
 """Every composite by its qualified name, for `graphc ops` and the derived tests."""
 
 
-def composite(function: F | None = None, *, samples: Samples | None = None) -> Any:
-    """Declare a formula over ops. It needs no rule: its nodes have theirs."""
+@overload
+def composite(function: F, *, samples: Samples | None = None) -> F: ...
+@overload
+def composite(*, samples: Samples | None = None) -> Callable[[F], F]: ...
+def composite(function: F | None = None, *, samples: Samples | None = None) -> F | Callable[[F], F]:
+    """Declare a formula over ops. It needs no rule: its nodes have theirs. Its errors name the line that called it."""
 
     def declare(formula: F) -> F:
-        formula.samples = samples  # type: ignore[attr-defined]
-        COMPOSITES[f"{formula.__module__.removeprefix('graphc.').removeprefix('ops.')}.{formula.__name__}"] = formula
-        return formula
+        @wraps(formula)
+        def placed(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return formula(*args, **kwargs)
+            except GraphcError as error:
+                raise error.about([arg for arg in args if isinstance(arg, Node)], origin_here().where()) from None
+
+        placed.samples = samples  # type: ignore[attr-defined]
+        COMPOSITES[f"{formula.__module__.removeprefix('graphc.').removeprefix('ops.')}.{formula.__name__}"] = placed
+        return placed  # type: ignore[return-value]
 
     return declare(function) if function is not None else declare
 

@@ -100,6 +100,9 @@ class Dim:
     def __floordiv__(self, other: AnyDim) -> AnyDim:
         return _combine(lambda a, b: a // b, self, other)
 
+    def __rfloordiv__(self, other: AnyDim) -> AnyDim:
+        return _combine(lambda a, b: b // a, self, other)
+
     __radd__, __rmul__ = __add__, __mul__
 
 

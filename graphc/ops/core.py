@@ -33,7 +33,8 @@ def _variable() -> None:
     raise GraphError("a variable's value is its state")
 
 
-@primitive(infer=type_of, name="constant", signature=lambda value, dtype=None: ((), {"value": as_constant(value, dtype)}))
+@primitive(infer=lambda *, value: type_of(value), name="constant",
+           signature=lambda value, dtype=None: ((), {"value": as_constant(value, dtype)}))  # fmt: skip
 def _constant(*, value: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """A fixed value."""
     return value

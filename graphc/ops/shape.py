@@ -12,6 +12,7 @@ from graphc.errors import ShapeError
 from graphc.ir import Node
 from graphc.op import composite, lift, primitive
 from graphc.operators import Operand
+from graphc.ops.indexing import copied
 from graphc.samples import call, cases
 from graphc.types import (
     AnyDim,
@@ -50,8 +51,12 @@ def _broadcasted(x: Type, *, shape: Shape) -> Type:
     return x.with_shape(shape)
 
 
+def _summed(g: Node, y: Node, x: Node, *, shape: Shape) -> list[Node]:
+    return [ops.sum_to(g, x.shape)]
+
+
 @primitive(infer=_broadcasted, view=True, signature=lambda x, shape: ((lift(x),), {"shape": as_shape(shape)}),
-           vjp=lambda g, y, x, *, shape: (ops.sum_to(g, x.shape),),
+           vjp=_summed,
            samples=cases(call("f64[3]", shape=(2, 3)), call("f64[2,1]", shape=(4, 2, 3)),
                          call("f64[]", shape=(2, 2)), call("f32[1,3]", shape=(0, 3)), call("i64[2]", shape=2),
                          call("f64[1]", shape=(1,))))  # fmt: skip
@@ -90,7 +95,7 @@ def _reshaped(x: Type, *, shape: Shape) -> Type:
 
 
 @primitive(infer=_reshaped, view=True, signature=_with_shape,
-           vjp=lambda g, y, x, *, shape: (reshape(g, x.shape),),
+           vjp=lambda g, y, x, *, shape: (g.reshape(x.shape),),
            samples=cases(call("f64[2,3]", shape=(3, 2)), call("f64[4,3]", shape=(2, -1)), call("f64[]", shape=(1, 1)),
                          call("f32[1]", shape=()), call("i64[6]", shape=[2, 3]), call("f64[0,3]", shape=(3, 0, 5)),
                          call("f64[2,3,4]", shape=-1)))  # fmt: skip
@@ -111,7 +116,7 @@ def _permutation(x: Operand, axes: Sequence[int] | None = None) -> Stored:
 
 @primitive(infer=lambda x, *, axes: x.with_shape(tuple(x.shape[axis] for axis in axes)),
            view=True, signature=_permutation,
-           vjp=lambda g, y, x, *, axes: (transpose(g, [axes.index(axis) for axis in range(len(axes))]),),
+           vjp=lambda g, y, x, *, axes: (g.transpose([axes.index(axis) for axis in range(len(axes))]),),
            samples=cases(call("f64[2,3]"), call("f64[2,3,4]", axes=(1, 2, 0)), call("f64[2,3,4]", axes=(0, -1, 1)),
                          call("f64[]"), call("f32[3]"), call("i64[0,2]")))  # fmt: skip
 def transpose(x: Any, *, axes: tuple[int, ...]) -> Any:
@@ -124,19 +129,16 @@ def _all_axes(x: Operand, axis: Axes | None = None) -> Stored:
     return (node,), {"axis": normalize_axes(axis, node.ndim)}
 
 
-@primitive(infer=lambda x, *, axis: x, signature=_all_axes, vjp=lambda g, y, x, *, axis: (flip(g, axis),),
+def _flipped_back(g: Node, y: Node, x: Node, *, axis: tuple[int, ...]) -> list[Node]:
+    return [flip(g, axis)]
+
+
+@primitive(infer=lambda x, *, axis: x, signature=_all_axes, vjp=_flipped_back,
            samples=cases(call("f64[2,3]"), call("f64[2,3]", axis=-1), call("f64[2,3,2]", axis=(0, 2)), call("f64[]"),
                          call("bool[3]"), call("f32[0,2]", axis=0)))  # fmt: skip
 def flip(x: Any, *, axis: tuple[int, ...], out: Any = None) -> Any:
     """The elements in reverse order along some axes, by default all."""
-    return _copied(np.flip(x, axis), out)
-
-
-def _copied(view: Any, out: Any) -> Any:
-    if out is None:
-        return np.array(view, order="C")
-    np.copyto(out, view)
-    return out
+    return copied(np.flip(x, axis), out)
 
 
 def _each(axis: Axes, rank: int) -> list[int]:
@@ -166,7 +168,8 @@ def _rolled_back(g: Node, y: Node, x: Node, *, shift: Any, axis: Any) -> list[No
 @primitive(infer=lambda x, *, shift, axis: x, signature=_shifts, vjp=_rolled_back,
            samples=cases(call("f64[5]", shift=2), call("f64[2,3]", shift=-1), call("f64[]", shift=3),
                          call("f64[2,3]", shift=(1, 2), axis=(1, 0)), call("f64[3,2]", shift=1, axis=(0, 1)),
-                         call("f32[3,2]", shift=5, axis=-2), call("f64[4]", shift=(1, 2), axis=0), call("i64[0]", shift=1)))  # fmt: skip
+                         call("f32[3,2]", shift=5, axis=-2), call("f64[4]", shift=(1, 2), axis=0),
+                         call("i64[0]", shift=1)))  # fmt: skip
 def roll(x: Any, *, shift: Any, axis: Any) -> Any:
     """The elements moved on by `shift` places along some axes, by default along all in a row; the last come first."""
     return np.roll(x, shift, axis)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -93,7 +94,7 @@ def norm(x: Operand, ord: float | str | None = None, axis: Axes | None = None, *
 
 
 def _norm_of_order(size: Node, ord: Any, axes: Axes, *, keepdims: bool) -> Node:
-    plain = {np.inf: max, -np.inf: min, 1: sum, 0: count_nonzero}
+    plain: dict[Any, Callable[..., Node]] = {np.inf: max, -np.inf: min, 1: sum, 0: count_nonzero}
     if ord in plain:
         return _as(plain[ord](size, axes, keepdims=keepdims), size.dtype)
     if not isinstance(ord, (int, float)):
