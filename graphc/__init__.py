@@ -25,6 +25,7 @@ from graphc.errors import (
     GraphError,
     ShapeError,
 )
+from graphc.gradients import Backward, grad, gradients, hessian, hvp, jacobian, jvp
 from graphc.ir import Graph, Node, Variable, scope
 from graphc.op import OPS, Op, composite, primitive
 from graphc.ops import *
@@ -34,22 +35,18 @@ if TYPE_CHECKING:
     from graphc import losses, nn, optim, passes, random, testing
     from graphc.compiler import compile, run
     from graphc.executable import Executable
-    from graphc.gradients import Backward, grad, gradients, hessian, hvp, jacobian, jvp
     from graphc.inspect.dot import to_dot
     from graphc.text import parse
 
 __version__ = "0.1.0"
 
-_LAZY = {
-    "Backward": "gradients", "Executable": "executable", "compile": "compiler", "grad": "gradients",
-    "gradients": "gradients", "hessian": "gradients", "hvp": "gradients", "jacobian": "gradients", "jvp": "gradients",
-    "parse": "text", "run": "compiler", "to_dot": "inspect.dot",
-}  # fmt: skip
+_LAZY = {"Executable": "executable", "compile": "compiler", "parse": "text", "run": "compiler", "to_dot": "inspect.dot"}
 _MODULES = ("losses", "nn", "optim", "passes", "random", "testing")
 
 __all__ = sorted([
-    *_ops_names, *_LAZY, *_MODULES, "OPS", "CompileError", "DTypeError", "ExecutionError", "FeedError", "FormatError",
-    "GradientError", "Graph", "GraphError", "GraphcError", "Node", "Op", "ShapeError", "Variable", "composite", "primitive", "scope",
+    *_ops_names, *_LAZY, *_MODULES, "OPS", "Backward", "CompileError", "DTypeError", "ExecutionError", "FeedError", "FormatError",
+    "GradientError", "Graph", "GraphError", "GraphcError", "Node", "Op", "ShapeError", "Variable", "composite", "grad", "gradients", "hessian",
+    "hvp", "jacobian", "jvp", "primitive", "scope",
 ])  # fmt: skip
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from graphc.errors import CompileError, FeedError, ShapeError
 from graphc.executor import NumpyProgram, Program
 from graphc.feeds import as_feed
-from graphc.ir import Graph, Node, Variable
+from graphc.ir import Graph, Node, Variable, collector_paused
 from graphc.pipeline import Optimized, Pipeline
 from graphc.report import Report
 from graphc.state import reading, writing
@@ -143,7 +143,8 @@ class Executable:
         key = tuple(sizes[symbol] for symbol in self._symbols)
         with self._planning:
             if key not in self._plans:
-                self._plans[key] = Plan(self.source, self._updated, sizes, self.options)
+                with collector_paused():
+                    self._plans[key] = Plan(self.source, self._updated, sizes, self.options)
                 if len(self._plans) > PLANS_KEPT:
                     self._plans.popitem(last=False)
             return self._plans[key]

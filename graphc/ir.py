@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import struct
@@ -213,6 +214,8 @@ class Node(Operators):
                          remedy="use gr.where for a choice by value, `is` for identity, or node.eval(feed) for the value")  # fmt: skip
 
     def __len__(self) -> int:
+        if isinstance(self.type, TupleType):
+            return len(self.type.elements)
         if not self.shape:
             raise GraphError("a node of rank 0 has no length", nodes=[self])
         if isinstance(self.shape[0], int):
@@ -351,6 +354,8 @@ class Graph:
         return to_networkx(self)
 
     def __len__(self) -> int:
+        if isinstance(self.type, TupleType):
+            return len(self.type.elements)
         return len(self.nodes)
 
     def __str__(self) -> str:
@@ -390,6 +395,22 @@ def _check_inputs(inputs: Sequence[Node], found: Sequence[Node]) -> None:
     if len(listed) != len(inputs):
         twice = [node for i, node in enumerate(inputs) if node in inputs[:i]]
         raise GraphError("expected each input once, got one twice", nodes=twice, remedy="list each input once")
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Hold Python's cyclic garbage collector while many nodes are made.
+
+    Graphs have no reference cycles; walking the growing graph again and again doubled the time to build one.
+    """
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def topological(outputs: Iterable[Node]) -> tuple[Node, ...]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from graphc import ops
 from graphc.errors import GradientError
-from graphc.ir import Node, current_origin, topological
+from graphc.ir import Node, collector_paused, current_origin, topological
 from graphc.ops.core import is_constant
 from graphc.types import TupleType
 
@@ -42,9 +42,10 @@ def backward(y: Node, seed: Node, wrt: Iterable[Node]) -> Adjoints:
     result = Adjoints({y: seed})
     token = current_origin.set(None)
     try:
-        for node in reversed(order):
-            if node in active and (node is y or node in result.contributions):
-                _visit(node, active, result)
+        with collector_paused():
+            for node in reversed(order):
+                if node in active and (node is y or node in result.contributions):
+                    _visit(node, active, result)
     finally:
         current_origin.reset(token)
     return result
