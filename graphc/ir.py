@@ -354,8 +354,6 @@ class Graph:
         return to_networkx(self)
 
     def __len__(self) -> int:
-        if isinstance(self.type, TupleType):
-            return len(self.type.elements)
         return len(self.nodes)
 
     def __str__(self) -> str:
