@@ -123,7 +123,7 @@ def _prod_vjp(g: Node, y: Node, x: Node, *, axis: tuple[int, ...], keepdims: boo
 @primitive(infer=_total, signature=_over_axes_as, vjp=_prod_vjp,
            samples=cases(*_SAMPLES, *_INTEGERS, *_EMPTY, call(np.array([2.0, 0.0, -3.0])),
                          call(np.array([[2.0, 0.0, -3.0], [0.0, 0.0, 5.0]]), axis=1),
-                         call(np.array([[2.0, 0.0, -3.0], [0.0, 4.0, 5.0]]), axis=(0, 1))))  # fmt: skip
+                         call(np.array([[2.0, 0.0], [0.0, -3.0]]), axis=(0, 1))))  # fmt: skip
 def prod(x: Any, *, axis: tuple[int, ...], keepdims: bool, out: Any = None) -> Any:
     """The product over some axes, by default all; integers and truth values in 64 bits."""
     return np.prod(x, axis=axis, keepdims=keepdims, out=out)
@@ -171,13 +171,13 @@ _TRUTHS = cases(call("bool[2,3]"), call("bool[2,3]", axis=1, keepdims=True), cal
 
 @primitive(infer=_truth, signature=_over_axes, samples=_TRUTHS)
 def any(x: Any, *, axis: tuple[int, ...], keepdims: bool, out: Any = None) -> Any:
-    """Whether some element over some axes, by default all, is not zero; NaN is not."""
+    """Whether some element over some axes, by default all, differs from 0, as NaN does."""
     return np.any(x, axis=axis, keepdims=keepdims, out=out)
 
 
 @primitive(infer=_truth, signature=_over_axes, samples=_TRUTHS)
 def all(x: Any, *, axis: tuple[int, ...], keepdims: bool, out: Any = None) -> Any:
-    """Whether every element over some axes, by default all, is not zero; NaN is not."""
+    """Whether every element over some axes, by default all, differs from 0, as NaN does."""
     return np.all(x, axis=axis, keepdims=keepdims, out=out)
 
 
@@ -194,7 +194,7 @@ def _logsumexp_vjp(g: Node, y: Node, x: Node, *, axis: tuple[int, ...], keepdims
 
 
 @primitive(infer=_floats, signature=_over_axes_of_floats, vjp=_logsumexp_vjp, effort=12,
-           samples=cases(*_SAMPLES, *_EMPTY, call(np.array([-np.inf, 1.0, 2.0])), call("i64[3]")))  # fmt: skip
+           samples=cases(*_SAMPLES, call(np.array([-np.inf, 1.0, 2.0])), call("i64[3]")))  # fmt: skip
 def logsumexp(x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     """log(sum(exp(x))) over some axes, by default all, without overflow: the largest element comes off first."""
     top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
@@ -205,7 +205,8 @@ def logsumexp(x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     return result if keepdims else np.squeeze(result, axis)
 
 
-@composite
+@composite(samples=cases(call("f64[2,3,4]", shape=(3, 1)), call("f64[2,3]", shape=(2, 1)), call("f32[2,3]", shape=()),
+                         call("f64[3]", shape=(3,)), call("f64[2,3]", shape=(3,))))  # fmt: skip
 def sum_to(g: Node, shape: Shape) -> Node:
     """A value summed to a smaller shape that broadcasts to its own: what undoes broadcasting in a derivative."""
     lead = g.ndim - len(shape)

@@ -46,14 +46,14 @@ def mean(x: Operand, axis: Axes | None = None, *, dtype: Any = None, keepdims: b
     return _as(sum(wide, axis, keepdims=keepdims) / count, result)
 
 
-@composite(samples=cases(*_SAMPLES, call("f64[4]", ddof=1), call("f64[3,2]", axis=0, ddof=1)))
+@composite(samples=cases(*_SAMPLES, call("f32[4]", ddof=1), call("f64[3,2]", axis=0, ddof=1.5)))
 def var(x: Operand, axis: Axes | None = None, *, ddof: float = 0, keepdims: bool = False) -> Node:
     """The mean square distance from the mean over some axes, by default all; `ddof` is taken off the count."""
     wide, result = _wide(x)
     return _as(_spread(wide, axis, ddof, keepdims=keepdims), result)
 
 
-@composite(samples=cases(*_SAMPLES, call("f64[4]", ddof=1), call("f64[3,2]", axis=0, ddof=1)))
+@composite(samples=cases(*_SAMPLES, call("f32[4]", ddof=1), call("f64[3,2]", axis=0, ddof=1.5)))
 def std(x: Operand, axis: Axes | None = None, *, ddof: float = 0, keepdims: bool = False) -> Node:
     """The standard deviation over some axes, by default all; its gradient is 0 where all elements are the same."""
     wide, result = _wide(x)
@@ -63,9 +63,11 @@ def std(x: Operand, axis: Axes | None = None, *, ddof: float = 0, keepdims: bool
 def _spread(x: Node, axis: Axes | None, ddof: float, *, keepdims: bool) -> Node:
     distance = x - mean(x, axis, keepdims=True)
     count = size_node(x, normalize_axes(axis, x.ndim), x.dtype)
-    if ddof:
-        count = ops.maximum(count - ddof, 0)
-    return sum(distance * distance, axis, keepdims=keepdims) / count
+    return sum(distance * distance, axis, keepdims=keepdims) / (_less(count, ddof) if ddof else count)
+
+
+def _less(count: Node | float, ddof: float) -> Node | float:
+    return ops.maximum(count - ddof, 0) if isinstance(count, Node) else float(np.maximum(count - ddof, 0))
 
 
 def _root(square: Node) -> Node:
@@ -112,7 +114,7 @@ def ptp(x: Operand, axis: Axes | None = None, *, keepdims: bool = False) -> Node
 
 @composite(samples=cases(call("i64[2,3](0,2)"), call("f64[2,3]", axis=1, keepdims=True), call("bool[4]")))
 def count_nonzero(x: Operand, axis: Axes | None = None, *, keepdims: bool = False) -> Node:
-    """How many elements over some axes, by default all, are not 0; NaN is not."""
+    """How many elements over some axes, by default all, differ from 0, as NaN does."""
     return sum(ops.not_equal(x, 0), axis, keepdims=keepdims)
 
 
