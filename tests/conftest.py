@@ -1,0 +1,13 @@
+"""What several test files share."""
+
+import pytest
+
+
+def pytest_addoption(parser):
+    parser.addoption("--bless", action="store_true", help="write what the code makes now into the golden files")
+
+
+@pytest.fixture
+def bless(request):
+    """Whether golden files are to be written."""
+    return request.config.getoption("--bless")
