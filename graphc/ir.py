@@ -69,6 +69,18 @@ def _below_cwd(path: str) -> bool:
 UNKNOWN = Origin(None, 0)
 _here = os.path.dirname(os.path.abspath(__file__))
 _LIBRARY = (_here + os.sep, os.path.join(os.path.dirname(_here), "passes") + os.sep)
+_PROGRAM = os.path.join(_here, "demo") + os.sep
+
+
+class _Files(dict[str, bool]):
+    """Whether a source file is graphc's own, rather than of a program that uses it such as `graphc train`."""
+
+    def __missing__(self, file: str) -> bool:
+        self[file] = own = file.startswith(_LIBRARY) and not file.startswith(_PROGRAM)
+        return own
+
+
+_own = _Files()
 
 current_origin: ContextVar[Origin | None] = ContextVar("current_origin", default=None)
 _current_scope: ContextVar[str] = ContextVar("current_scope", default="")
@@ -80,7 +92,7 @@ def origin_here() -> Origin:
     if origin is not None:
         return origin
     frame = sys._getframe(1)
-    while frame.f_code.co_filename.startswith(_LIBRARY):
+    while _own[frame.f_code.co_filename]:
         caller = frame.f_back
         if caller is None:
             return UNKNOWN
