@@ -361,7 +361,7 @@ def _left_pad(shape: Shape, rank: int) -> Shape:
 def normalize_axis(axis: object, rank: int) -> int:
     """An axis counted from the left; raises when it is out of range."""
     if not isinstance(axis, (int, np.integer)) or isinstance(axis, bool):
-        raise ShapeError(f"expected an axis to be an int, got {axis!r}")
+        raise ShapeError(f"expected an axis to be an int, got {axis!r}", remedy="name one axis by its number")
     if not -rank <= axis < rank:
         raise ShapeError(
             f"axis {axis} is out of range for a value of rank {rank}",

@@ -100,7 +100,8 @@ def _norm_of_order(size: Node, ord: Any, axes: Axes, *, keepdims: bool) -> Node:
     if ord in plain:
         return _as(plain[ord](size, axes, keepdims=keepdims), size.dtype)
     if not isinstance(ord, (int, float)):
-        raise ShapeError(f"expected a norm's order to be a number, 'fro' or None, got {ord!r}")
+        raise ShapeError(f"expected a norm's order to be a number, 'fro' or None, got {ord!r}",
+                         remedy="use 2 for the length of a vector")  # fmt: skip
     total = sum(size**ord, axes, keepdims=keepdims)
     return ops.where(ops.not_equal(total, 0), total ** (1 / ord), 0 if ord > 0 else np.inf)
 
