@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 import numpy as np
 
+from graphc.types import Dim
+
 if TYPE_CHECKING:
     from graphc.ir import Node
     from graphc.op import Op
@@ -15,12 +17,21 @@ OPS: dict[str, Op] = {}
 """Every primitive by name. Filled by `graphc.op.primitive`, read everywhere."""
 
 Operand: TypeAlias = Union["Node", complex, np.generic, np.ndarray[Any, Any], list[Any], tuple[Any, ...]]
-Index: TypeAlias = Union[int, slice, EllipsisType, None, "Node", np.ndarray[Any, Any], list[Any], tuple[Any, ...]]
+Index: TypeAlias = Union[int, Dim, slice, EllipsisType, "Node", np.ndarray[Any, Any], list[Any], tuple[Any, ...], None]
 
 
 def call(name: str, *operands: Any, **attributes: Any) -> Node:
     """Apply the op of that name."""
     return OPS[name](*operands, **attributes)
+
+
+def selects(index: Index) -> bool:
+    """Whether an index has arrays, lists, nodes or truth values in it: NumPy's advanced indexing, which copies."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return not all(isinstance(part, _BASIC) and not isinstance(part, bool) for part in parts)
+
+
+_BASIC = (int, np.integer, slice, EllipsisType, type(None), Dim)
 
 
 class Operators:
@@ -132,7 +143,7 @@ class Operators:
         return call("invert", self)
 
     def __getitem__(self, index: Index) -> Node:
-        return call("getitem", self, index)
+        return call("gather" if selects(index) else "getitem", self, index)
 
     @property
     def T(self) -> Node:
