@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import NamedTuple
 
 from graphc import ops
@@ -114,7 +115,7 @@ def _cotangents(node: Node, g: Node) -> Sequence[Node | None]:
     elementwise rule as where(c, rule(g), 0), never as rule(where(c, g, 0)).
     """
     op = node.op
-    mask = _mask(g) if op.elementwise else None
+    mask = _mask(g) or _common_mask(g) if op.elementwise else None
     if mask is None:
         return op.vjp(g, node, *node.inputs, **node.attrs)
     condition, unmasked = mask
@@ -127,6 +128,13 @@ def _mask(g: Node) -> tuple[Node, Node] | None:
     if g.op is ops.where and is_constant(g.inputs[2], 0.0):
         return g.inputs[0], g.inputs[1]
     return None
+
+
+def _common_mask(g: Node) -> tuple[Node, Node] | None:
+    """Where any term of a sum of masked terms is let through, and the sum."""
+    masks = [_mask(term) for term in g.inputs] if g.op is ops.add_n else [None]
+    conditions = dict.fromkeys(mask[0] for mask in masks if mask is not None)
+    return None if None in masks else (reduce(ops.logical_or, conditions), g)
 
 
 def _masked(condition: Node, term: Node) -> Node:
