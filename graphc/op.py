@@ -42,6 +42,16 @@ class Hole:
         raise NotImplementedError
 
 
+class Cut(NamedTuple):
+    """One way to cut a call into parts: along an axis of the result, and that axis of each operand, or None where every
+    part needs the whole operand. `least` is the size below which parts would be slow. The part of `out` that a body
+    gets is contiguous only if the axis is the first one longer than 1."""
+
+    axis: int
+    operands: tuple[int | None, ...]
+    least: int = 1
+
+
 @dataclass(frozen=True, eq=False)
 class Op:
     """What graphc knows of an operation. Generic code reads these fields and never asks for an op by name.
@@ -67,6 +77,11 @@ class Op:
     effort: float | Callable[..., float] = 1.0
     """What an element of the result costs, in multiples of one addition, for the cost model: a number, or a function
     `(y, *operands, **attrs)` of the static types and attributes (a matrix product's depends on its inner dim)."""
+    cuts: Callable[..., Sequence[Cut]] | None = None
+    """`cuts(y, *operands, **attrs)` gives, of the static types, the ways in which a large call falls into independent
+    ones, for the executor. An elementwise op needs none, and the body must be able to write to `out`."""
+    blas: bool = False
+    """Whether the body works in BLAS or LAPACK, whose own threads the executor holds to one."""
     arity: int | None = 0
     """The number of operands, or None for any number."""
     attributes: tuple[str, ...] = ()
