@@ -18,10 +18,10 @@ def value_names(nodes: Iterable[Node], preferred: Mapping[Node, str] | None = No
     then those made from ops. Where one is taken already, a number follows it: `%tanh`, `%tanh_1`.
     """
     nodes = list(nodes)
-    chosen = {node: node.name for node in nodes if node.name is not None}
+    chosen = {**{node: node.name for node in nodes if node.name is not None}, **(preferred or {})}
     taken = Names()
     names = {node: taken.claim(_legal(name)) for node, name in chosen.items() if node.op.leaf}
-    for node, name in {**(preferred or {}), **chosen}.items():
+    for node, name in chosen.items():
         if node not in names:
             names[node] = taken.claim(_legal(name))
     for node in nodes:
