@@ -34,7 +34,7 @@ class Backward(Sequence[Node]):
         self.y = y
         self.wrt = tuple(wrt)
         self.gradients = tuple(gradients)
-        self._adjoints = adjoints
+        self.adjoints = adjoints
 
     @overload
     def __getitem__(self, index: int) -> Node: ...
@@ -56,17 +56,18 @@ class Backward(Sequence[Node]):
 
     def adjoint(self, node: Node) -> Node | None:
         """The node that holds d y / d node, or None where y does not depend on it."""
-        return self._adjoints.of.get(node)
+        return self.adjoints.of.get(node)
 
     def contributions(self, node: Node) -> tuple[Contribution, ...]:
         """One entry per edge into the sum: consumer, argument index, contribution node, the op's rule."""
-        return tuple(self._adjoints.contributions.get(node, ()))
+        return tuple(self.adjoints.contributions.get(node, ()))
 
     @cached_property
     def _sources(self) -> dict[Node, Source]:
         """Every backward node by the edge that made it: what a rule made is what its contribution needs."""
-        sources: dict[Node, Source] = {}
-        for contributions in self._adjoints.contributions.values():
+        sources = {adjoint: Source(forward, None, adjoint.op.name) for forward, adjoint in self.adjoints.of.items()
+                   if adjoint.origin.forward is forward}  # fmt: skip
+        for contributions in self.adjoints.contributions.values():
             for consumer, argument, node, rule in contributions:
                 stack = [node]
                 while stack:
@@ -74,9 +75,6 @@ class Backward(Sequence[Node]):
                     if made.origin.forward is consumer and made not in sources:
                         sources[made] = Source(consumer, argument, rule)
                         stack.extend(made.inputs)
-        for forward, adjoint in self._adjoints.of.items():
-            if adjoint not in sources and adjoint.origin.forward is forward:
-                sources[adjoint] = Source(forward, None, adjoint.op.name)
         return sources
 
     def origin(self, backward_node: Node) -> Source | None:
@@ -163,7 +161,7 @@ def _gradient(y: Node, node: Node, adjoints: Adjoints, unconnected: Unconnected)
         return adjoint
     if unconnected == "zero":
         return ops.zeros_like(node)
-    last = _where_path_ends(y, node, adjoints)
+    last = path_end(y, node, adjoints)
     if last is None:
         raise GradientError("y does not depend on this node", nodes=[y, node],
                             remedy='drop it from wrt, or pass unconnected="zero"')  # fmt: skip
@@ -171,7 +169,7 @@ def _gradient(y: Node, node: Node, adjoints: Adjoints, unconnected: Unconnected)
                         remedy='use a differentiable op there, drop the node from wrt, or pass unconnected="zero"')  # fmt: skip
 
 
-def _where_path_ends(y: Node, node: Node, adjoints: Adjoints) -> Node | None:
+def path_end(y: Node, node: Node, adjoints: Adjoints) -> Node | None:
     """The last node on the way from `node` to y that no derivative reached, or None where there is no way."""
     reached = {node}
     for candidate in topological([y]):
