@@ -50,9 +50,9 @@ class Drawing:
         """The drawing of one part."""
         if part == "both":
             return self
-        kept = set(self.nodes) - self.backward
+        kept = frozenset(self.nodes) - self.backward
         if part == "backward":
-            kept = self.backward | {source for node in self.backward for source in node.inputs}
+            kept = self.backward.union(*[node.inputs for node in self.backward])
         return Drawing(self.title, tuple(n for n in self.nodes if n in kept), self.names, self.outputs, self.backward)
 
     def lines(self) -> Iterator[str]:

@@ -99,7 +99,7 @@ def _sum(back: Backward, node: Node, printer: Printer) -> Iterator[str]:
     elif adjoint is not None:
         yield f"The adjoint d {y} / d {name} is {printer.names[adjoint]}."
     else:
-        yield f"{name} holds several results: each edge carries the adjoint of one of them, and its rule takes them all."
+        yield f"{name} holds several results: each edge carries the adjoint of one, and its rule takes them all."
 
 
 def _edge(edge: Contribution, printer: Printer, *, several: bool) -> Iterator[str]:

@@ -18,7 +18,7 @@ from graphc.text.reader import Reader
 from graphc.text.values import read_attribute_name, read_type, read_value
 from graphc.types import AnyType, Type
 
-_TITLE = re.compile(rf"graph\s*({NAME}|'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\")?\s*\(")
+_TITLE = re.compile(rf"graph\s*('(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"|{NAME})?\s*\(")
 _INPUT = re.compile(rf"%({NAME})")
 _STATEMENT = re.compile(rf"%({NAME})\s*=\s*({NAME})\s*(?:\(([^()]*)\))?")
 _RETURN = re.compile(rf"return\b\s*(%{NAME}\s*(?:,\s*%{NAME}\s*)*)?")

@@ -21,6 +21,7 @@ _ARRAY_TYPE = re.compile(r"\w+\s*\[[^\]\n]*\]")
 _ELEMENTS = re.compile(r"\(([^()\n]*)\)")
 _DIM = re.compile(r"dim\(([^()\n]*)\)")
 _NAN = re.compile(r"nan\(0x([0-9a-f]{16})\)")
+_OPAQUE = re.compile(r"<[\w.<>]+>")
 _NUMBER = re.compile(r"-?\d+(\.\d*)?(e[+-]?\d+)?")
 _PART = re.compile(r"[^(),{}\[\]\n#=\"']*")
 _ATTRIBUTE = re.compile(r"(\w+)\s*=")
@@ -53,7 +54,13 @@ def read_value(reader: Reader, read_graph: ReadGraph) -> Any:
         match = reader.match(pattern)
         if match is not None:
             return reader.guarded(lambda convert=convert, match=match: convert(match, reader))  # type: ignore[misc]
-    return reader.guarded(lambda: _atom(_balanced(reader), reader))
+    if opaque := reader.match(_OPAQUE):
+        reader.fail(f"{opaque[0]} stands for a value that has no text", remedy="give ops attributes that are numbers, "
+                    "strings, tuples, dtypes, sizes, arrays or graphs")  # fmt: skip
+    text = _balanced(reader)
+    if not text:
+        reader.expected("a value such as 3, 0.5, None, 'text', (0, 1) or f32")
+    return reader.guarded(lambda: _atom(text))
 
 
 def _read_tuple(reader: Reader, read_graph: ReadGraph) -> tuple[Any, ...]:
@@ -99,7 +106,7 @@ def _balanced(reader: Reader) -> str:
         reader.position += 1
 
 
-def _atom(text: str, reader: Reader) -> Any:
+def _atom(text: str) -> Any:
     if text in WORDS:
         return WORDS[text]
     if text in DTYPES:
@@ -108,7 +115,7 @@ def _atom(text: str, reader: Reader) -> Any:
         return -WORDS["inf"]
     number = _NUMBER.fullmatch(text)
     if number is None:
-        return parse_dim(text) if text else reader.expected("a value such as 3, 0.5, None, 'text', (0, 1) or f32")
+        return parse_dim(text)
     try:
         return float(text) if number[1] or number[2] else int(text)
     except ValueError:
