@@ -9,22 +9,28 @@ import numpy as np
 
 from graphc.errors import ExecutionError, FeedError, GraphcError
 from graphc.feeds import as_feed
-from graphc.ir import Node, Variable, topological
+from graphc.ir import NO_ATTRS, Node, Variable, topological
+from graphc.types import Dim, substitute
 
 
 def evaluate(outputs: Sequence[Node], feed: Mapping[Node, Any] | None = None) -> list[Any]:
     """The value of each output, computed one node at a time. `feed` may also replace inner nodes by values."""
-    values: dict[Node, Any] = {}
-    for leaf, value in (feed or {}).items():
-        values[leaf] = as_feed(leaf, value)
+    values = {leaf: as_feed(leaf, value) for leaf, value in (feed or {}).items()}
+    sizes = _sizes(values)
     with np.errstate(all="ignore"):
         for node in topological(outputs):
             if node not in values:
-                values[node] = value_of(node, [values[i] for i in node.inputs])
+                values[node] = value_of(node, [values[i] for i in node.inputs], sizes)
     return [values[node] for node in outputs]
 
 
-def value_of(node: Node, operands: Sequence[Any]) -> Any:
+def _sizes(values: Mapping[Node, Any]) -> dict[str, int]:
+    """What the symbols in the shapes of fed nodes stand for."""
+    pairs = [pair for leaf, value in values.items() for pair in zip(leaf.shape, value.shape, strict=True)]
+    return {dim.key: size for dim, size in pairs if isinstance(dim, Dim) and dim.names() == {dim.key}}
+
+
+def value_of(node: Node, operands: Sequence[Any], sizes: Mapping[str, int] = NO_ATTRS) -> Any:
     """One node's value from its operands' values; an exception names the node and the user's line."""
     if isinstance(node, Variable):
         return node.value
@@ -32,7 +38,8 @@ def value_of(node: Node, operands: Sequence[Any]) -> Any:
         raise FeedError(f"expected a value for {node.name} : {node.type}, got none", nodes=[node],
                         remedy=f"feed it: {{{node.name}: array}}")  # fmt: skip
     try:
-        return node.op.body(*operands, **node.attrs)
+        attrs = {name: substitute(value, sizes) for name, value in node.attrs.items()} if sizes else node.attrs
+        return node.op.body(*operands, **attrs)
     except GraphcError:
         raise
     except Exception as error:
