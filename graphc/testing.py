@@ -19,7 +19,7 @@ import numpy as np
 from graphc import ops
 from graphc.errors import GradientError
 from graphc.evaluate import evaluate
-from graphc.ir import Graph, Node
+from graphc.ir import Graph, Node, topological
 from graphc.op import Op
 from graphc.samples import Call
 from graphc.types import AnyType, TupleType, type_of
@@ -43,16 +43,16 @@ def check_gradient(y: Node, wrt: Node | Sequence[Node], feed: Mapping[Node, Any]
     """
     from graphc.gradients import gradients
 
-    targets = [wrt] if isinstance(wrt, Node) else list(wrt)
-    point = {**(feed or {}), **dict(zip(targets, evaluate(targets, feed), strict=True))}
+    targets = [wrt] if isinstance(wrt, Node) else sorted(wrt, key=topological(wrt).index)
     rng = generator(y.name or y.op.name)
-    along = _dot(y, rng.standard_normal(np.shape(evaluate([y], point)[0])))
+    weights, *shapes = map(np.shape, evaluate([y, *targets], feed))
+    along = _dot(y, rng.standard_normal(weights))
     for degree in range(1, order + 1):
-        value, direction = along, {x: rng.uniform(-1, 1, np.shape(point[x])) for x in targets}
+        value, directions = along, [rng.uniform(-1, 1, shape) for shape in shapes]
         slopes = gradients(value, targets, unconnected="zero")
-        terms = [_dot(slope, direction[x]) for slope, x in zip(slopes, targets, strict=True)]
-        along = ops.add_n(*terms)
-        _compare(y, targets, degree, *evaluate([along, *slopes], point), difference=_Line(value, point, direction))
+        along = ops.add_n(*map(_dot, slopes, directions))
+        line = _Line(value, dict(feed or {}), dict(zip(targets, directions, strict=True)))
+        _compare(y, degree, *evaluate([along, *slopes], feed), line=line)
 
 
 def _dot(x: Node, weights: Array) -> Node:
@@ -64,8 +64,8 @@ class _Line:
     """The values of a node along a line through a point, and their slope there."""
 
     y: Node
-    point: Mapping[Node, Any]
-    direction: Mapping[Node, Array]
+    point: dict[Node, Any]
+    direction: dict[Node, Array]
 
     @property
     def eps(self) -> float:
@@ -73,9 +73,11 @@ class _Line:
         return float(max(np.finfo(node.dtype).eps for node in (self.y, *self.direction)))
 
     def at(self, t: float) -> float:
-        """The value at the point plus t times the direction."""
-        moved = {x: (self.point[x] + t * d).astype(x.dtype) for x, d in self.direction.items()}
-        return float(evaluate([self.y], {**self.point, **moved})[0])
+        """The value at the point plus t times the direction; an inner node moves with the others, then on its own."""
+        moved = dict(self.point)
+        for x, d in self.direction.items():
+            moved[x] = (evaluate([x], moved)[0] + t * d).astype(x.dtype)
+        return float(evaluate([self.y], moved)[0])
 
     def slope(self) -> tuple[float, float]:
         """The central difference, extrapolated to step 0 (Richardson), and what rounding makes of it."""
@@ -85,14 +87,14 @@ class _Line:
         return (4 * narrow - wide) / 3, max(1.0, float(np.abs(values).max())) * self.eps / h
 
 
-def _compare(y: Node, wrt: Sequence[Node], degree: int, along: float, *slopes: Array, difference: _Line) -> None:
-    expected, noise = difference.slope()
-    size = sum(float(np.abs(slope * d).sum()) for slope, d in zip(slopes, difference.direction.values(), strict=True))
-    tolerance = 50 * noise + difference.eps ** (2 / 5) * max(size, abs(expected))
+def _compare(y: Node, degree: int, along: float, *slopes: Array, line: _Line) -> None:
+    expected, noise = line.slope()
+    size = sum(float(np.abs(slope * d).sum()) for slope, d in zip(slopes, line.direction.values(), strict=True))
+    tolerance = 50 * noise + line.eps ** (2 / 5) * max(size, abs(expected))
     if not abs(along - expected) <= tolerance:
         raise GradientError(
             f"the derivative of order {degree} along a random direction is {float(along):.9g}, "
-            f"but central differences give {expected:.9g} ± {tolerance:.2g}", nodes=[y, *wrt],
+            f"but central differences give {expected:.9g} ± {tolerance:.2g}", nodes=[y, *line.direction],
             remedy="correct the derivative rule of an op on the way, or take a point around which y is smooth",
         )  # fmt: skip
 
