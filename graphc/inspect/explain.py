@@ -74,7 +74,8 @@ def _provenance(back: Backward, node: Node, source: Source, names: dict[Node, st
 def explain(back: Backward, node: Node) -> str:
     """The sum behind one adjoint, for people who want to check the chain rule by hand."""
     if not isinstance(node, Node):
-        raise GradientError(f"expected a node, got {node!r} of type {type(node).__name__}", remedy="pass a node of the graph")
+        raise GradientError(f"expected a node, got {node!r} of type {type(node).__name__}",
+                            remedy="pass a node of the graph")  # fmt: skip
     names = adjoint_names(back)
     if back.contributions(node) or node is back.y:
         return "\n".join(_sum(back, node, Printer(names)))
@@ -91,7 +92,8 @@ def _sum(back: Backward, node: Node, printer: Printer) -> Iterator[str]:
     made = f"{name} = {printer.expression(node)}" if node.inputs else name
     yield f"{made} : {node.type}{_at(node)}"
     paths = back.paths(node)
-    yield f"{_counted(paths, 'path leads', 'paths lead')} from {name} to {y}, over {_counted(len(edges), 'edge', 'edges')}:"
+    over = _counted(len(edges), "edge", "edges")
+    yield f"{_counted(paths, 'path leads', 'paths lead')} from {name} to {y}, over {over}:"
     for edge in edges:
         yield from _edge(edge, printer, several=isinstance(node.type, TupleType))
     if adjoint is not None and len(edges) > 1:

@@ -66,7 +66,8 @@ def elements_text(array: np.ndarray[Any, Any], *, short: bool = False) -> str:
     decimals = _decimals(array.dtype, array.tobytes()) if array.size <= SMALL else None
     if decimals is not None:
         return decimals
-    return f'"{base64.b64encode(zlib.compress(array.tobytes(), 6)).decode("ascii")}"'
+    data = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+    return f'"{base64.b64encode(zlib.compress(data, 6)).decode("ascii")}"'
 
 
 @lru_cache(maxsize=4096)
@@ -113,7 +114,7 @@ def _from_base64(text: str, kind: Type) -> np.ndarray[Any, Any]:
     data = unpacker.decompress(base64.b64decode(text, validate=True), kind.nbytes + 1)
     if len(data) != kind.nbytes:
         raise ValueError(text)
-    return np.frombuffer(data, kind.dtype).copy()
+    return np.frombuffer(data, kind.dtype.newbyteorder("<")).astype(kind.dtype)
 
 
 _TYPE = re.compile(r"\s*(\w+)\s*\[([^\]]*)\]\s*$")
