@@ -12,6 +12,7 @@ from graphc.ir import topological
 from graphc.op import OPS
 
 INF, NAN = math.inf, math.nan
+ON_REALS = [pytest.param(op, id=name) for name, op in OPS.items() if op.elementwise and op.vjp and op.samples.ranges]
 
 
 def derivative(formula, x, order=1, dtype="float64"):
@@ -157,6 +158,17 @@ def test_nothing_leaks_from_a_branch_not_taken(name):
         assert derivative(formula, x, 2) == 0.0
 
 
+@pytest.mark.parametrize("op", ON_REALS)
+def test_nothing_leaks_from_any_op(op):
+    def hidden(x):
+        terms = [op(*place) for other in (0.0, 2.0) for place in ((x, other), (other, x))] if op.arity == 2 else [op(x)]
+        return gr.where(np.array(False), gr.add_n(*terms), x)
+
+    for x in (0.0, 1.0, -1.0, INF, -INF, NAN):
+        assert derivative(hidden, x, 1) == 1.0
+        assert derivative(hidden, x, 2) == 0.0
+
+
 def test_shares_of_logaddexp_keep_their_digits_far_from_zero():
     x, y = 1e4, 1e4 + 0.1
     assert derivative(lambda a: gr.logaddexp(a, y), x) == pytest.approx(1 / (1 + math.exp(y - x)), rel=1e-15)
@@ -170,9 +182,6 @@ def test_gradient_reaches_each_operand_in_its_own_dtype():
 
 
 # Dtypes
-
-ON_REALS = [pytest.param(op, id=name) for name, op in OPS.items() if op.elementwise and op.vjp and op.samples.ranges]
-
 
 @pytest.mark.parametrize("op", ON_REALS)
 def test_derivatives_stay_in_single_precision(op):
