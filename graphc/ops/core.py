@@ -160,20 +160,21 @@ def size_node(x: Node, axes: Sequence[int], dtype: np.dtype[Any]) -> Node | floa
     return (total * known if known != 1 else total).astype(dtype)
 
 
-def zeros_like(x: Node) -> Node:
-    """Zeros of a node's type."""
-    return full_like(x, 0)
+def zeros_like(x: Operand, dtype: Any = None) -> Node:
+    """Zeros of x's shape, and of its dtype unless another is given."""
+    return full_like(x, 0, dtype)
 
 
-def ones_like(x: Node) -> Node:
-    """Ones of a node's type."""
-    return full_like(x, 1)
+def ones_like(x: Operand, dtype: Any = None) -> Node:
+    """Ones of x's shape, and of its dtype unless another is given."""
+    return full_like(x, 1, dtype)
 
 
-def full_like(x: Node, value: complex) -> Node:
-    """A number repeated over a node's shape."""
-    scalar = constant(value, x.dtype)
-    return scalar if x.shape == () else apply("broadcast_to", scalar, x.shape)
+def full_like(x: Operand, fill_value: complex, dtype: Any = None) -> Node:
+    """A number repeated over x's shape, of its dtype unless another is given."""
+    node = lift(x)
+    scalar = constant(fill_value, node.dtype if dtype is None else dtype)
+    return scalar if node.shape == () else apply("broadcast_to", scalar, node.shape)
 
 
 def is_constant(node: Node, value: float) -> bool:

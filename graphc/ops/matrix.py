@@ -14,7 +14,7 @@ from graphc.op import composite, lift, primitive
 from graphc.operators import Operand
 from graphc.ops.core import constant
 from graphc.ops.creation import arange, zeros
-from graphc.ops.gathering import gather, scatter_add
+from graphc.ops.gathering import gather, scatter, scatter_add
 from graphc.samples import call, cases
 from graphc.types import AnyDim, Type, as_dim, as_dtype, normalize_axis
 
@@ -114,7 +114,7 @@ def _positions(length: AnyDim, k: int) -> list[Node]:
 
 
 @composite(samples=cases(call("f64[3]"), call("f64[3]", 1), call("f32[2]", -2), call("f64[3,3]"), call("f64[3,2]", -1),
-                         call("i64[0]")))  # fmt: skip
+                         call("i64[0]"), call("bool[2]")))  # fmt: skip
 def diag(x: Operand, k: int = 0) -> Node:
     """A vector as diagonal k of a matrix of zeros; of a matrix, its diagonal k."""
     node = lift(x)
@@ -124,7 +124,8 @@ def diag(x: Operand, k: int = 0) -> Node:
         raise ShapeError(f"expected a vector or a matrix, got {node.type}", nodes=[node], remedy="use gr.diagonal")
     length = node.shape[0]
     size = length + abs(_diagonal_number(k))
-    return scatter_add(zeros((size, size), node.dtype), node, *_positions(length, k), axes=(0, 1), at=0)
+    write = scatter if node.dtype.kind == "b" else scatter_add
+    return write(zeros((size, size), node.dtype), node, *_positions(length, k), axes=(0, 1), at=0)
 
 
 @composite(samples=cases(call("f64[3,3]"), call("f64[2,4]", 1), call("f64[2,3,3]", 0, 1, 2), call("i8[2,2]"),
