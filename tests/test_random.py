@@ -16,7 +16,7 @@ from graphc.evaluate import evaluate
 from graphc.ir import Graph
 from graphc.ops.quantile import log, normal_quantile
 from graphc.ops.random import BLOCK
-from graphc.testing import check_gradient
+from graphc.testing import check_composite, check_gradient
 from graphc.text import parse
 
 KEY = gr.random.key(2024)
@@ -200,6 +200,11 @@ def test_the_logarithm_against_mpmath():
 
 
 # As part of a graph
+
+
+@pytest.mark.parametrize("draw", [getattr(gr.random, name) for name in gr.random.__all__ if name != "key"])
+def test_declared_samples(draw):
+    check_composite(draw)
 
 
 def test_derivatives_pass_to_the_bounds():
