@@ -121,7 +121,8 @@ def gradients(y: Node, wrt: Node | Sequence[Node], *, seed: Any = None, unconnec
     """The gradients of y with respect to placeholders, variables or inner nodes.
 
     A y that is not a scalar needs a `seed` of its shape, and the result is seedᵀ · dy/dwrt. `unconnected="zero"` gives
-    zeros where y does not depend on a node; the default raises GradientError and says where the path ends.
+    zeros where y does not depend on a node; the default raises GradientError and says where the path ends. A path
+    through a flat op (floor, sign) does connect: the derivative is 0.
     """
     targets = [wrt] if isinstance(wrt, Node) else list(wrt)
     if unconnected not in ("raise", "zero"):
@@ -162,6 +163,8 @@ def _gradient(y: Node, node: Node, adjoints: Adjoints, unconnected: Unconnected)
     if unconnected == "zero":
         return ops.zeros_like(node)
     last = path_end(y, node, adjoints)
+    if last is not None and last.op.flat:
+        return ops.zeros_like(node)
     if last is None:
         raise GradientError("y does not depend on this node", nodes=[y, node],
                             remedy='drop it from wrt, or pass unconnected="zero"')  # fmt: skip

@@ -70,6 +70,8 @@ class Op:
     signature: Callable[..., tuple[Sequence[Any], dict[str, Any]]] | None = None
     elementwise: bool = False
     commutative: bool = False
+    flat: bool = False
+    """Whether the derivative is 0 wherever it exists (floor, sign), so that a path through it adds nothing."""
     view: bool = False
     """Whether the result may share memory with the first operand."""
     leaf: bool = False

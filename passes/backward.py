@@ -77,7 +77,7 @@ def _visit(node: Node, active: set[Node], result: Adjoints) -> None:
         g = result.of[node] = _total(result.contributions[node])
     else:
         g = result.of[node]
-    if not node.inputs or not any(operand in active for operand in node.inputs):
+    if op.flat or not any(operand in active for operand in node.inputs):
         return
     if isinstance(node.inputs[0].type, TupleType):
         part = Contribution(node, node.attrs["index"], g, op.name)

@@ -22,25 +22,25 @@ __all__ = [
 ]  # fmt: skip
 
 
-@primitive(infer=like(np.floor), vjp=lambda g, y, x: (None,), samples=numbers(-9, 9))
+@primitive(infer=like(np.floor), flat=True, samples=numbers(-9, 9))
 def floor(x, *, out=None):
     """The largest integer not above the element."""
     return np.floor(x, out=out)
 
 
-@primitive(infer=like(np.ceil), vjp=lambda g, y, x: (None,), samples=numbers(-9, 9))
+@primitive(infer=like(np.ceil), flat=True, samples=numbers(-9, 9))
 def ceil(x, *, out=None):
     """The smallest integer not below the element."""
     return np.ceil(x, out=out)
 
 
-@primitive(infer=like(np.trunc), vjp=lambda g, y, x: (None,), samples=numbers(-9, 9))
+@primitive(infer=like(np.trunc), flat=True, samples=numbers(-9, 9))
 def trunc(x, *, out=None):
     """The integer next to the element towards zero."""
     return np.trunc(x, out=out)
 
 
-@primitive(infer=broadcast_floats, vjp=lambda g, y, x: (None,), samples=numbers(-9, 9))
+@primitive(infer=broadcast_floats, flat=True, samples=numbers(-9, 9))
 def rint(x, *, out=None):
     """The nearest integer, ties to the even one, as a float."""
     return np.rint(x, out=out)
@@ -52,7 +52,7 @@ def _round_type(x: Type, *, decimals: int) -> Type:
     raise DTypeError(f"expected numbers to round, got {x}", remedy='convert it with .astype("int8")')
 
 
-@primitive(infer=_round_type, elementwise=True, vjp=lambda g, y, x, *, decimals: (None,), effort=3,
+@primitive(infer=_round_type, elementwise=True, flat=True, effort=3,
            signature=lambda x, decimals=0: ((lift(x),), {"decimals": int(decimals)}),
            samples=cases(call("f64[2,3](-9,9)"), call("f64[](-8,8)", decimals=1), call("f32[3](-9,9)", decimals=2),
                          call("f16[3](-9,9)"), call("i64[3](0,99)"), call("i8[3](0,99)", decimals=-1)))  # fmt: skip
@@ -61,7 +61,7 @@ def round(x, *, decimals):
     return np.round(x, decimals)
 
 
-@primitive(infer=like(np.sign), vjp=lambda g, y, x: (None,), samples=numbers(-3, 3))
+@primitive(infer=like(np.sign), flat=True, samples=numbers(-3, 3))
 def sign(x, *, out=None):
     """-1, 0 or 1."""
     return np.sign(x, out=out)
@@ -86,7 +86,7 @@ def nextafter(a, b, *, out=None):
     return np.nextafter(a, b, out=out)
 
 
-@primitive(infer=broadcast_floats, vjp=lambda g, y, x: (None,), samples=reals(-3, 3), effort=2)
+@primitive(infer=broadcast_floats, flat=True, samples=reals(-3, 3), effort=2)
 def spacing(x, *, out=None):
     """The distance to the next float away from zero."""
     return np.spacing(x, out=out)
