@@ -100,9 +100,12 @@ def test_results_have_numpys_dtype_and_wrap_as_numpys_do(subscripts, dtype):
     ("bqhd,bkhd->bhqk", [(5, 2, 3, 4), (5, 6, 3, 4)], ["einsum"]),
     ("bsd,dhe->bshe", [(5, 2, 3), (3, 4, 6)], ["einsum"]),
     ("ij,kl->", [(2, 3), (4, 5)], ["sum", "sum", "multiply"]),
+    ("abik,bakj->abij", [(2, 3, 4, 5), (3, 2, 5, 6)], ["einsum"]),
 ])  # fmt: skip
 def test_a_step_is_the_plainest_op_that_does_it(subscripts, shapes, expected):
     assert sorted(steps(subscripts, *shapes)) == sorted(expected)
+    operands = [RNG.standard_normal(shape) for shape in shapes]
+    np.testing.assert_allclose(value(gr.einsum(subscripts, *operands)), np.einsum(subscripts, *operands), rtol=1e-11)
 
 
 def test_a_chain_is_contracted_in_the_cheapest_order():
