@@ -17,6 +17,7 @@ from graphc.errors import GradientError
 from graphc.ir import Graph, Node, made_by, origin_here, topological
 from graphc.op import lift
 from graphc.passes.backward import Adjoints, Contribution, backward
+from graphc.types import Type
 
 
 class Source(NamedTuple):
@@ -173,11 +174,11 @@ def _gradient(y: Node, node: Node, adjoints: Adjoints, unconnected: Unconnected)
 
 
 def path_end(y: Node, node: Node, adjoints: Adjoints) -> Node | None:
-    """The last node on the way from `node` to y that no derivative reached, or None where there is no way."""
+    """The first node on the way from `node` to y that no derivative passes, or None where there is no way."""
     reached = {node}
     for candidate in topological([y]):
         if candidate not in reached and any(source in reached for source in candidate.inputs):
-            if candidate in adjoints.of:
+            if candidate in adjoints.of or isinstance(candidate.type, Type) and not candidate.type.is_float:
                 return candidate
             reached.add(candidate)
     return None
