@@ -107,6 +107,8 @@ def _einsum_effort(y: Type, a: Type, b: Type, *, subscripts: str) -> float:
 def _einsum(a, b, *, subscripts, out=None):
     """The product of two operands with distinct labels, summed over each label that the result does not have."""
     plan = _plan(subscripts)
+    if not plan.left and not plan.right and not plan.order_a == plan.order_b == tuple(range(a.ndim)):
+        return np.einsum(subscripts, a, b, out=out)  # dot products of columns: one pass over the rows is faster
     a, b = a.transpose(plan.order_a), b.transpose(plan.order_b)
     batch, left = a.shape[: plan.batch], a.shape[plan.batch :][: plan.left]
     inner, right = math.prod(a.shape[plan.batch + plan.left :]), b.shape[b.ndim - plan.right :]
