@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from graphc import passes
-from graphc.errors import CompileError, DTypeError, FeedError, GraphError, ShapeError
+from graphc.errors import CompileError, DTypeError, FeedError, GraphError, ShapeError, label
 from graphc.executable import Executable, Options
 from graphc.ir import Graph, Node, Variable
 from graphc.op import lift
@@ -54,7 +54,8 @@ def checked_updates(updates: Updates | None) -> dict[Variable, Node]:
     result: dict[Variable, Node] = {}
     for pair in pairs:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            raise GraphError(f"expected updates as {{variable: node}} or (variable, node) pairs, got {pair!r}")
+            raise GraphError(f"expected updates as {{variable: node}} or (variable, node) pairs, got {pair!r}",
+                             remedy="write updates={w: w - 0.1 * dw}")  # fmt: skip
         variable, value = pair
         if not isinstance(variable, Variable):
             nodes = [variable] if isinstance(variable, Node) else []
@@ -87,7 +88,8 @@ def _fitting(variable: Variable, value: Any) -> Node:
 
 def _backend(backend: str) -> str:
     if backend not in BACKENDS:
-        raise CompileError(f"expected backend to be one of {', '.join(BACKENDS)}, got {backend!r}")
+        raise CompileError(f"expected backend to be one of {', '.join(BACKENDS)}, got {backend!r}",
+                           remedy='"auto" takes the fastest one that is installed')  # fmt: skip
     if backend == "native":
         raise CompileError("this version of graphc has no native backend", remedy='use backend="auto" or "numpy"')
     return "numpy"
@@ -95,7 +97,8 @@ def _backend(backend: str) -> str:
 
 def _threads(threads: int | None) -> int | None:
     if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-        raise CompileError(f"expected threads to be an int ≥ 1 or None, got {threads!r}")
+        raise CompileError(f"expected threads to be an int ≥ 1 or None, got {threads!r}",
+                           remedy="None means the cores that this process may use")  # fmt: skip
     return threads
 
 
@@ -139,8 +142,9 @@ def run(outputs: Any, feed: Mapping[Any, Any] | None = None) -> Any:
     for key, value in (feed or {}).items():
         node = by_name.get(key, key) if isinstance(key, str) else key
         if node not in needed:
-            shown = key.name if isinstance(key, Node) else repr(key)
-            raise FeedError(f"the outputs do not need a feed for {shown}", nodes=[key] if isinstance(key, Node) else [],
+            shown = label(key) if isinstance(key, Node) else repr(key)
+            raise FeedError(f"expected feeds for the placeholders that the outputs need, got one for {shown}",
+                            nodes=[key] if isinstance(key, Node) else [],
                             remedy=f"feed {', '.join(map(str, by_name)) or 'nothing'} only")  # fmt: skip
         values[node] = value
     missing = [node for node in needed if node not in values]

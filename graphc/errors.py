@@ -73,7 +73,11 @@ class FormatError(GraphcError):
 
 def describe(node: Node) -> str:
     """One line about a node for an error message: name, op, type and the user's line."""
-    label = f"%{node.name}" if node.name else f"a {node.op.name} node"
     kind = f" ({node.op.name})" if node.name else ""
     where = node.origin.where()
-    return f"{label}{kind}: {node.type}" + (f", made at {where}" if where else "")
+    return f"{label(node)}{kind}: {node.type}" + (f", made at {where}" if where else "")
+
+
+def label(node: Node) -> str:
+    """What to call a node in a sentence: its name, or its op's."""
+    return f"%{node.name}" if node.name else f"the {node.op.name} node"

@@ -22,7 +22,7 @@ def as_feed(leaf: Node, value: Any) -> np.ndarray[Any, Any]:
         array = _converted(leaf, value)
     if not _fits(array.shape, kind.shape):
         raise FeedError(f"{leaf.name} expected {kind}, got an array of type {type_of(array)}", nodes=[leaf],
-                        remedy="reshape the array, or declare the placeholder with that shape")  # fmt: skip
+                        remedy=f"reshape the array, or declare {leaf.name} with that shape")  # fmt: skip
     return array  # type: ignore[no-any-return]
 
 
@@ -41,17 +41,26 @@ def _converted(leaf: Node, value: Any) -> np.ndarray[Any, Any]:
     target = leaf.dtype
     try:
         array = np.asarray(value)
-    except (ValueError, TypeError) as error:
-        raise FeedError(f"{leaf.name} expected {leaf.type}, got something that is no array: {error}", nodes=[leaf]) from None
+    except (ValueError, TypeError):
+        raise FeedError(f"{leaf.name} expected {leaf.type}, got {_shown(value)}, which is no array", nodes=[leaf],
+                        remedy="give every row the same length, and numbers only") from None  # fmt: skip
     if array.dtype.kind not in "biuf":
-        raise FeedError(f"{leaf.name} expected {leaf.type}, got {type(value).__name__} with dtype {array.dtype}",
+        raise FeedError(f"{leaf.name} expected {leaf.type}, got {_shown(value)}, which is no array of numbers",
                         nodes=[leaf], remedy=f"feed numbers of dtype {target}")  # fmt: skip
     python_numbers = not isinstance(value, (np.ndarray, np.generic)) and not hasattr(value, "__array__")
     if python_numbers and _exact_enough(array, target) or np.can_cast(array.dtype, target, "safe"):
         return array.astype(target)
-    problem = "does not fit" if python_numbers else "would lose precision"
-    raise FeedError(f"{leaf.name} expected {leaf.type}, got {type_of(array)}, which {problem} in {target}", nodes=[leaf],
-                    remedy=f'convert it yourself with .astype("{target}") if that is what you mean')  # fmt: skip
+    if python_numbers and array.dtype.kind in "iu" and target.kind in "iu":
+        raise FeedError(f"{leaf.name} expected {leaf.type}, got {_shown(value)}, which is out of the dtype's range",
+                        nodes=[leaf], remedy=f"declare {leaf.name} with a wider dtype")  # fmt: skip
+    converted = "np.array(value)" if python_numbers else ""
+    raise FeedError(f"{leaf.name} expected {leaf.type}, got {type_of(array)}, which would lose precision", nodes=[leaf],
+                    remedy=f'convert it yourself with {converted}.astype("{target}") if that is what you mean')  # fmt: skip
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return f"{text if len(text) <= 40 else text[:37] + '...'} of type {type(value).__name__}"
 
 
 def _exact_enough(numbers: np.ndarray[Any, Any], target: np.dtype[Any]) -> bool:

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple, overload
 
 from graphc import ops
-from graphc.errors import GradientError
+from graphc.errors import GradientError, label
 from graphc.ir import Graph, Node, made_by, origin_here, topological
 from graphc.op import lift
 from graphc.passes.backward import Adjoints, Contribution, backward
@@ -127,7 +127,8 @@ def gradients(y: Node, wrt: Node | Sequence[Node], *, seed: Any = None, unconnec
     """
     targets = [wrt] if isinstance(wrt, Node) else list(wrt)
     if unconnected not in ("raise", "zero"):
-        raise GradientError(f'expected unconnected to be "raise" or "zero", got {unconnected!r}')
+        raise GradientError(f'expected unconnected to be "raise" or "zero", got {unconnected!r}',
+                            remedy='"zero" gives zeros where y does not depend on a node')  # fmt: skip
     for node in (y, *targets):
         _check_differentiable(node)
     start = _seed(y, seed)
@@ -167,7 +168,7 @@ def _gradient(y: Node, node: Node, adjoints: Adjoints, unconnected: Unconnected)
     if last is not None and last.op.flat:
         return ops.zeros_like(node)
     if last is None:
-        raise GradientError("y does not depend on this node", nodes=[y, node],
+        raise GradientError(f"{label(y)} does not depend on {label(node)}: no path leads from it", nodes=[y, node],
                             remedy='drop it from wrt, or pass unconnected="zero"')  # fmt: skip
     raise GradientError(f"no derivative passes {last.op.name}, where every path from wrt to y ends", nodes=[last, node, y],
                         remedy='use a differentiable op there, drop the node from wrt, or pass unconnected="zero"')  # fmt: skip
@@ -197,12 +198,20 @@ def jvp(y: Node, x: Node, v: Any) -> Node:
     _check_differentiable(y)
     u = ops.zeros_like(y)
     pulled = gradients(y, [x], seed=u)[0]
-    return gradients(pulled, [u], seed=v, unconnected="zero")[0]
+    return gradients(pulled, [u], seed=_direction(x, v), unconnected="zero")[0]
 
 
 def hvp(y: Node, x: Node, v: Any) -> Node:
     """The Hessian of a scalar y times a direction v of x, without the Hessian: one gradient of a gradient."""
-    return gradients(grad(y, x), [x], seed=v, unconnected="zero")[0]
+    return gradients(grad(y, x), [x], seed=_direction(x, v), unconnected="zero")[0]
+
+
+def _direction(x: Node, v: Any) -> Node:
+    direction = lift(v, x.dtype) if isinstance(v, (int, float)) else lift(v)
+    if direction.shape != x.shape:
+        raise GradientError(f"expected a direction of x's type {x.type}, got {direction.type}", nodes=[x],
+                            remedy="give one number for every element of x")  # fmt: skip
+    return direction
 
 
 def jacobian(y: Node, x: Node) -> Node:

@@ -33,7 +33,8 @@ _PAIRS = (
 
 def _reduced(values: Node, reduction: Reduction) -> Node:
     if reduction not in _REDUCTIONS:
-        raise GraphError(f'expected reduction to be "mean", "sum" or "none", got {reduction!r}')
+        raise GraphError(f'expected reduction to be "mean", "sum" or "none", got {reduction!r}',
+                         remedy='use "none" for one loss per row, and reduce it yourself')  # fmt: skip
     return _REDUCTIONS[reduction](values)
 
 

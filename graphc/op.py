@@ -24,7 +24,7 @@ from graphc.errors import DTypeError, GraphcError, GraphError
 from graphc.ir import NO_ATTRS, Node, WeakConstant, attrs_key, origin_here
 from graphc.operators import OPS
 from graphc.samples import Samples
-from graphc.types import AnyType, TupleType, Type, as_dtype, broadcast_shapes, promote, weak_dtype
+from graphc.types import SHORT_NAMES, AnyType, TupleType, Type, as_dtype, broadcast_shapes, promote, weak_dtype
 
 Infer = Callable[..., AnyType]
 Cotangents = Sequence["Node | None"]
@@ -102,7 +102,8 @@ class Op:
                 raise error.about([arg for arg in args if isinstance(arg, Node)], origin_here().where()) from None
         elif kwargs and not kwargs.keys() <= set(self.attributes):
             surplus = ", ".join(sorted(kwargs.keys() - set(self.attributes)))
-            raise GraphError(f"{self.name} has no attribute {surplus}; it takes {', '.join(self.attributes) or 'none'}")
+            raise GraphError(f"{self.name} has no attribute {surplus}", remedy=self._usage()).about(
+                [arg for arg in args if isinstance(arg, Node)], origin_here().where())  # fmt: skip
         for arg in args:
             if type(arg) is not Node:
                 for hole in args:
@@ -128,18 +129,25 @@ class Op:
         kind = self._types.get(key)
         if kind is None:
             if self.arity is not None and len(types) != self.arity:
-                raise GraphError(f"{self.name} takes {self.arity} operands, got {len(types)}")
+                raise GraphError(f"{self.name} takes {self.arity} operands, got {len(types)}", remedy=self._usage())
             kind = self.infer(*types, **attrs)
             if len(self._types) >= _MAX_REMEMBERED:
                 self._types.clear()
             self._types[key] = kind
         return kind
 
+    def _usage(self) -> str:
+        return f"call it as {self.name}{getattr(self, '__signature__', '(...)')}"
+
     def lift(self, args: Iterable[Any]) -> tuple[Node, ...]:
         """The operands as nodes. Python scalars take the dtype of the other operands (NumPy 2's weak promotion)."""
-        lifted = [arg if isinstance(arg, Node) or type(arg) in _PYTHON_SCALARS else lift(arg) for arg in args]
-        dtypes = [arg.dtype for arg in lifted if isinstance(arg, Node) and not isinstance(arg, WeakConstant)]
-        return tuple([_beside(arg, dtypes) for arg in lifted])
+        args = tuple(args)
+        try:
+            lifted = [arg if isinstance(arg, Node) or type(arg) in _PYTHON_SCALARS else lift(arg) for arg in args]
+            dtypes = [arg.dtype for arg in lifted if isinstance(arg, Node) and not isinstance(arg, WeakConstant)]
+            return tuple([_beside(arg, dtypes) for arg in lifted])
+        except GraphcError as error:
+            raise error.about([arg for arg in args if isinstance(arg, Node)], origin_here().where()) from None
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
@@ -158,12 +166,12 @@ def _beside(operand: Any, dtypes: Sequence[np.dtype[Any]]) -> Node:
 
 def _weak_beside(scalar: Any, dtypes: Sequence[np.dtype[Any]]) -> np.dtype[Any]:
     if isinstance(scalar, complex):
-        raise DTypeError(f"graphc has no complex numbers, got {scalar!r}")
-    try:
-        return weak_dtype(scalar, dtypes)
-    except OverflowError:
-        raise DTypeError(f"the Python integer {scalar} does not fit beside {dtypes[0]}",
-                         remedy="use gr.constant(value, dtype) with a wider dtype") from None  # fmt: skip
+        raise DTypeError(f"graphc has no complex numbers, got {scalar!r}", remedy="compute with two real numbers")
+    dtype = weak_dtype(scalar, dtypes)
+    if dtype.kind in "iu" and not np.iinfo(dtype).min <= scalar <= np.iinfo(dtype).max:
+        raise DTypeError(f"the Python integer {scalar} does not fit beside an operand of dtype {SHORT_NAMES[dtype]}",
+                         remedy="convert the operand to a wider dtype with .astype")  # fmt: skip
+    return dtype
 
 
 def lift(value: Any, dtype: np.dtype[Any] | None = None) -> Node:
@@ -206,6 +214,21 @@ def _dress_as_function(op: Op, body: Callable[..., Any]) -> None:
 
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def placed(function: F) -> F:
+    """The same function, its errors naming the nodes among its arguments and the user's line that called it."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except GraphcError as error:
+            raise error.about([arg for arg in args if isinstance(arg, Node)], origin_here().where()) from None
+
+    return call  # type: ignore[return-value]
+
+
 COMPOSITES: dict[str, Callable[..., Any]] = {}
 """Every composite by its qualified name, for `graphc ops` and the derived tests."""
 
@@ -218,16 +241,10 @@ def composite(function: F | None = None, *, samples: Samples | None = None) -> F
     """Declare a formula over ops. It needs no rule: its nodes have theirs. Its errors name the line that called it."""
 
     def declare(formula: F) -> F:
-        @wraps(formula)
-        def placed(*args: Any, **kwargs: Any) -> Any:
-            try:
-                return formula(*args, **kwargs)
-            except GraphcError as error:
-                raise error.about([arg for arg in args if isinstance(arg, Node)], origin_here().where()) from None
-
-        placed.samples = samples  # type: ignore[attr-defined]
-        COMPOSITES[f"{formula.__module__.removeprefix('graphc.').removeprefix('ops.')}.{formula.__name__}"] = placed
-        return placed  # type: ignore[return-value]
+        dressed = placed(formula)
+        dressed.samples = samples  # type: ignore[attr-defined]
+        COMPOSITES[f"{formula.__module__.removeprefix('graphc.').removeprefix('ops.')}.{formula.__name__}"] = dressed
+        return dressed
 
     return declare(function) if function is not None else declare
 
@@ -304,7 +321,8 @@ def _resolved(ufunc: np.ufunc, dtypes: Sequence[np.dtype[Any]]) -> Sequence[np.d
     try:
         return ufunc.resolve_dtypes((*dtypes, *(None,) * ufunc.nout))[ufunc.nin :]
     except TypeError:
-        raise DTypeError(f"NumPy's {ufunc.__name__} takes no {', '.join(map(str, dtypes))}",
+        names = " and ".join(SHORT_NAMES[dtype] for dtype in dtypes)
+        raise DTypeError(f"{ufunc.__name__} of {names} does not exist, as in NumPy",
                          remedy="convert the operands with .astype") from None  # fmt: skip
 
 

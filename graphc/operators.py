@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from types import EllipsisType
-from typing import TYPE_CHECKING, Any, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, Union
 
 import numpy as np
 
+from graphc.errors import GraphError
 from graphc.types import Dim
 
 if TYPE_CHECKING:
@@ -34,11 +35,26 @@ def selects(index: Index) -> bool:
 _BASIC = (int, np.integer, slice, EllipsisType, type(None), Dim)
 
 
+_ARRAY_OPERATORS = {
+    "add", "subtract", "multiply", "divide", "floor_divide", "remainder", "divmod", "power", "matmul", "less",
+    "less_equal", "greater", "greater_equal", "bitwise_and", "bitwise_or", "bitwise_xor", "left_shift", "right_shift",
+}  # fmt: skip
+
+
 class Operators:
     """NumPy's operators and methods. Each is one op; `==` stays identity, so use `gr.equal`."""
 
     __slots__ = ()
-    __array_ufunc__ = None
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """`array * node` is a node; every other way into NumPy needs values."""
+        if method == "__call__" and not kwargs and len(inputs) == 2 and ufunc.__name__ in _ARRAY_OPERATORS:
+            return call(ufunc.__name__, *inputs)
+        return self.__array_function__(ufunc, (), (), {})
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> NoReturn:
+        raise GraphError(f"np.{function.__name__} computes with values, and a node has none before it runs",
+                         remedy="use gr.* to build more graph, or node.eval(feed) for the value")  # fmt: skip
 
     def __add__(self, other: Operand) -> Node:
         return call("add", self, other)

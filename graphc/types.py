@@ -136,7 +136,8 @@ def as_dim(spec: object, fresh: str = "") -> AnyDim:
         if spec < 0:
             raise ShapeError(f"expected a dim ≥ 0, got {spec}", remedy="use None or a name for a size known later")
         return int(spec)
-    raise ShapeError(f"expected a dim to be an int, a name or None, got {spec!r} of type {type(spec).__name__}")
+    raise ShapeError(f"expected a dim to be an int, a name or None, got {spec!r} of type {type(spec).__name__}",
+                     remedy='write a shape such as (3, "batch", None)')  # fmt: skip
 
 
 def as_shape(spec: object, owner: str = "") -> Shape:
@@ -229,6 +230,8 @@ def _interned(dtype: np.dtype[Any], shape: Shape) -> Type:
     if known is not None:
         return known
     new = object.__new__(Type)
+    if all(isinstance(dim, int) for dim in shape):
+        size_of(shape)
     facts = {"dtype": dtype, "shape": shape, "is_float": dtype.kind == "f",
              "is_static": not any(isinstance(dim, Dim) for dim in shape)}  # fmt: skip
     for name, value in facts.items():

@@ -25,7 +25,7 @@ SENTENCES = {
     "concatenate": (lambda: gr.concatenate([X, X.T]), "f32[2, 3] and f32[3, 2] do not join along axis 0"),
     "concatenate ranks": (lambda: gr.concatenate([X, X[0]]), "do not join along axis 0: their ranks differ"),
     "concatenate nothing": (lambda: gr.concatenate([]), "expected a list of nodes or arrays, got []"),
-    "stack": (lambda: gr.stack([X, X.T]), "do not join along axis 0"),
+    "stack": (lambda: gr.stack([X, X.T]), "expected arrays of one shape"),
     "split": (lambda: gr.split(X, 2, 1), "axis 1 of f32[2, 3] does not split into 2 pieces of one size"),
     "cuts out of order": (lambda: gr.split(X, [2, 1], 1), "expected indices in rising order to split axis 1"),
     "pad width": (lambda: gr.pad(X, (1, 2, 3)), "a width before and after each axis of f32[2, 3], got (1, 2, 3)"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import reduce
 from types import MappingProxyType
@@ -11,7 +12,7 @@ import numpy as np
 
 from graphc.errors import DTypeError, GraphError
 from graphc.ir import NO_ATTRS, Node, Variable, WeakConstant, origin_here, scoped
-from graphc.op import lift, primitive
+from graphc.op import lift, placed, primitive
 from graphc.operators import Operand
 from graphc.operators import call as apply
 from graphc.samples import call, cases
@@ -41,6 +42,7 @@ def _constant(*, value: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return value
 
 
+@placed
 def placeholder(name: str, shape: Any = (), dtype: Any = "float32") -> Node:
     """An input of the graph.
 
@@ -48,16 +50,18 @@ def placeholder(name: str, shape: Any = (), dtype: Any = "float32") -> Node:
     own. Raises ShapeError or DTypeError for anything else.
     """
     name = scoped(name)
-    kind = Type(as_dtype(dtype), as_shape(shape, owner=name.replace("/", "_")))
+    kind = Type(as_dtype(dtype), as_shape(shape, owner=re.sub(r"\W", "_", name)))
     return Node(_placeholder, (), NO_ATTRS, kind, name, origin_here())
 
 
+@placed
 def variable(name: str, value: Any, dtype: Any = None) -> Variable:
     """A leaf with state, starting at `value` (copied): a parameter, an optimizer's moment, a counter."""
     array = np.array(as_constant(value, dtype), order="C")
     return Variable(_variable, type_of(array), scoped(name), origin_here(), array)
 
 
+@placed
 def constant(value: Any, dtype: Any = None) -> Node:
     """A fixed value. A bare Python number without a dtype takes the dtype of the operands it meets."""
     array = as_constant(value, dtype)
@@ -72,7 +76,8 @@ def as_constant(value: Any, dtype: Any = None) -> np.ndarray[Any, Any]:
     except (ValueError, TypeError, OverflowError) as error:
         if isinstance(error, OverflowError):
             raise DTypeError(f"{value!r} does not fit in {dtype}", remedy="use a wider dtype") from None
-        raise GraphError(f"expected a node, number or array, got {value!r} of type {type(value).__name__}") from None
+        raise GraphError(f"expected a node, number or array, got {value!r} of type {type(value).__name__}",
+                         remedy="make a list an array: rows of one length, and numbers only") from None  # fmt: skip
     if array.dtype.kind not in "biuf":
         raise GraphError(f"expected a node, number or array, got {value!r} of type {type(value).__name__}",
                          remedy="graphc computes with real numbers: convert the value to a NumPy array of them")  # fmt: skip

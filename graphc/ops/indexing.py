@@ -70,7 +70,8 @@ def _bounds(part: slice, dim: AnyDim) -> Bounds | str:
     """A slice with its bounds counted from the front. On an axis of symbolic size the bounds are taken as within it."""
     start, stop, step = map(_slice_number, (part.start, part.stop, 1 if part.step is None else part.step))
     if not isinstance(step, int) or step == 0:
-        raise ShapeError(f"expected the step of a slice to be an int other than 0, got {step}")
+        raise ShapeError(f"expected the step of a slice to be an int other than 0, got {step}",
+                         remedy="write x[::2], or x[::-1] to reverse")  # fmt: skip
     if isinstance(dim, int) and not isinstance(start, Dim) and not isinstance(stop, Dim):
         start, last, step = slice(start, stop, step).indices(dim)
         stop = last if last >= 0 else None

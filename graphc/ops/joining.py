@@ -78,7 +78,19 @@ def concatenate(arrays: Sequence[Operand], axis: int | None = 0) -> Node:
 def stack(arrays: Sequence[Operand], axis: int = 0) -> Node:
     """Arrays of one shape, side by side along a new axis."""
     nodes = _listed(arrays)
+    for node in nodes[1:]:
+        _check_same_shape(nodes[0], node)
     return concatenate([expand_dims(node, axis) for node in nodes], axis)
+
+
+def _check_same_shape(first: Node, other: Node) -> None:
+    try:
+        same = first.ndim == other.ndim and [unify(a, b) for a, b in zip(first.shape, other.shape, strict=True)]
+    except ShapeError:
+        same = False
+    if same is False:
+        raise ShapeError(f"stack expected arrays of one shape, got {first.type} and {other.type}", nodes=[first, other],
+                         remedy="use gr.concatenate to join along an axis they have")  # fmt: skip
 
 
 @composite(samples=cases(call(["f64[3]", "f64[3]"]), call(["f64[1,3]", "f64[2,3]"])))

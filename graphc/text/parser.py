@@ -159,7 +159,7 @@ class _Scope:
         except GraphcError as error:
             self.reader.fail(f"{op.name} does not fit here: {error.problem}", remedy=error.remedy)
         except Exception as error:
-            remedy = f"it takes the attributes {', '.join(op.attributes)}" if op.attributes else ""
+            remedy = f"it has the attributes {', '.join(op.attributes)}" if op.attributes else ""
             self.reader.fail(f"{op.name} does not fit here: {type(error).__name__}: {error}", remedy=remedy)
 
     def node(self, op: Op, name: str, operands: tuple[Node, ...], attrs: Mapping[str, Any], kind: AnyType) -> Node:
@@ -173,9 +173,11 @@ class _Scope:
         self.reader.expect("{")
         while not self.reader.accept("}"):
             name = read_attribute_name(self.reader)
-            if name not in op.attributes or name in attrs:
-                self.reader.fail(f"expected an attribute of {op.name}, once each, got {name}",
-                                 remedy=f"it takes {', '.join(op.attributes) or 'none'}")  # fmt: skip
+            if name not in op.attributes:
+                self.reader.fail(f"{op.name} has no attribute {name}",
+                                 remedy=f"it has {', '.join(op.attributes) or 'none'}")  # fmt: skip
+            if name in attrs:
+                self.reader.fail(f"attribute {name} is given twice", remedy="give it once")
             attrs[name] = read_value(self.reader, parse_graph)
             if not self.reader.accept(","):
                 self.reader.expect("}")

@@ -73,7 +73,7 @@ class Reader:
     def fail(self, problem: str, remedy: str = "") -> NoReturn:
         """Raise a FormatError that names the line."""
         place = f"line {self.line()}" + ("" if self.source == "text" else f" of {self.source}")
-        raise FormatError(f"{place}: {problem}", remedy=remedy) from None
+        raise FormatError(f"{place}: {problem}", remedy=remedy or "print a graph to see how one is written") from None
 
     def guarded(self, make: Callable[[], T]) -> T:
         """What `make` returns; an error that it raises gets the line."""
