@@ -1,0 +1,216 @@
+"""The table of elementwise ops in LLVM IR: what each writes for one element.
+
+An emitter gets the builder, the dtype that it computes in, and operands of that dtype, and returns the raw result.
+Comparisons and predicates give i1; everything else gives its operands' type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+
+from graphc.ir import Node
+
+from graphc.native.scalars import CONTRACT, Value, _rounded, cast, computed_type, intrinsic
+from graphc.types import promote
+
+Emitter = Callable[..., Any]
+BOOL = np.dtype("bool")
+
+
+def emit(b: ir.IRBuilder, node: Node, operands: Sequence[Value]) -> Value:
+    """The value of an elementwise node for one element."""
+    emitter, computing = _TABLE[node.op.name]
+    result = node.array_type.dtype
+    dtype = result if computing == "result" else promote(*(v.dtype for v in operands)) if computing == "operands" else None
+    converted = [v if dtype is None else cast(b, v, dtype) for v in operands]
+    raw = emitter(b, dtype or result, *[v.ir for v in converted], **node.attrs) if dtype is not None else emitter(
+        b, result, *converted, **node.attrs)  # fmt: skip
+    return Value(_rounded(b, raw, result), result)
+
+
+def is_native(node: Node) -> bool:
+    """Whether a node is one of the table, for its dtypes."""
+    entry = _TABLE.get(node.op.name)
+    if entry is None:
+        return False
+    return entry[0] is not None and (node.op.name not in _FLOAT_ONLY or node.inputs[0].array_type.dtype.kind == "f")
+
+
+def _arithmetic(on_floats: str, on_ints: str, on_bools: str = "") -> Emitter:
+    """An instruction for each kind of number."""
+
+    def emitter(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any, y: Any) -> Any:
+        if dtype.kind == "f":
+            return getattr(b, on_floats)(x, y, flags=CONTRACT)
+        return getattr(b, on_bools if dtype.kind == "b" else on_ints)(x, y)
+
+    return emitter
+
+
+def _compare(symbol: str) -> Emitter:
+    def emitter(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any, y: Any) -> Any:
+        if dtype.kind == "f":
+            return (b.fcmp_unordered if symbol == "!=" else b.fcmp_ordered)(symbol, x, y)
+        return (b.icmp_signed if dtype.kind == "i" else b.icmp_unsigned)(symbol, x, y)
+
+    return emitter
+
+
+def _extremum(symbol: str, on_floats: str) -> Emitter:
+    def emitter(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any, y: Any) -> Any:
+        if dtype.kind == "f":
+            return intrinsic(b, on_floats, x, y)
+        return b.select(_compare(symbol)(b, dtype, x, y), x, y)
+
+    return emitter
+
+
+def _vecmath(name: str) -> Emitter:
+    def emitter(b: ir.IRBuilder, dtype: np.dtype[Any], *operands: Any) -> Any:
+        from graphc.native import vecmath
+
+        return vecmath.emit(b, name, *operands)
+
+    return emitter
+
+
+def _intrinsic(name: str) -> Emitter:
+    def emitter(b: ir.IRBuilder, dtype: np.dtype[Any], *operands: Any) -> Any:
+        return intrinsic(b, name, *operands) if dtype.kind == "f" else operands[0]
+
+    return emitter
+
+
+def _zero(dtype: np.dtype[Any]) -> Any:
+    return ir.Constant(computed_type(dtype), 0.0 if dtype.kind == "f" else 0)
+
+
+def _one(dtype: np.dtype[Any]) -> Any:
+    return ir.Constant(computed_type(dtype), 1.0 if dtype.kind == "f" else 1)
+
+
+def _add_n(b: ir.IRBuilder, dtype: np.dtype[Any], *terms: Any) -> Any:
+    return reduce(lambda total, term: _ADD(b, dtype, total, term), terms)
+
+
+def _negative(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
+    return b.fneg(x) if dtype.kind == "f" else b.neg(x)
+
+
+def _abs(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
+    if dtype.kind == "f":
+        return intrinsic(b, "fabs", x)
+    return x if dtype.kind != "i" else b.select(b.icmp_signed("<", x, _zero(dtype)), b.neg(x), x)
+
+
+def _square(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
+    return _MULTIPLY(b, dtype, x, x)
+
+
+def _reciprocal(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
+    return b.fdiv(_one(dtype), x)
+
+
+def _relu(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
+    zero = _zero(dtype)
+    below = b.fcmp_ordered("<=", x, zero) if dtype.kind == "f" else _compare("<=")(b, dtype, x, zero)
+    return b.select(below, zero, x)
+
+
+def _clip(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any, low: Any, high: Any) -> Any:
+    return _MINIMUM(b, dtype, _MAXIMUM(b, dtype, x, low), high)
+
+
+def _sign(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
+    zero, one = _zero(dtype), _one(dtype)
+    if dtype.kind != "f":
+        positive = b.select(_compare(">")(b, dtype, x, zero), one, zero)
+        return b.select(b.icmp_signed("<", x, zero), ir.Constant(x.type, -1), positive) if dtype.kind == "i" else positive
+    signed = b.select(b.fcmp_ordered(">", x, zero), one, b.select(b.fcmp_ordered("<", x, zero), b.fneg(one), zero))
+    return b.select(b.fcmp_unordered("uno", x, x), x, signed)
+
+
+def _where(b: ir.IRBuilder, dtype: np.dtype[Any], condition: Value, x: Value, y: Value) -> Any:
+    return b.select(condition.ir, cast(b, x, dtype).ir, cast(b, y, dtype).ir)
+
+
+def _isnan(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
+    return b.fcmp_unordered("uno", x, x)
+
+
+def _isinf(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
+    return b.fcmp_ordered("==", intrinsic(b, "fabs", x), ir.Constant(x.type, float("inf")))
+
+
+def _isfinite(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
+    return b.fcmp_ordered("<", intrinsic(b, "fabs", x), ir.Constant(x.type, float("inf")))
+
+
+def _same(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
+    return x
+
+
+def _logical(instruction: str) -> Emitter:
+    def emitter(b: ir.IRBuilder, dtype: np.dtype[Any], *operands: Value) -> Any:
+        return getattr(b, instruction)(*[cast(b, v, BOOL).ir for v in operands])
+
+    return emitter
+
+
+def _not(b: ir.IRBuilder, dtype: np.dtype[Any], x: Value) -> Any:
+    return b.not_(cast(b, x, BOOL).ir)
+
+
+def _astype(b: ir.IRBuilder, result: np.dtype[Any], x: Value, *, dtype: np.dtype[Any]) -> Any:
+    return cast(b, x, result).ir
+
+
+_ADD, _MULTIPLY = _arithmetic("fadd", "add", "or_"), _arithmetic("fmul", "mul", "and_")
+_MAXIMUM, _MINIMUM = _extremum(">", "maximum"), _extremum("<", "minimum")
+
+_RESULT: dict[str, Emitter] = {
+    "add": _ADD, "multiply": _MULTIPLY, "subtract": _arithmetic("fsub", "sub"), "add_n": _add_n,
+    "negative": _negative, "positive": _same, "stop_gradient": _same, "abs": _abs, "square": _square,
+    "reciprocal": _reciprocal, "maximum": _MAXIMUM, "minimum": _MINIMUM, "relu": _relu, "clip": _clip, "sign": _sign,
+    "bitwise_and": _arithmetic("", "and_", "and_"), "bitwise_or": _arithmetic("", "or_", "or_"),
+    "bitwise_xor": _arithmetic("", "xor", "xor"), "invert": lambda b, dtype, x: b.not_(x),
+    "floor": _intrinsic("floor"), "ceil": _intrinsic("ceil"), "trunc": _intrinsic("trunc"), "rint": _intrinsic("rint"),
+    "copysign": _intrinsic("copysign"), "sqrt": _intrinsic("sqrt"),
+    "divide": lambda b, dtype, x, y: b.fdiv(x, y),
+    "deg2rad": lambda b, dtype, x: b.fmul(x, ir.Constant(x.type, np.pi / 180)),
+    "rad2deg": lambda b, dtype, x: b.fmul(x, ir.Constant(x.type, 180 / np.pi)),
+}  # fmt: skip
+_OPERANDS: dict[str, Emitter] = {
+    "equal": _compare("=="), "not_equal": _compare("!="), "less": _compare("<"), "less_equal": _compare("<="),
+    "greater": _compare(">"), "greater_equal": _compare(">="), "isnan": _isnan, "isinf": _isinf, "isfinite": _isfinite,
+}  # fmt: skip
+_AS_THEY_ARE: dict[str, Emitter] = {
+    "where": _where, "astype": _astype, "logical_not": _not, "logical_and": _logical("and_"),
+    "logical_or": _logical("or_"), "logical_xor": _logical("xor"),
+}  # fmt: skip
+_FLOAT_ONLY = frozenset(["isnan", "isinf", "isfinite"])
+_MATHEMATICS = (
+    "exp", "expm1", "exp2", "log", "log1p", "log2", "log10", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "arctan2",
+    "sinh", "cosh", "tanh", "arcsinh", "arccosh", "arctanh", "sigmoid", "softplus", "erf", "erfc", "power", "cbrt",
+    "hypot", "lgamma", "logaddexp",
+)  # fmt: skip
+
+_TABLE: dict[str, tuple[Emitter, str]] = {
+    **{name: (emitter, "result") for name, emitter in _RESULT.items()},
+    **{name: (emitter, "operands") for name, emitter in _OPERANDS.items()},
+    **{name: (emitter, "as they are") for name, emitter in _AS_THEY_ARE.items()},
+    **{name: (_vecmath(name), "result") for name in _MATHEMATICS},
+}
+
+
+def combine(b: ir.IRBuilder, name: str, dtype: np.dtype[Any], total: Value, term: Value) -> Value:
+    """One step of a reduction. Sums may be reordered, as every vectorized sum is; nothing else is relaxed."""
+    x, y = total.ir, cast(b, term, dtype).ir
+    if dtype.kind == "f" and name in ("add", "multiply"):
+        return Value((b.fadd if name == "add" else b.fmul)(x, y, flags=("reassoc", "contract")), dtype)
+    return Value(_RESULT[name](b, dtype, x, y), dtype)

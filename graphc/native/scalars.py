@@ -1,0 +1,114 @@
+"""Elementwise ops on one element: what each writes as LLVM IR.
+
+A value is an LLVM value with the dtype it stands for; truth values are i1, f16 is computed in f32. Operands arrive in
+the dtype that NumPy computes in, so an emitter writes just the operation. Mathematics is in `vecmath`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from llvmlite import ir
+
+from graphc.ir import Node
+from graphc.types import promote
+
+BOOL = ir.IntType(1)
+CONTRACT = ("contract",)
+
+
+class Value(NamedTuple):
+    """One scalar in a kernel."""
+
+    ir: Any
+    dtype: np.dtype[Any]
+
+
+def stored_type(dtype: np.dtype[Any]) -> Any:
+    """How an element lies in memory."""
+    if dtype.kind == "f":
+        return {2: ir.HalfType(), 4: ir.FloatType(), 8: ir.DoubleType()}[dtype.itemsize]
+    return ir.IntType(8 * dtype.itemsize)
+
+
+def computed_type(dtype: np.dtype[Any]) -> Any:
+    """How an element is computed with."""
+    if dtype.kind == "b":
+        return BOOL
+    return ir.FloatType() if dtype.kind == "f" and dtype.itemsize == 2 else stored_type(dtype)
+
+
+def load(b: ir.IRBuilder, pointer: Any, dtype: np.dtype[Any]) -> Value:
+    """Read an element."""
+    raw = b.load(pointer, typ=stored_type(dtype), align=dtype.itemsize)
+    if dtype.kind == "b":
+        raw = b.icmp_unsigned("!=", raw, ir.Constant(raw.type, 0))
+    elif dtype.kind == "f" and dtype.itemsize == 2:
+        raw = b.fpext(raw, ir.FloatType())
+    return Value(raw, dtype)
+
+
+def store(b: ir.IRBuilder, value: Value, pointer: Any) -> Any:
+    """Write an element."""
+    raw, dtype = value
+    if dtype.kind == "b":
+        raw = b.zext(raw, ir.IntType(8))
+    elif dtype.kind == "f" and dtype.itemsize == 2:
+        raw = b.fptrunc(raw, ir.HalfType())
+    return b.store(raw, pointer, align=dtype.itemsize)
+
+
+def number(value: Any, dtype: np.dtype[Any]) -> Value:
+    """A constant."""
+    kind = computed_type(dtype)
+    if dtype.kind == "f":
+        return Value(ir.Constant(kind, float(value)), dtype)
+    return Value(ir.Constant(kind, int(value)), dtype)
+
+
+def cast(b: ir.IRBuilder, value: Value, dtype: np.dtype[Any]) -> Value:
+    """Convert as NumPy's astype does."""
+    raw, source = value
+    if source == dtype:
+        return value
+    target = computed_type(dtype)
+    if dtype.kind == "b":
+        zero = ir.Constant(raw.type, 0.0 if source.kind == "f" else 0)
+        compare = b.fcmp_unordered if source.kind == "f" else b.icmp_unsigned
+        return Value(compare("!=", raw, zero), dtype)
+    if source.kind == "f":
+        return Value(_from_float(b, raw, source, dtype), dtype)
+    if dtype.kind == "f":
+        convert = b.sitofp if source.kind == "i" else b.uitofp
+        return Value(_rounded(b, convert(raw, target), dtype), dtype)
+    if raw.type.width >= target.width:
+        return Value(b.trunc(raw, target) if raw.type.width > target.width else raw, dtype)
+    return Value(b.sext(raw, target) if source.kind == "i" else b.zext(raw, target), dtype)
+
+
+def _from_float(b: ir.IRBuilder, raw: Any, source: np.dtype[Any], dtype: np.dtype[Any]) -> Any:
+    target = computed_type(dtype)
+    if dtype.kind != "f":
+        # Through 64 bits, as x86's conversion and NumPy do, so that out-of-range values wrap alike.
+        wide = b.fptosi(raw, ir.IntType(64)) if dtype.kind == "i" or dtype.itemsize < 8 else b.fptoui(raw, ir.IntType(64))
+        return b.trunc(wide, target) if target.width < 64 else wide
+    if raw.type == target:
+        return _rounded(b, raw, dtype)
+    converted = b.fptrunc(raw, target) if isinstance(raw.type, ir.DoubleType) else b.fpext(raw, target)
+    return _rounded(b, converted, dtype)
+
+
+def _rounded(b: ir.IRBuilder, raw: Any, dtype: np.dtype[Any]) -> Any:
+    """An f32 result rounded to f16, where that is the dtype: every op rounds, as NumPy's does."""
+    if dtype.kind == "f" and dtype.itemsize == 2:
+        return b.fpext(b.fptrunc(raw, ir.HalfType()), ir.FloatType())
+    return raw
+
+
+def intrinsic(b: ir.IRBuilder, name: str, *operands: Any) -> Any:
+    """Call an LLVM intrinsic of the operands' type."""
+    kind = operands[0].type
+    function = b.module.declare_intrinsic(f"llvm.{name}", [kind], ir.FunctionType(kind, [kind] * len(operands)))
+    return b.call(function, operands)
