@@ -11,6 +11,7 @@ from graphc.ops import (
     cumulative,
     einstein,
     exponential,
+    fused,
     gathering,
     indexing,
     joining,
