@@ -20,7 +20,6 @@ from graphc.pipeline import Optimized, Pipeline
 from graphc.report import Report
 from graphc.state import reading, writing
 from graphc.types import Dim
-from graphc.validate import validate
 
 PLANS_KEPT = 16
 
@@ -87,6 +86,8 @@ class Executable:
         feeds = self._feeds(args, named)
         plan = self._plan(feeds)
         if self.options.debug:
+            from graphc.validate import validate
+
             validate(plan.optimized.stages, dict(zip(self.source.inputs, feeds, strict=True)))
         return self._rebuild(iter(self._run(plan, plan.program.run, feeds)))
 
@@ -106,7 +107,7 @@ class Executable:
 
     def _by_position(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[Any, ...]:
         names = list(self._names)
-        takes = f"it takes {', '.join(map(str, names)) or 'no inputs'}"
+        takes = f"call it as f({', '.join(map(str, names))})"
         if len(args) > len(names):
             raise FeedError(f"expected {len(names)} arguments, got {len(args)}", remedy=takes)
         values = dict(zip(names, args, strict=False))

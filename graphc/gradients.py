@@ -10,14 +10,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 from graphc import ops
 from graphc.errors import GradientError, label
 from graphc.ir import Graph, Node, made_by, origin_here, topological
 from graphc.op import lift
-from graphc.passes.backward import Adjoints, Contribution, backward
 from graphc.types import Type
+
+if TYPE_CHECKING:
+    from graphc.passes.backward import Adjoints, Contribution
 
 
 class Source(NamedTuple):
@@ -125,14 +127,15 @@ def gradients(y: Node, wrt: Node | Sequence[Node], *, seed: Any = None, unconnec
     zeros where y does not depend on a node; the default raises GradientError and says where the path ends. A path
     through a flat op (floor, sign) does connect: the derivative is 0.
     """
+    from graphc.passes.backward import backward  # with it come all passes, which `import graphc` need not load
+
     targets = [wrt] if isinstance(wrt, Node) else list(wrt)
     if unconnected not in ("raise", "zero"):
         raise GradientError(f'expected unconnected to be "raise" or "zero", got {unconnected!r}',
                             remedy='"zero" gives zeros where y does not depend on a node')  # fmt: skip
     for node in (y, *targets):
         _check_differentiable(node)
-    start = _seed(y, seed)
-    adjoints = backward(y, start, targets)
+    adjoints = backward(y, _seed(y, seed), targets)
     return Backward(y, targets, [_gradient(y, node, adjoints, unconnected) for node in targets], adjoints)
 
 

@@ -123,7 +123,8 @@ def scope(name: str) -> Iterator[None]:
 def scoped(name: str) -> str:
     """A name under the scopes now open."""
     if not name or not isinstance(name, str) or any(c.isspace() or c in "%(){}[]=,:\"#" for c in name):
-        raise GraphError(f"expected a name without blanks or any of %(){{}}[]=,:\"#, got {name!r}")
+        raise GraphError(f"expected a name without blanks or any of %(){{}}[]=,:\"#, got {name!r}",
+                         remedy='use letters, digits, _ and /, as in gr.placeholder("head/x", (3,))')  # fmt: skip
     prefix = _current_scope.get()
     return f"{prefix}/{name}" if prefix else name
 
@@ -229,7 +230,7 @@ class Node(Operators):
         if isinstance(self.type, TupleType):
             return len(self.type.elements)
         if not self.shape:
-            raise GraphError("a node of rank 0 has no length", nodes=[self])
+            raise GraphError("a node of rank 0 has no length", nodes=[self], remedy="its number of elements is node.size")
         if isinstance(self.shape[0], int):
             return self.shape[0]
         raise GraphError(f"the length {self.shape[0]} is not known before the graph runs", nodes=[self],
@@ -313,8 +314,8 @@ class Graph:
     def __init__(self, inputs: Sequence[Node] | None, outputs: Sequence[Node], name: str | None = None,
                  *, moved: Mapping[Node, Node] | None = None) -> None:  # fmt: skip
         """`inputs=None` takes the placeholders in the order met. `moved` is for passes: old node to new node."""
-        outputs = tuple(outputs) if isinstance(outputs, (tuple, list)) else (outputs,)  # type: ignore[arg-type]
-        inputs = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,) if inputs is not None else None  # type: ignore[assignment]
+        outputs = tuple(outputs) if isinstance(outputs, Sequence) else (outputs,)
+        inputs = tuple(inputs) if isinstance(inputs, Sequence) else (inputs,) if inputs is not None else None
         for node in (*(inputs or ()), *outputs):
             if not isinstance(node, Node):
                 raise GraphError(f"expected a node, got {node!r} of type {type(node).__name__}",
