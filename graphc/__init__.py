@@ -14,6 +14,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from graphc import ops
 from graphc.errors import (
     CompileError,
     DTypeError,
@@ -29,7 +30,6 @@ from graphc.gradients import Backward, grad, gradients, hessian, hvp, jacobian, 
 from graphc.ir import Graph, Node, Variable, scope
 from graphc.op import OPS, Op, composite, primitive
 from graphc.ops import *
-from graphc.ops import __all__ as _ops_names
 
 if TYPE_CHECKING:
     from graphc import losses, nn, optim, passes, random, testing
@@ -43,11 +43,14 @@ __version__ = "0.1.0"
 _LAZY = {"Executable": "executable", "compile": "compiler", "parse": "text", "run": "compiler", "to_dot": "inspect.dot"}
 _MODULES = ("losses", "nn", "optim", "passes", "random", "testing")
 
-__all__ = sorted([
-    *_ops_names, *_LAZY, *_MODULES, "OPS", "Backward", "CompileError", "DTypeError", "ExecutionError", "FeedError", "FormatError",
-    "GradientError", "Graph", "GraphError", "GraphcError", "Node", "Op", "ShapeError", "Variable", "composite", "grad", "gradients", "hessian",
-    "hvp", "jacobian", "jvp", "primitive", "scope",
-])  # fmt: skip
+# Written out, so that type checkers see what is public.
+__all__ = [
+    "OPS", "Backward", "CompileError", "DTypeError", "Executable", "ExecutionError", "FeedError", "FormatError",
+    "GradientError", "Graph", "GraphError", "GraphcError", "Node", "Op", "ShapeError", "Variable", "compile",
+    "composite", "grad", "gradients", "hessian", "hvp", "jacobian", "jvp", "losses", "nn", "optim", "parse", "passes",
+    "primitive", "random", "run", "scope", "testing", "to_dot",
+]  # fmt: skip
+__all__ += ops.__all__
 
 
 def __getattr__(name: str) -> Any:
