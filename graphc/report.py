@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from graphc.executor import Program
 from graphc.ir import Graph
 from graphc.pipeline import Optimized, Receipt
+
+_RULES_WIDTH = 64
 
 
 @dataclass(frozen=True)
@@ -40,5 +43,8 @@ class Report:
 
 def _pass_line(receipt: Receipt) -> str:
     fired = ", ".join(f"{name} x{count}" for name, count in sorted(receipt.firings.counts.items()))
-    line = f"{receipt.name:<28}{receipt.seconds * 1e3:>8.2f}{receipt.before:>9}{receipt.after:>9}  {fired}".rstrip()
-    return f"{line}\n{'':<28}  {receipt.firings.stopped}" if receipt.firings.stopped else line
+    facts = f"{receipt.name:<28}{receipt.seconds * 1e3:>8.2f}{receipt.before:>9}{receipt.after:>9}"
+    margin = " " * (len(facts) + 2)
+    remarks = textwrap.wrap(fired, _RULES_WIDTH, break_long_words=False)
+    remarks += [receipt.firings.stopped] if receipt.firings.stopped else []
+    return f"\n{margin}".join([f"{facts}  {remarks[0]}" if remarks else facts, *remarks[1:]])
