@@ -1,30 +1,19 @@
-"""An op, declared once: its NumPy body, type rule, derivative, samples and documentation.
-
-    @primitive(infer=broadcast, vjp=lambda g, y, x: (g * (1 - y * y),), samples=reals(-3, 3))
-    def tanh(x, *, out=None):
-        "Hyperbolic tangent, elementwise."
-        return np.tanh(x, out=out)
-
-Positional parameters are operands, keyword-only ones attributes; `out` says that the body can write into a buffer.
-A `@composite` is a formula over ops: nothing but a documented function that also knows its samples.
-"""
+"""The record of an op: all that generic code knows of it, and how it is applied."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import WRAPPER_ASSIGNMENTS, wraps
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeVar, overload
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from graphc.errors import DTypeError, GraphcError, GraphError
 from graphc.ir import NO_ATTRS, Node, WeakConstant, attrs_key, origin_here
-from graphc.operators import OPS
+from graphc.operators import OPS, call
 from graphc.samples import Samples
-from graphc.types import SHORT_NAMES, AnyType, TupleType, Type, as_dtype, broadcast_shapes, promote, weak_dtype
+from graphc.types import SHORT_NAMES, AnyType, weak_dtype
 
 Infer = Callable[..., AnyType]
 Cotangents = Sequence["Node | None"]
@@ -95,7 +84,7 @@ class Op:
         if self.signature is not None:
             for arg in args:
                 if isinstance(arg, Hole):
-                    return arg.apply(self, args, kwargs)
+                    return arg.apply(self, args, kwargs)  # type: ignore[no-any-return]  # a pattern among patterns
             try:
                 args, kwargs = self.signature(*args, **kwargs)  # type: ignore[assignment]
             except GraphcError as error:
@@ -108,7 +97,7 @@ class Op:
             if type(arg) is not Node:
                 for hole in args:
                     if isinstance(hole, Hole):
-                        return hole.apply(self, args, kwargs)
+                        return hole.apply(self, args, kwargs)  # type: ignore[no-any-return]  # the same
                 args = self.lift(args)
                 break
         return self.make(args, MappingProxyType(kwargs) if kwargs else NO_ATTRS)
@@ -160,7 +149,7 @@ def _beside(operand: Any, dtypes: Sequence[np.dtype[Any]]) -> Node:
     """An operand beside others of these dtypes: a Python number, or a constant made of one, takes theirs."""
     if isinstance(operand, WeakConstant) and dtypes:
         dtype = _weak_beside(operand.attrs["value"].item(), dtypes)
-        return operand if dtype is operand.dtype else OPS["astype"](operand, dtype=dtype)
+        return operand if dtype is operand.dtype else call("astype", operand, dtype=dtype)
     return operand if isinstance(operand, Node) else lift(operand, _weak_beside(operand, dtypes))
 
 
@@ -178,156 +167,12 @@ def lift(value: Any, dtype: np.dtype[Any] | None = None) -> Node:
     """A node for any operand a user may write: itself, or a constant."""
     if isinstance(value, Node):
         return value
-    return OPS["constant"](value, dtype)
-
-
-def primitive(infer: Infer, vjp: Callable[..., Cotangents] | None = None, **facts: Any) -> Callable[[Callable[..., Any]], Op]:
-    """Declare an op from its NumPy body; see `Op` for the facts. The name, arity and docs are the function's."""
-
-    def declare(body: Callable[..., Any]) -> Op:
-        parameters = inspect.signature(body).parameters.values()
-        operands = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-        keywords = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
-        name = facts.pop("name", body.__name__)
-        op = Op(name=name, body=body, infer=infer, vjp=vjp,
-                arity=None if variadic else len(operands),
-                attributes=tuple(k for k in keywords if k != "out"), writes_out="out" in keywords,
-                elementwise=facts.pop("elementwise", getattr(infer, "elementwise", False)), **facts)  # fmt: skip
-        _dress_as_function(op, body)
-        if name in OPS:
-            raise GraphError(f"an op called {name} exists already", remedy="choose another name")
-        OPS[name] = op
-        return op
-
-    return declare
-
-
-def _dress_as_function(op: Op, body: Callable[..., Any]) -> None:
-    """Let help() and editors see the op as the function that the user calls."""
-    shown = inspect.signature(op.signature or body)
-    shown = shown.replace(parameters=[p for p in shown.parameters.values() if p.name != "out"])
-    for field_name in WRAPPER_ASSIGNMENTS:
-        object.__setattr__(op, field_name, getattr(body, field_name))
-    object.__setattr__(op, "__name__", op.name)
-    object.__setattr__(op, "__signature__", shown)
-
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def placed(function: F) -> F:
-    """The same function, its errors naming the nodes among its arguments and the user's line that called it."""
-
-    @wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except GraphcError as error:
-            raise error.about([arg for arg in args if isinstance(arg, Node)], origin_here().where()) from None
-
-    return call  # type: ignore[return-value]
-
-
-COMPOSITES: dict[str, Callable[..., Any]] = {}
-"""Every composite by its qualified name, for `graphc ops` and the derived tests."""
-
-
-@overload
-def composite(function: F, *, samples: Samples | None = None) -> F: ...
-@overload
-def composite(*, samples: Samples | None = None) -> Callable[[F], F]: ...
-def composite(function: F | None = None, *, samples: Samples | None = None) -> F | Callable[[F], F]:
-    """Declare a formula over ops. It needs no rule: its nodes have theirs. Its errors name the line that called it."""
-
-    def declare(formula: F) -> F:
-        dressed = placed(formula)
-        dressed.samples = samples  # type: ignore[attr-defined]
-        COMPOSITES[f"{formula.__module__.removeprefix('graphc.').removeprefix('ops.')}.{formula.__name__}"] = dressed
-        return dressed
-
-    return declare(function) if function is not None else declare
+    return call("constant", value, dtype)
 
 
 def find_op(name: str) -> Op:
     """The op of that name, or a sentence."""
     if name not in OPS:
-        raise GraphError(f"no op is called {name}", remedy="see `graphc ops` for the list, or import the module that declares it")
+        raise GraphError(f"no op is called {name}",
+                         remedy="see `graphc ops` for the list, or import the module that declares it")  # fmt: skip
     return OPS[name]
-
-
-# Type rules for elementwise ops. NumPy's promotion, NumPy's broadcasting.
-
-
-def _elementwise(rule: Callable[..., np.dtype[Any]]) -> Infer:
-    def infer(*types: Type, **attrs: Any) -> Type:
-        shape = types[0].shape if len(types) == 1 else broadcast_shapes(*(t.shape for t in types))
-        return Type(rule(*(t.dtype for t in types)), shape)
-
-    infer.elementwise = True  # type: ignore[attr-defined]
-    infer.__name__ = rule.__name__.strip("_")
-    return infer
-
-
-_FLOAT_OF = {dtype: as_dtype(np.result_type(dtype, np.float16)) for dtype in map(as_dtype, ("bool", "i8", "u8", "i16", "u16"))}
-
-
-def float_of(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The float dtype that NumPy computes exp and its kin in: f16 for 8 bits, f32 for 16, f64 for wider integers."""
-    return dtype if dtype.kind == "f" else _FLOAT_OF.get(dtype, np.dtype("float64"))
-
-
-def _broadcast(*dtypes: np.dtype[Any]) -> np.dtype[Any]:
-    return promote(*dtypes)
-
-
-def _broadcast_numbers(*dtypes: np.dtype[Any]) -> np.dtype[Any]:
-    result = promote(*dtypes)
-    if result.kind == "b":
-        raise DTypeError("expected numbers, got truth values", remedy="convert one operand with .astype")
-    return result
-
-
-def _broadcast_floats(*dtypes: np.dtype[Any]) -> np.dtype[Any]:
-    return float_of(promote(*dtypes))
-
-
-def _broadcast_integers(*dtypes: np.dtype[Any]) -> np.dtype[Any]:
-    result = promote(*dtypes)
-    if result.kind == "f":
-        raise DTypeError(f"expected integers or truth values, got {', '.join(map(str, dtypes))}",
-                         remedy="convert the operands with .astype")  # fmt: skip
-    return result
-
-
-def _broadcast_truths(*dtypes: np.dtype[Any]) -> np.dtype[Any]:
-    return np.dtype("bool")
-
-
-def like(ufunc: np.ufunc) -> Infer:
-    """The type rule of a NumPy ufunc: the dtypes are those that NumPy itself resolves, one or several."""
-
-    def infer(*types: Type) -> AnyType:
-        shape = types[0].shape if len(types) == 1 else broadcast_shapes(*(t.shape for t in types))
-        results = [Type(as_dtype(dtype), shape) for dtype in _resolved(ufunc, [t.dtype for t in types])]
-        return results[0] if ufunc.nout == 1 else TupleType(results)
-
-    infer.elementwise = ufunc.nout == 1  # type: ignore[attr-defined]
-    infer.__name__ = ufunc.__name__
-    return infer
-
-
-def _resolved(ufunc: np.ufunc, dtypes: Sequence[np.dtype[Any]]) -> Sequence[np.dtype[Any]]:
-    try:
-        return ufunc.resolve_dtypes((*dtypes, *(None,) * ufunc.nout))[ufunc.nin :]
-    except TypeError:
-        names = " and ".join(SHORT_NAMES[dtype] for dtype in dtypes)
-        raise DTypeError(f"{ufunc.__name__} of {names} does not exist, as in NumPy",
-                         remedy="convert the operands with .astype") from None  # fmt: skip
-
-
-broadcast = _elementwise(_broadcast)
-broadcast_numbers = _elementwise(_broadcast_numbers)
-broadcast_floats = _elementwise(_broadcast_floats)
-broadcast_integers = _elementwise(_broadcast_integers)
-broadcast_truths = _elementwise(_broadcast_truths)
