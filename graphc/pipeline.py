@@ -24,19 +24,28 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from graphc.errors import CompileError
+from graphc.errors import CompileError, GraphcError
 from graphc.ir import Graph, Node
 from graphc.rewrite import Firings
+from graphc.rules import RuleKind
 from graphc.verify import verify
 
 
 @dataclass(frozen=True)
 class Pass:
-    """A named function Graph → Graph with its options."""
+    """A named function Graph → Graph with its options, and how close its result stays to its input's values."""
 
     name: str
     function: Callable[..., Graph]
+    kind: RuleKind = "exact"
+    raises: tuple[type[GraphcError], ...] = ()
+    """Errors about the user's graph or feed, which pass on as they are; any other error is a failure of the pass."""
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of the pass's options."""
+        return tuple(name for name in inspect.signature(self.function).parameters if name not in ("graph", "firings"))
 
     def __call__(self, graph: Graph, **context: Any) -> Graph:
         """Run the pass. The caller's `context` fills the parameters that the pass has and the options leave open."""
@@ -44,13 +53,17 @@ class Pass:
         filled = {name: value for name, value in context.items() if name in wanted}
         return self.function(graph, **{**filled, **self.options})
 
+    def kind_under(self, context: Mapping[str, Any]) -> RuleKind:
+        """The kind of the pass in a run: `fast` where it takes `fast_math` and that is on."""
+        allowed = {**context, **self.options}.get("fast_math") and "fast_math" in self.parameters
+        return "fast" if allowed else self.kind
+
     def with_options(self, **options: Any) -> Pass:
         """The same pass with some options fixed."""
-        known = set(inspect.signature(self.function).parameters) - {"graph", "firings"}
-        unknown = ", ".join(sorted(options.keys() - known))
+        unknown = ", ".join(sorted(options.keys() - set(self.parameters)))
         if unknown:
             raise CompileError(f"pass {self.name} has no option {unknown}",
-                               remedy=f"it takes {', '.join(sorted(known)) or 'none'}")  # fmt: skip
+                               remedy=f"it has {', '.join(sorted(self.parameters)) or 'none'}")  # fmt: skip
         return replace(self, options={**self.options, **options})
 
     def __str__(self) -> str:
@@ -61,9 +74,14 @@ class Pass:
         return hash(str(self))
 
 
-def graph_pass(function: Callable[..., Graph]) -> Pass:
-    """Declare a pass from a function; its name is the function's."""
-    return Pass(function.__name__, function)
+def graph_pass(function: Callable[..., Graph] | None = None, *, kind: RuleKind = "exact",
+               raises: tuple[type[GraphcError], ...] = ()) -> Any:  # fmt: skip
+    """Declare a pass from a function, whose name it takes; see `Pass` for the facts."""
+
+    def declare(function: Callable[..., Graph]) -> Pass:
+        return Pass(function.__name__, function, kind, raises)
+
+    return declare(function) if function is not None else declare
 
 
 @dataclass(frozen=True)
@@ -86,8 +104,13 @@ class Stage:
     after: Graph
     context: Mapping[str, Any]
 
-    def rerun(self, limit: int) -> tuple[Graph, Firings]:
-        """The pass once more on its input, stopped after so many firings."""
+    @property
+    def kind(self) -> RuleKind:
+        """How close the output's values are to the input's."""
+        return self.applied.kind_under(self.context)
+
+    def rerun(self, limit: int | None) -> tuple[Graph, Firings]:
+        """The pass once more on its input, stopped after so many firings; None is no limit."""
         firings = Firings(limit=limit)
         return self.applied(self.before, firings=firings, **self.context), firings
 
@@ -111,7 +134,7 @@ class Pipeline(tuple[Pass, ...]):
         """The pipeline less the passes of these names."""
         missing = set(names) - {one.name for one in self}
         if missing:
-            raise CompileError(f"the pipeline has no pass {', '.join(sorted(missing))}", remedy=f"it is {self}")
+            raise CompileError(f"the pipeline has no pass {', '.join(sorted(missing))}", remedy=f"it has {self}")
         return Pipeline(one for one in self if one.name not in names)
 
     def until(self, name: str) -> Pipeline:
@@ -120,7 +143,7 @@ class Pipeline(tuple[Pass, ...]):
         return Pipeline(self[: names.index(name)] if name in names else self)
 
     def run(self, graph: Graph, *, checked: bool = False, keep_stages: bool = False, **context: Any) -> Optimized:
-        """Run every pass. `checked` verifies the graph after each; `context` holds facts such as sizes and fast_math."""
+        """Run every pass. `checked` verifies the graph after each; `context` holds facts: sizes, fast_math."""
         receipts: list[Receipt] = []
         stages: list[Stage] = []
         moves: list[Mapping[Node, Node]] = []
@@ -128,7 +151,7 @@ class Pipeline(tuple[Pass, ...]):
         for one in self:
             firings = Firings()
             started = time.perf_counter()
-            after = _guarded(one, graph, [r.name for r in receipts], checked, {**context, "firings": firings})
+            after = _guarded(one, graph, [r.name for r in receipts], {**context, "firings": firings}, checked=checked)
             seconds = time.perf_counter() - started
             receipts.append(Receipt(str(one), seconds, len(graph), len(after), firings))
             if keep_stages:
@@ -155,24 +178,29 @@ def _composed(moves: list[Mapping[Node, Node]]) -> dict[Node, Node]:
     return total
 
 
-def _guarded(one: Pass, graph: Graph, done: list[str], checked: bool, context: Mapping[str, Any]) -> Graph:
+def _guarded(one: Pass, graph: Graph, done: list[str], context: Mapping[str, Any], *, checked: bool) -> Graph:
     """One pass; a crash or a broken result names the pass, those before it, and the file that holds its input."""
     try:
         after = one(graph, **context)
         if checked and after is not graph:
             verify(after)
         return after
+    except one.raises:
+        raise
     except Exception as error:
-        before = ", ".join(done) or "nothing"
+        before = f" after {', '.join(done)}" if done else ""
+        problem, nodes = (error.problem, error.nodes) if isinstance(error, GraphcError) else (error, ())
         raise CompileError(
-            f"pass {one} failed after {before}: {type(error).__name__}: {error}",
+            f"pass {one} failed{before}: {type(error).__name__}: {problem}",
+            nodes=nodes,
             remedy=f"its input is saved in {_saved(graph, one.name)}; "
                    f'compile with pipeline=gr.passes.DEFAULT.without("{one.name}") meanwhile',
         ) from error  # fmt: skip
 
 
 def _saved(graph: Graph, name: str) -> Path:
-    with tempfile.NamedTemporaryFile("w", prefix=f"graphc-{name}-", suffix=".txt", delete=False, encoding="utf-8") as file:
+    prefix = f"graphc-{name}-"
+    with tempfile.NamedTemporaryFile("w", prefix=prefix, suffix=".txt", delete=False, encoding="utf-8") as file:
         file.write(str(graph))
     return Path(file.name)
 
@@ -202,7 +230,9 @@ def _option(text: str) -> tuple[str, Any]:
     literals = {"True": True, "False": False, "None": None}
     if value in literals:
         return name, literals[value]
-    try:
-        return name, int(value)
-    except ValueError:
-        return name, float(value)
+    for number in (int, float):
+        try:
+            return name, number(value)
+        except ValueError:
+            continue
+    raise CompileError(f"expected a number, True, False or None for option {name}, got {value!r}")

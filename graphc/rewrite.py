@@ -1,231 +1,276 @@
-"""Rewriting: rules as pairs of left and right, and the bounded driver that applies them.
+"""The driver: applies rules everywhere, bottom-up, in one sweep, within bounds; and rebuilds graphs for other passes.
 
-    @rule
-    def neg_neg(x):
-        "Two negations cancel."
-        return -(-x), x
-
-A rule is called once with holes, which makes the pattern, and again with the nodes that matched, which makes the
-replacement in the user's own operators. Parameters after `*` stand for attributes; a right side that computes with
-them is a function, called only when the left side has matched: `return transpose(transpose(x, axes=a), axes=b),
-lambda: transpose(x, axes=compose(a, b))`. It may return a `Declined` with the reason.
+A rule looks at a node and at what lies below it. So once the nodes below have their final form, a node's own final form
+is found by applying rules to it, and to what they make of it, until none fires; and one sweep from the inputs to the
+outputs is enough. What rules make is interned, so that equal values stay one node. Where each node went and where it
+came from is kept here, never by a rule.
 """
 
 from __future__ import annotations
 
-import inspect
-import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-from graphc.errors import CompileError, GraphcError
-from graphc.ir import Graph, Node, attrs_key, current_origin, freeze
-from graphc.op import Hole, Op
-from graphc.operators import Operators
-from graphc.samples import Call
+from graphc.errors import GraphcError
+from graphc.facts import cost
+from graphc.ir import Graph, Node, attrs_key, current_origin
+from graphc.rules import AnyRule, Attempt, Declined
 
-RuleKind = Literal["exact", "stabilizing", "fast"]
+FIRINGS_PER_NODE = 64
+"""After so many firings for one node of the old graph, rules leave it as it is, so that a loop among them ends."""
 
-
-class Anything(Operators, Hole):
-    """A hole that matches any value; the same hole twice matches the same node twice."""
-
-    __slots__ = ("name",)
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def apply(self, op: Op, args: Sequence[Any], attrs: Mapping[str, Any]) -> Pattern:
-        return Pattern(op, tuple(args), dict(attrs))
-
-    def __repr__(self) -> str:
-        return self.name
-
-
-class Pattern(Anything):
-    """An op applied to patterns, holes and numbers."""
-
-    __slots__ = ("attrs", "op", "operands")
-
-    def __init__(self, op: Op, operands: tuple[Any, ...], attrs: dict[str, Any]) -> None:
-        super().__init__(op.name)
-        self.op = op
-        self.operands = operands
-        self.attrs = attrs
-
-    def __repr__(self) -> str:
-        parts = [*map(repr, self.operands), *(f"{name}={value!r}" for name, value in self.attrs.items())]
-        return f"{self.op.name}({', '.join(parts)})"
-
-
-@dataclass(frozen=True)
-class AttributeHole:
-    """A hole that matches any attribute value."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Declined:
-    """Why a rule whose left side matched does not apply after all."""
-
-    reason: str
-
-
-@dataclass(frozen=True, eq=False)
-class Rule:
-    """One identity. `exact` holds bit for bit; `stabilizing` is closer to the true value; `fast` holds for reals."""
-
-    name: str
-    kind: RuleKind
-    body: Callable[..., Any]
-    pattern: Pattern
-    holes: tuple[Anything, ...]
-    when: Callable[..., bool] | None
-    samples: tuple[Call, ...]
-    doc: str
-
-    def variants(self) -> Iterator[Pattern]:
-        """The left side with the operands of commutative ops in every order."""
-        yield from _orders(self.pattern)
-
-    def apply(self, node: Node, binding: Mapping[str, Any]) -> Node | Declined:
-        """The right side for the nodes that matched."""
-        if self.when is not None and not self.when(**binding):
-            return Declined("its condition does not hold")
-        right = self.body(**binding)[1]
-        if callable(right) and not isinstance(right, Node):
-            right = right()
-        if isinstance(right, Declined):
-            return right
-        if not isinstance(right, Node):
-            right = _as_constant(right, node)
-        if right.type != node.type:
-            return Declined(f"its right side has type {right.type}, its left side {node.type}")
-        return right
-
-
-def _as_constant(value: Any, node: Node) -> Node:
-    from graphc.ops.core import full_like
-
-    return full_like(node, value)
-
-
-def rule(body: Callable[..., Any] | None = None, *, kind: RuleKind = "exact", when: Callable[..., bool] | None = None,
-         samples: Sequence[Call] = ()) -> Any:  # fmt: skip
-    """Declare a rule from a function that returns left and right. `when` gets the holes and may refuse."""
-
-    def declare(function: Callable[..., Any]) -> Rule:
-        parameters = inspect.signature(function).parameters.values()
-        holes = tuple(Anything(p.name) for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
-        attributes = {p.name: AttributeHole(p.name) for p in parameters if p.kind is p.KEYWORD_ONLY}
-        left = function(*holes, **attributes)[0]
-        if not isinstance(left, Pattern):
-            raise CompileError(f"the left side of rule {function.__name__} is {left!r}, which is no op of its parameters")
-        return Rule(function.__name__, kind, function, left, holes, when, tuple(samples), inspect.getdoc(function) or "")
-
-    return declare(body) if body is not None else declare
-
-
-def _orders(pattern: Any) -> Iterator[Any]:
-    if not isinstance(pattern, Pattern):
-        yield pattern
-        return
-    for operands in itertools.product(*(list(_orders(operand)) for operand in pattern.operands)):
-        yield Pattern(pattern.op, operands, pattern.attrs)
-        if pattern.op.commutative and len(operands) == 2 and operands[0] is not operands[1]:
-            yield Pattern(pattern.op, operands[::-1], pattern.attrs)
-
-
-def match(pattern: Any, node: Node) -> dict[str, Any] | None:
-    """The binding of holes under which a pattern is this node, or None."""
-    binding: dict[str, Any] = {}
-    pending: list[tuple[Any, Node]] = [(pattern, node)]
-    while pending:
-        part, value = pending.pop()
-        if isinstance(part, Pattern):
-            if value.op is not part.op or len(part.operands) != len(value.inputs) or not _attrs_match(part, value, binding):
-                return None
-            pending.extend(zip(part.operands, value.inputs, strict=True))
-        elif isinstance(part, Anything):
-            if binding.setdefault(part.name, value) is not value:
-                return None
-        elif not _is_number(value, part):
-            return None
-    return binding
-
-
-def _is_number(node: Node, number: Any) -> bool:
-    from graphc.ops.core import is_constant
-
-    return is_constant(node, number)
-
-
-def _attrs_match(pattern: Pattern, node: Node, binding: dict[str, Any]) -> bool:
-    for name, expected in pattern.attrs.items():
-        actual = node.attrs.get(name)
-        if isinstance(expected, AttributeHole):
-            if freeze(binding.setdefault(expected.name, actual)) != freeze(actual):
-                return False
-        elif freeze(expected) != freeze(actual):
-            return False
-    return True
+LARGE_CONSTANT = 1024
+"""Bytes; larger constants are merged by `cse` only."""
 
 
 @dataclass
 class Firings:
-    """What a set of rules did in one pass: firings by rule, and why rules that matched declined."""
+    """What one pass did: firings by rule, why rules that matched declined, and why the pass stopped early if it did."""
 
     counts: Counter[str] = field(default_factory=Counter)
     declined: Counter[str] = field(default_factory=Counter)
     stopped: str = ""
-    """Why the driver stopped early, or ''."""
     limit: int | None = None
+    total: int = 0
     last: str = ""
+    """The rule that fired last."""
 
     def allowed(self) -> bool:
         """Whether another firing fits the limit."""
-        return self.limit is None or self.counts.total() < self.limit
+        return self.limit is None or self.total < self.limit
 
     def record(self, name: str) -> None:
         """Count one firing."""
         self.counts[name] += 1
+        self.total += 1
         self.last = name
 
 
 class RuleSet:
-    """Rules indexed by the op at the root of their left side."""
+    """Rules, indexed by the op at the root of their left side and by the ops of its operands."""
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
+    def __init__(self, rules: Sequence[AnyRule]) -> None:
         self.rules = tuple(rules)
-        self._by_op: dict[Op, list[tuple[Rule, Pattern]]] = {}
-        for one in rules:
-            for pattern in one.variants():
-                self._by_op.setdefault(pattern.op, []).append((one, pattern))
+        self._index: dict[Any, list[tuple[AnyRule, Attempt]]] = {}
 
-    def candidates(self, op: Op) -> Sequence[tuple[Rule, Pattern]]:
-        """The rules, with each order of their patterns, that can match a node of this op."""
-        return self._by_op.get(op, ())
+    @classmethod
+    def of(cls, namespace: Mapping[str, Any], *before: AnyRule) -> RuleSet:
+        """Some rules of elsewhere, then those that a module declares, in the order of their declaration."""
+        declared = [one for one in namespace.values() if isinstance(one, AnyRule) and one not in before]
+        return cls([*before, *declared])
 
-    def rewrite(self, node: Node, firings: Firings) -> Node | None:
-        """What the first rule that applies makes of a node, or None."""
-        for one, pattern in self._by_op.get(node.op, ()):
-            binding = match(pattern, node)
-            if binding is None:
+    @property
+    def strict(self) -> RuleSet:
+        """The rules that hold without `fast_math`, some of them under a condition."""
+        return RuleSet([part for part in (one.strict for one in self.rules) if part is not None])
+
+    def attempts(self, node: Node) -> Sequence[tuple[AnyRule, Attempt]]:
+        """What may rewrite a node, in the order of the rules, each beside its rule."""
+        inputs = node.inputs
+        if len(inputs) == 2:
+            key: Any = (node.op, inputs[0].op, inputs[1].op)
+        elif len(inputs) == 1:
+            key = (node.op, inputs[0].op)
+        else:
+            key = (node.op, len(inputs))
+        found = self._index.get(key)
+        if found is None:
+            operands = key[1:] if len(inputs) in (1, 2) else (None,) * len(inputs)
+            found = [(one, attempt) for one in self.rules for attempt in one.attempts(node.op, operands)]
+            self._index[key] = found
+        return found
+
+
+def apply_rules(graph: Graph, rules: RuleSet, firings: Firings | None = None) -> Graph:
+    """The graph in which no rule fires any more, or the firings that one node may have are used up."""
+    sweep = _Sweep(graph, rules, Firings() if firings is None else firings)
+    token = current_origin.set(None)
+    try:
+        sweep.run()
+    finally:
+        current_origin.reset(token)
+    return moved_graph(graph, sweep.moved)
+
+
+def apply_in_turn(graph: Graph, sets: Sequence[RuleSet], firings: Firings | None = None) -> Graph:
+    """`apply_rules` with one set after the other."""
+    result = graph
+    for rules in sets:
+        after = apply_rules(result, rules, firings)
+        result = after if result is graph else compose(result, after)
+    return result
+
+
+def compose(first: Graph, second: Graph) -> Graph:
+    """The second of two rewritten graphs, with the map from the nodes before the first."""
+    if second is first:
+        return first
+    moved = {old: second.moved.get(middle, middle) for old, middle in first.moved.items()}
+    return Graph(second.inputs, second.outputs, second.name, moved=moved)
+
+
+class _Sweep:
+    """One pass of rules over a graph. `final` holds the nodes that have their final form."""
+
+    def __init__(self, graph: Graph, rules: RuleSet, firings: Firings) -> None:
+        self.graph = graph
+        self.rules = rules
+        self.firings = firings
+        self.moved: dict[Node, Node] = {}
+        self.final: set[Node] = set()
+        self.interned: dict[Any, Node] = {}
+        """Final forms by key, from the first firing on: before it, nothing changes."""
+        self.readers: Counter[Node] | None = None
+
+    def run(self) -> None:
+        """Find the final form of every node, inputs first."""
+        moved, final = self.moved, self.final
+        for old in self.graph.nodes:
+            if self.interned:
+                moved[old] = self._final_form(old)
                 continue
-            current_origin.set(node.origin)
+            new = self._rewritten(old)
+            if new is None:
+                moved[old] = old
+                final.add(old)
+            else:
+                self.interned = {_key(node): node for node in final}
+                moved[old] = self._settle(new, old.name)
+
+    def _final_form(self, old: Node) -> Node:
+        node = old
+        for source in old.inputs:
+            if self.moved[source] is not source:
+                node = old.with_inputs(tuple([self.moved[source] for source in old.inputs]))
+                break
+        key = _key(node)
+        result = self.interned.get(key)
+        if result is None:
+            new = self._rewritten(node)
+            if new is None:
+                result = node
+                self.final.add(node)
+            else:
+                result = self._settle(new, old.name)
+            self.interned[key] = result
+        if self.readers is not None and result is not old:
+            self.readers[result] += self.readers[old]
+        return result
+
+    def _settle(self, root: Node, name: str | None) -> Node:
+        """The final form of what a rule made, whose inputs may be new as well: depth first, with a stack of its own.
+
+        A node made here takes over the name of the node that it stands for.
+        """
+        became: dict[Node, Node] = {}
+        rewritten: dict[Node, Node] = {}
+        made: set[Node] = set()
+        final, start, stack = self.final, self.firings.total, [root]
+        while stack:
+            node = stack[-1]
+            if node in final or node in became:
+                stack.pop()
+            elif node in rewritten:
+                became[node] = became.get(rewritten[node], rewritten[node])
+                self.interned.setdefault(_key(_over(node, became)), became[node])
+            elif open_inputs := [source for source in node.inputs if source not in final and source not in became]:
+                stack += open_inputs
+            else:
+                rebuilt = _over(node, became)
+                known = self.interned.get(_key(rebuilt))
+                new = self._rewritten(rebuilt) if known is None and self._may_fire(start) else None
+                if new is not None:
+                    rewritten[node] = new
+                    stack.append(new)
+                    continue
+                if known is None:
+                    self.interned[_key(rebuilt)] = known = rebuilt
+                    final.add(rebuilt)
+                    made.add(rebuilt)
+                became[node] = known
+        result = became.get(root, root)
+        return self._named(result, name) if name is not None and result.name is None and result in made else result
+
+    def _named(self, node: Node, name: str) -> Node:
+        named = node.replace(name=name)
+        self.final.add(named)
+        self.interned[_key(named)] = named
+        return named
+
+    def _may_fire(self, start: int) -> bool:
+        if self.firings.total - start < FIRINGS_PER_NODE:
+            return True
+        self.firings.stopped = (f"stopped after {FIRINGS_PER_NODE} firings for one node, "
+                                f"the last being {self.firings.last}")  # fmt: skip
+        return False
+
+    def _rewritten(self, node: Node) -> Node | None:
+        """What the first rule that applies makes of a node, or None."""
+        attempts = self.rules.attempts(node)
+        if not attempts or not self.firings.allowed():
+            return None
+        current_origin.set(node.origin)
+        for one, attempt in attempts:
             try:
-                result = one.apply(node, binding)
+                result = attempt(node)
             except GraphcError as error:
                 result = Declined(error.problem)
-            if isinstance(result, Declined):
-                firings.declined[f"{one.name}: {result.reason}"] += 1
-            elif result is not node:
-                firings.record(one.name)
-                return result
+            if result is None or result is node:
+                continue
+            if isinstance(result, Node):
+                if one.kind == "stabilizing" or self._no_worse(node, result):
+                    self.firings.record(one.name)
+                    return result
+                result = Declined("others read what it would replace, so it would add work")
+            self.firings.declined[f"{one.name}: {result.reason}"] += 1
         return None
+
+    def _no_worse(self, left: Node, right: Node) -> bool:
+        """Whether the nodes that a rule adds cost no more than those that lose their last reader."""
+        added, kept = _down_to(right, self.final)
+        budget = sum(map(cost, added)) - cost(left)
+        if budget <= 0:
+            return True
+        if self.readers is None:
+            self.readers = self._count_readers()
+        pending = list(left.inputs)
+        while budget > 0 and pending:
+            node = pending.pop()
+            if node not in kept and self.readers[node] <= 1:
+                budget -= cost(node)
+                pending += node.inputs
+        return budget <= 0
+
+    def _count_readers(self) -> Counter[Node]:
+        readers = Counter(source for node in self.graph.nodes for source in node.inputs)
+        readers.update(self.graph.outputs)
+        for old, new in self.moved.items():
+            if new is not old:
+                readers[new] += readers[old]
+        return readers
+
+
+def _down_to(root: Node, final: set[Node]) -> tuple[set[Node], set[Node]]:
+    """The new nodes that a root needs, and the final ones right below them."""
+    added: set[Node] = set()
+    kept: set[Node] = set()
+    pending = [root]
+    while pending:
+        node = pending.pop()
+        if node in final:
+            kept.add(node)
+        elif node not in added:
+            added.add(node)
+            pending += node.inputs
+    return added, kept
+
+
+def _over(node: Node, became: Mapping[Node, Node]) -> Node:
+    """A node over what its inputs became."""
+    inputs = tuple([became.get(source, source) for source in node.inputs])
+    return node if inputs == node.inputs else node.with_inputs(inputs)
 
 
 def rewrite_graph(graph: Graph, visit: Callable[[Node], Node]) -> Graph:
@@ -244,63 +289,31 @@ def rewrite_graph(graph: Graph, visit: Callable[[Node], Node]) -> Graph:
                     node = old.with_inputs(tuple([moved[source] for source in old.inputs]))
                     break
             current_origin.set(node.origin)
-            moved[old] = _keep_name(visit(node), node)
+            moved[old] = visit(node)
     finally:
         current_origin.reset(token)
     return moved_graph(graph, moved)
 
 
 def moved_graph(graph: Graph, moved: Mapping[Node, Node]) -> Graph:
-    """The graph over moved nodes, or the same graph where no input or output moved."""
-    kept = (*graph.inputs, *graph.outputs)
-    if all(moved[node] is node for node in kept):
-        return graph
-    return Graph([moved[i] for i in graph.inputs], [moved[o] for o in graph.outputs], graph.name, moved=moved)
-
-
-def _keep_name(new: Node, old: Node) -> Node:
-    """A node made to replace a named one takes over its name."""
-    if old.name is None or new.name is not None or new.origin is not old.origin:
-        return new
-    return new.replace(name=old.name)
-
-
-MAX_SWEEPS = 12
-MAX_FIRINGS_PER_NODE = 4
-
-
-def apply_rules(graph: Graph, rules: RuleSet, firings: Firings | None = None) -> Graph:
-    """Apply rules everywhere, bottom-up, in sweeps until none fires; bounded in sweeps, and in firings on one node."""
-    firings = Firings() if firings is None else firings
-
-    def visit(node: Node) -> Node:
-        for _ in range(MAX_FIRINGS_PER_NODE):
-            result = rules.rewrite(node, firings) if firings.allowed() else None
-            if result is None:
-                break
-            node = result
-        return node
-
-    start = graph
-    for _ in range(MAX_SWEEPS):
-        before = firings.counts.total()
-        swept = rewrite_graph(graph, visit)
-        graph = swept if graph is start else compose(graph, swept)
-        if firings.counts.total() == before:
-            return graph
-    firings.stopped = f"stopped after {MAX_SWEEPS} sweeps, the last rule being {firings.last}"
+    """The graph whose nodes went where `moved` says; the same graph where its inputs and outputs stayed."""
+    for node in (*graph.inputs, *graph.outputs):
+        if moved[node] is not node:
+            return Graph([moved[i] for i in graph.inputs], [moved[o] for o in graph.outputs], graph.name, moved=moved)
     return graph
 
 
-def compose(first: Graph, second: Graph) -> Graph:
-    """The second of two rewritten graphs, with the map from the nodes before the first."""
-    if second is first:
-        return first
-    moved = {old: second.moved.get(middle, middle) for old, middle in first.moved.items()}
-    return Graph(second.inputs, second.outputs, second.name, moved=moved)
-
-
-def node_key(node: Node) -> tuple[Any, ...]:
+def node_key(node: Node) -> Any:
     """What makes two nodes the same value: op, operands (in any order where that commutes), attributes by bits."""
-    operands = frozenset(node.inputs) if node.op.commutative and len(node.inputs) == 2 else node.inputs
-    return (node.op, operands, attrs_key(node.attrs)) if node.attrs else (node.op, operands)
+    if node.op.leaf:
+        return node
+    inputs = node.inputs
+    if len(inputs) == 2 and node.op.commutative and id(inputs[1]) < id(inputs[0]):
+        inputs = inputs[::-1]
+    return (node.op, inputs, attrs_key(node.attrs)) if node.attrs else (node.op, inputs)
+
+
+def _key(node: Node) -> Any:
+    """`node_key`, but the node itself for a large constant, whose bytes would be read in every pass."""
+    value = node.attrs.get("value") if node.attrs else None
+    return node_key(node) if value is None or value.nbytes <= LARGE_CONSTANT else node

@@ -12,7 +12,7 @@ from graphc.rewrite import moved_graph
 from graphc.types import substitute
 
 
-@graph_pass
+@graph_pass(raises=(ShapeError,))
 def specialize(graph: Graph, *, sizes: Mapping[str, int] | None = None) -> Graph:
     """Replace symbolic dims by the sizes that the feed has, in placeholders and in attributes, and infer types anew.
 
@@ -39,6 +39,7 @@ def _specialized(node: Node, inputs: tuple[Node, ...], sizes: Mapping[str, int])
     declared = node.type.substitute(sizes)
     if actual != declared:
         known = ", ".join(f"{name} = {size}" for name, size in sizes.items())
-        raise ShapeError(f"{node.op.name} was declared as {node.type}, which is {declared} with {known}, but it is {actual}",
-                         nodes=[node, *inputs], remedy="feed arrays whose sizes agree")  # fmt: skip
+        raise ShapeError(f"{node.op.name} was declared as {node.type}, which is {declared} with {known}, "
+                         f"but it is {actual}", nodes=[node, *inputs],
+                         remedy="feed arrays whose sizes agree")  # fmt: skip
     return node.replace(inputs=inputs, attrs=attrs, type=actual)

@@ -1,0 +1,362 @@
+"""Rules: an identity written as its left and its right side, in the user's own operators.
+
+    @rule
+    def neg_neg(x):
+        "−(−x) = x"
+        return -(-x), x
+
+A rule's function is called once with holes, which makes the pattern, and again with the nodes that matched, which
+makes the replacement. Parameters after `*` stand for attributes, and `*terms` for all operands of an op that takes any
+number. A right side that computes is a function, called only after a match: `return transpose(transpose(x, axes=a),
+axes=b), lambda: transpose(x, axes=compose(a, b))`; it may return a `Declined` with the reason. What no pattern can say,
+because it holds for a whole class of ops, is a `@node_rule`: a function of the node.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from typing import Any, Literal, TypeAlias
+
+from graphc.errors import CompileError
+from graphc.facts import are_floats
+from graphc.ir import Node, WeakConstant, freeze
+from graphc.op import Hole, Op
+from graphc.operators import Operators
+from graphc.ops.core import full_like, is_constant
+from graphc.samples import Call
+from graphc.types import Type, broadcast_shapes
+
+RuleKind = Literal["exact", "stabilizing", "fast"]
+"""`exact` holds bit for bit (any NaN is NaN); `stabilizing` is closer to the true value; `fast` holds for reals."""
+
+
+class Anything(Operators, Hole):
+    """A hole that matches any value; the same hole twice matches the same node twice."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def apply(self, op: Op, args: Sequence[Any], attrs: Mapping[str, Any]) -> Pattern:
+        return Pattern(op, tuple(args), dict(attrs))
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+class Rest(Anything):
+    """A hole that matches all operands of an op that takes any number."""
+
+    __slots__ = ()
+
+
+class Pattern(Anything):
+    """An op applied to patterns, holes and numbers. Every attribute is named: a value, or a hole for it."""
+
+    __slots__ = ("attrs", "op", "operands")
+
+    def __init__(self, op: Op, operands: tuple[Any, ...], attrs: dict[str, Any]) -> None:
+        super().__init__(op.name)
+        self.op = op
+        self.operands = operands
+        self.attrs = attrs
+        if set(attrs) != set(op.attributes) or op.arity not in (None, len(operands)):
+            names = ", ".join(f"{name}=..." for name in op.attributes)
+            raise CompileError(f"the pattern {self!r} does not name all operands and attributes of {op.name}",
+                               remedy=f"write {op.name}(..., {names})")  # fmt: skip
+
+    def __repr__(self) -> str:
+        parts = [*map(repr, self.operands), *(f"{name}={value!r}" for name, value in self.attrs.items())]
+        return f"{self.op.name}({', '.join(parts)})"
+
+
+@dataclass(frozen=True)
+class AttributeHole:
+    """A hole that matches any attribute value."""
+
+    name: str
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Declined:
+    """Why a rule whose left side matched does not apply after all."""
+
+    reason: str
+
+
+Outcome: TypeAlias = "Node | Declined | None"
+Attempt: TypeAlias = Callable[[Node], Outcome]
+Guard: TypeAlias = Callable[..., bool]
+Operands: TypeAlias = "Sequence[Op | None]"
+"""The ops that make the operands of a node; None is any op."""
+Over: TypeAlias = Callable[[Op, Operands], bool]
+
+
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """One identity. `when` gets what the holes matched and may refuse; where `exact_when` holds, it is exact."""
+
+    name: str
+    kind: RuleKind
+    body: Callable[..., Any]
+    pattern: Pattern
+    when: Guard | None
+    exact_when: Guard | None
+    samples: tuple[Call, ...]
+    doc: str
+
+    @property
+    def holes(self) -> tuple[str, ...]:
+        """The names of the rule's operands."""
+        return tuple(name for name, kind in _parameters(self.body) if kind is not inspect.Parameter.KEYWORD_ONLY)
+
+    @property
+    def takes_any(self) -> bool:
+        """Whether the rule is about an op with any number of operands."""
+        return any(kind is inspect.Parameter.VAR_POSITIONAL for _, kind in _parameters(self.body))
+
+    @property
+    def strict(self) -> Rule | None:
+        """The rule as far as it holds without `fast_math`, or None."""
+        if self.kind != "fast":
+            return self
+        return replace(self, kind="exact", when=_both(self.when, self.exact_when)) if self.exact_when else None
+
+    @cached_property
+    def orders(self) -> tuple[Pattern, ...]:
+        """The left side with the operands of commutative ops in every order, once where only holes' names differ."""
+        orders = list(_permuted(self.pattern))
+        if self.when is not None:
+            return tuple(orders)
+        return tuple({_shape(pattern): pattern for pattern in reversed(orders)}.values())
+
+    def attempts(self, op: Op, operands: Operands) -> Iterator[Attempt]:
+        """One attempt for each order of commutative operands in which the left side fits; None is an op not known."""
+        if self.pattern.op is not op:
+            return
+        for pattern in self.orders:
+            if _fits(pattern, operands):
+                yield lambda node, pattern=pattern: self._attempt(node, pattern)  # type: ignore[misc]
+
+    def _attempt(self, node: Node, pattern: Pattern) -> Outcome:
+        binding = match(pattern, node)
+        return None if binding is None else self.apply(node, binding)
+
+    def apply(self, node: Node, binding: Mapping[str, Any]) -> Outcome:
+        """The right side for what the holes matched, or None where the rule does not hold for it."""
+        if not self._holds(binding):
+            return None
+        _, right = call_body(self.body, binding)
+        if callable(right) and not isinstance(right, Node):
+            right = right()
+        return right if isinstance(right, Declined) else fitted(right, node)
+
+
+    def _holds(self, binding: Mapping[str, Any]) -> bool:
+        """Whether the rule is true here: one about real numbers is about floats."""
+        if self.when is not None and not self.when(**binding):
+            return False
+        exact = self.exact_when is not None and self.exact_when(**binding)
+        return self.kind == "exact" or exact or are_floats(**binding)
+
+
+@dataclass(frozen=True, eq=False)
+class NodeRule:
+    """A rule for the ops that `over` accepts: `body` gets a node and returns its replacement, a `Declined`, or None."""
+
+    name: str
+    kind: RuleKind
+    body: Attempt
+    over: Over
+    samples: tuple[Sample, ...]
+    doc: str
+
+    @property
+    def strict(self) -> NodeRule | None:
+        """The rule, unless it needs `fast_math`."""
+        return self if self.kind != "fast" else None
+
+    def attempts(self, op: Op, operands: Operands) -> Iterator[Attempt]:
+        """The rule's function, for the ops that it is about."""
+        if self.over(op, operands):
+            yield self._attempt
+
+    def _attempt(self, node: Node) -> Outcome:
+        right = self.body(node)
+        return fitted(right, node) if isinstance(right, Node) else right
+
+
+AnyRule: TypeAlias = Rule | NodeRule
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A value to try a `NodeRule` on: a formula over operands of the types named."""
+
+    formula: Callable[..., Node]
+    operands: tuple[str, ...]
+
+
+def sample(formula: Callable[..., Node], *operands: str) -> Sample:
+    """A sample: `sample(lambda x: transpose(x).sum(), "f64[2,3]")`."""
+    return Sample(formula, operands)
+
+
+def rule(body: Callable[..., Any] | None = None, *, kind: RuleKind = "exact", when: Guard | None = None,
+         exact_when: Guard | None = None, samples: Sequence[Call] = ()) -> Any:  # fmt: skip
+    """Declare a rule from a function that returns left and right; see `Rule`."""
+
+    def declare(function: Callable[..., Any]) -> Rule:
+        left, _ = call_body(function, {name: _HOLES[kind](name) for name, kind in _parameters(function)})
+        if not isinstance(left, Pattern):
+            raise CompileError(f"the left side of rule {function.__name__} is {left!r}, no op of its parameters")
+        doc = inspect.getdoc(function) or ""
+        return Rule(function.__name__, kind, function, left, when, exact_when, tuple(samples), doc)
+
+    return declare(body) if body is not None else declare
+
+
+def node_rule(over: Over, *, kind: RuleKind = "exact", samples: Sequence[Sample] = ()) -> Callable[[Attempt], NodeRule]:
+    """Declare a rule from a function of a node, for the ops that `over` accepts."""
+
+    def declare(function: Attempt) -> NodeRule:
+        return NodeRule(function.__name__, kind, function, over, tuple(samples), inspect.getdoc(function) or "")
+
+    return declare
+
+
+_HOLES: dict[Any, Callable[[str], Any]] = {
+    inspect.Parameter.POSITIONAL_OR_KEYWORD: Anything,
+    inspect.Parameter.VAR_POSITIONAL: lambda name: [Rest(name)],
+    inspect.Parameter.KEYWORD_ONLY: AttributeHole,
+}
+
+
+@cache
+def _parameters(body: Callable[..., Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple((name, parameter.kind) for name, parameter in inspect.signature(body).parameters.items())
+
+
+def call_body(body: Callable[..., Any], binding: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Both sides of a rule for what its parameters stand for."""
+    positional, named = [], {}
+    for name, kind in _parameters(body):
+        if kind is inspect.Parameter.VAR_POSITIONAL:
+            positional += binding[name]
+        elif kind is inspect.Parameter.KEYWORD_ONLY:
+            named[name] = binding[name]
+        else:
+            positional.append(binding[name])
+    left, right = body(*positional, **named)
+    return left, right
+
+
+def fitted(right: Any, node: Node) -> Node | Declined:
+    """A right side with the type of the node it replaces: a number, or fewer elements, repeat over the node's shape."""
+    if not isinstance(right, Node):
+        return full_like(node, right)
+    if right.type == node.type:
+        return right
+    if isinstance(right.type, Type) and isinstance(node.type, Type) and _repeats(right.type, node.type):
+        from graphc import ops
+
+        return ops.broadcast_to(right, node.shape)
+    return Declined(f"its right side has type {right.type}, its left side {node.type}")
+
+
+def _repeats(small: Type, large: Type) -> bool:
+    fits = small.dtype == large.dtype and small.rank <= large.rank
+    return fits and broadcast_shapes(small.shape, large.shape) == large.shape
+
+
+def _both(first: Guard | None, second: Guard) -> Guard:
+    if first is None:
+        return second
+    return lambda **binding: first(**binding) and second(**binding)
+
+
+# Matching
+
+
+def _permuted(pattern: Any) -> Iterator[Any]:
+    if not isinstance(pattern, Pattern):
+        yield pattern
+        return
+    for operands in itertools.product(*(list(_permuted(operand)) for operand in pattern.operands)):
+        yield Pattern(pattern.op, operands, pattern.attrs)
+        if pattern.op.commutative and len(operands) == 2 and all(isinstance(operand, Anything) for operand in operands):
+            yield Pattern(pattern.op, operands[::-1], pattern.attrs)
+
+
+def _shape(pattern: Pattern) -> str:
+    """A pattern's text with its holes numbered in the order met."""
+    numbers: dict[str, int] = {}
+
+    def show(part: Any) -> str:
+        if isinstance(part, Pattern):
+            return f"{part.op.name}({', '.join(map(show, part.operands))}, {part.attrs})"
+        return f"#{numbers.setdefault(part.name, len(numbers))}" if isinstance(part, Anything) else repr(part)
+
+    return show(pattern)
+
+
+def _fits(pattern: Pattern, operands: Operands) -> bool:
+    """Whether a pattern can match a node whose operands are made by these ops."""
+    parts = pattern.operands
+    if len(parts) == 1 and isinstance(parts[0], Rest):
+        return True
+    return len(parts) == len(operands) and all(map(_may_be, parts, operands))
+
+
+def _may_be(part: Any, op: Op | None) -> bool:
+    if op is None:
+        return True
+    if isinstance(part, Pattern):
+        return part.op is op
+    return isinstance(part, Anything) or op.view or "value" in op.attributes
+
+
+def match(pattern: Pattern, node: Node) -> dict[str, Any] | None:
+    """What each hole stands for if the pattern is this node, or None."""
+    binding: dict[str, Any] = {}
+    pending: list[tuple[Any, Node]] = [(pattern, node)]
+    while pending:
+        part, value = pending.pop()
+        if isinstance(part, Pattern):
+            if value.op is not part.op or not _attrs_match(part.attrs, value.attrs, binding):
+                return None
+            if len(part.operands) == 1 and isinstance(part.operands[0], Rest):
+                binding[part.operands[0].name] = [_strong(operand) for operand in value.inputs]
+            elif len(part.operands) == len(value.inputs):
+                pending.extend(zip(part.operands, value.inputs, strict=True))
+            else:
+                return None
+        elif not isinstance(part, Anything):
+            if not is_constant(value, part):
+                return None
+        elif binding.setdefault(part.name, value) is not value:
+            return None
+    return {name: _strong(value) for name, value in binding.items()}
+
+
+def _strong(value: Any) -> Any:
+    """A constant whose dtype stays as it is in the company that a right side gives it."""
+    return value.replace() if isinstance(value, WeakConstant) else value
+
+
+def _attrs_match(wanted: Mapping[str, Any], actual: Mapping[str, Any], binding: dict[str, Any]) -> bool:
+    for name, part in wanted.items():
+        value = actual[name]
+        if isinstance(part, AttributeHole):
+            part = binding.setdefault(part.name, value)
+        if part is not value and freeze(part) != freeze(value):
+            return False
+    return True

@@ -1,0 +1,115 @@
+"""Translation validation: does the graph that each pass made compute what the graph before it computes, on this feed?
+
+`compile(..., debug=True)` asks at every call. Where a pass is wrong, the answer names it, and the rule at fault: the
+pass runs again with fewer and fewer firings allowed, until the first wrong one is found by bisection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from graphc.errors import CompileError
+from graphc.evaluate import evaluate
+from graphc.ir import Graph, Node
+from graphc.pipeline import Stage
+from graphc.rules import RuleKind
+
+Array = np.ndarray[Any, Any]
+SLACK = 16.0
+"""How many times √eps, the square root of the dtype's rounding unit, the values of a pass that rounds may differ by."""
+
+
+def agree(before: Any, after: Any, kind: RuleKind = "exact") -> bool:
+    """Whether two values are the same, as far as a pass of that kind promises.
+
+    `exact` means every bit, but that any NaN is NaN. Otherwise floats agree up to rounding wherever the value before is
+    finite; other values are not compared, since rounding may turn a comparison.
+    """
+    a, b = np.asarray(before), np.asarray(after)
+    if a.dtype != b.dtype or a.shape != b.shape:
+        return False
+    if kind == "exact":
+        return same_bits(a, b)
+    if a.dtype.kind != "f":
+        return True
+    finite = np.isfinite(a)
+    largest = np.max(np.abs(a[finite]), initial=1.0).astype(np.float64)
+    slack = SLACK * np.sqrt(np.finfo(a.dtype).eps, dtype=np.float64) * largest
+    with np.errstate(all="ignore"):
+        difference = np.abs(a[finite].astype(np.float64) - b[finite].astype(np.float64))
+    return bool(np.all(difference <= slack))
+
+
+def same_bits(a: Array, b: Array) -> bool:
+    """Whether two arrays are equal bit for bit, any NaN being NaN."""
+    with np.errstate(all="ignore"):
+        equal = a == b
+        if a.dtype.kind == "f":
+            equal = (equal & (np.signbit(a) == np.signbit(b))) | (np.isnan(a) & np.isnan(b))
+    return bool(np.all(equal))
+
+
+def validate(stages: Sequence[Stage], feed: Mapping[Node, Any]) -> None:
+    """Raise CompileError unless every pass kept the values of the outputs on this feed; name the first wrong one.
+
+    `feed` maps the inputs of the first stage's graph to arrays; variables have the values that they have now.
+    """
+    if not stages:
+        return
+    run = _runner(stages[0].before, feed)
+    values = run(stages[0].before)
+    for stage in stages:
+        if stage.after is stage.before:
+            continue
+        results = run(stage.after)
+        wrong = _first_difference(values, results, stage.kind)
+        if wrong is not None:
+            raise _complaint(stage, run, values, results, wrong)
+        values = results
+
+
+Run: TypeAlias = Callable[[Graph], list[Any]]
+
+
+def _runner(source: Graph, feed: Mapping[Node, Any]) -> Run:
+    """What computes the outputs of a graph from one feed and the variables' values of one moment."""
+    arguments = [feed[node] for node in source.inputs]
+    state = {variable: variable.value for variable in source.variables}
+    return lambda graph: evaluate(graph.outputs, {**dict(zip(graph.inputs, arguments, strict=True)), **state})
+
+
+def _first_difference(before: Sequence[Any], after: Sequence[Any], kind: RuleKind) -> int | None:
+    if len(before) != len(after):
+        return 0
+    pairs = enumerate(zip(before, after, strict=True))
+    return next((place for place, (a, b) in pairs if not agree(a, b, kind)), None)
+
+
+def _complaint(stage: Stage, run: Run, before: Sequence[Any], after: Sequence[Any], wrong: int) -> CompileError:
+    rule = _rule_at_fault(stage, lambda graph: _first_difference(before, run(graph), stage.kind) is not None)
+    name, old, new = stage.applied.name, _short(before[wrong]), _short(after[wrong])
+    return CompileError(
+        f"pass {name} changed the value of output {wrong}{rule}: it was {old}, it is {new}",
+        nodes=[stage.before.outputs[wrong]],
+        remedy=f'compile with pipeline=gr.passes.DEFAULT.without("{name}") until the rule is mended',
+    )
+
+
+def _rule_at_fault(stage: Stage, is_wrong: Callable[[Graph], bool]) -> str:
+    """The rule whose firing made the values wrong, as words for a message; '' for a pass without rules."""
+    _, everything = stage.rerun(None)
+    good, bad = 0, everything.total
+    if not bad or is_wrong(stage.rerun(0)[0]):
+        return ""
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        good, bad = (good, middle) if is_wrong(stage.rerun(middle)[0]) else (middle, bad)
+    return f" by rule {stage.rerun(bad)[1].last} (firing {bad} of {everything.total})"
+
+
+def _short(value: Any) -> str:
+    with np.printoptions(threshold=8, edgeitems=3, precision=6):
+        return " ".join(str(np.asarray(value)).split())

@@ -1,0 +1,148 @@
+"""Ops that move elements without changing them: chains become one, what moves nothing goes, the rest moves outward.
+
+A value is computed in the order it has and seen in another order as late as possible: f(view(x)) = view(f(x)). There
+views meet, and often cancel. Every rule is exact.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from graphc import ops
+from graphc.ir import Graph, Node
+from graphc.op import Op
+from graphc.operators import OPS
+from graphc.ops import broadcast_to, flip, getitem, reshape, roll, transpose
+from graphc.pipeline import graph_pass
+from graphc.rewrite import Firings, RuleSet, apply_rules
+from graphc.rules import Operands, Outcome, node_rule, rule, sample
+from graphc.samples import call
+
+# One view after another.
+
+
+@rule(samples=[call("f64[2,3,4]", first=(1, 2, 0), second=(2, 1, 0))])
+def transpose_twice(x, *, first, second):
+    """Two orders of axes are one."""
+    chain = transpose(transpose(x, axes=first), axes=second)
+    return chain, lambda: transpose(x, axes=tuple(first[axis] for axis in second))
+
+
+@rule(samples=[call("f64[2,3,4]", first=(6, 4), second=(4, 3, 2))])
+def reshape_twice(x, *, first, second):
+    """The last shape counts."""
+    return reshape(reshape(x, shape=first), shape=second), lambda: reshape(x, shape=second)
+
+
+@rule(samples=[call("f64[3,1]", first=(3, 4), second=(2, 3, 4))])
+def broadcast_twice(x, *, first, second):
+    """The last shape counts."""
+    return broadcast_to(broadcast_to(x, shape=first), shape=second), lambda: broadcast_to(x, shape=second)
+
+
+@rule(when=lambda x, lead, shape: lead == (1,) * (len(lead) - x.ndim) + x.shape,
+      samples=[call("f64[3]", lead=(1, 1, 3), shape=(2, 4, 3))])  # fmt: skip
+def broadcast_adds_leading_axes(x, *, lead, shape):
+    """Leading axes of size 1 come with broadcasting."""
+    return broadcast_to(reshape(x, shape=lead), shape=shape), lambda: broadcast_to(x, shape=shape)
+
+
+@node_rule(lambda op, operands: op in (reshape, transpose, getitem, flip) and operands[0] is broadcast_to, samples=[
+    sample(lambda x: transpose(broadcast_to(x, (2, 3))), "f64[]"),
+    sample(lambda x: reshape(broadcast_to(x, (2, 3)), 6), "f64[]")])  # fmt: skip
+def view_of_repeated(node: Node) -> Outcome:
+    """However one number is repeated and seen, it is that number repeated."""
+    element = node.inputs[0].inputs[0]
+    return broadcast_to(element, node.shape) if element.shape == () else None
+
+
+# What moves nothing.
+
+
+def _moves_nothing(node: Node) -> bool:
+    """Whether an op of the table leaves every element in its place."""
+    x = node.inputs[0]
+    return node.type == x.type and _STAYS[node.op](x, node.attrs)
+
+
+def _same_order(x: Node, attrs: Any) -> bool:
+    return bool(attrs["axes"] == tuple(range(x.ndim)))
+
+
+def _whole(x: Node, attrs: Any) -> bool:
+    return all(part == ":" or part == (0, dim, 1) for part, dim in zip(attrs["index"], x.shape, strict=False))
+
+
+def _no_shift(x: Node, attrs: Any) -> bool:
+    shift = attrs["shift"]
+    return not any(shift) if isinstance(shift, tuple) else shift == 0
+
+
+def _always(x: Node, attrs: Any) -> bool:
+    return True
+
+
+_STAYS = {
+    transpose: _same_order, getitem: _whole, roll: _no_shift, reshape: _always, broadcast_to: _always,
+    OPS["pad"]: _always, OPS["concatenate"]: _always,
+    flip: lambda x, attrs: all(x.shape[axis] == 1 for axis in attrs["axis"]),
+}  # fmt: skip
+"""Ops that move elements, by when they move none though the type stays."""
+
+
+@node_rule(lambda op, operands: op in _STAYS and len(operands) == 1, samples=[
+    sample(lambda x: transpose(x, (0, 1)), "f64[2,3]"), sample(lambda x: reshape(x, (2, 3)), "f64[2,3]"),
+    sample(lambda x: broadcast_to(x, (2, 3)), "f64[2,3]"), sample(lambda x: x[:, 0:3], "f64[2,3]"),
+    sample(lambda x: flip(x, 0), "f64[1,3]"), sample(lambda x: roll(x, 0, 1), "f64[2,3]"),
+    sample(lambda x: ops.pad(x, 0), "f64[2,3]"), sample(lambda x: ops.concatenate([x], 1), "f64[2,3]")])  # fmt: skip
+def moves_nothing(node: Node) -> Outcome:
+    """A view of everything in its place is the value itself."""
+    return node.inputs[0] if _moves_nothing(node) else None
+
+
+@rule(samples=[call("f64[2,3]", axis=(0,))])
+def flip_twice(x, *, axis):
+    """Two reversals cancel."""
+    return flip(flip(x, axis=axis), axis=axis), x
+
+
+@node_rule(lambda op, operands: op is transpose, samples=[
+    sample(lambda x: transpose(x, (1, 0, 2)), "f64[1,3,4]"), sample(lambda x: transpose(x), "f64[4,1]")])  # fmt: skip
+def transpose_of_vector(node: Node) -> Outcome:
+    """Axes of size 1 moved among others, which keep their order, are a reshape."""
+    x, axes = node.inputs[0], node.attrs["axes"]
+    moved = [axis for axis in axes if x.shape[axis] != 1]
+    return reshape(x, node.shape) if moved == sorted(moved) and axes != tuple(range(x.ndim)) else None
+
+
+# Views move outward.
+
+
+def _reads_view(op: Op, operands: Operands) -> bool:
+    return op.elementwise and any(source in (transpose, reshape, None) for source in operands)
+
+
+@node_rule(_reads_view, samples=[
+    sample(lambda x: ops.exp(transpose(x)), "f64[2,3]"), sample(lambda x: reshape(x, 6) * 2, "f32[2,3]"),
+    sample(lambda x, y: transpose(x) - transpose(y), "f64[2,3]", "f64[2,3]")])  # fmt: skip
+def view_after_elementwise(node: Node) -> Outcome:
+    """f(view(x), view(y), c) = view(f(x, y, c))"""
+    views = [source for source in node.inputs if source.op in (transpose, reshape)]
+    if not views or views[0].shape != node.shape:
+        return None
+    view, bare = views[0], views[0].inputs[0]
+    for source in node.inputs:
+        same = source.op is view.op and source.inputs[0].shape == bare.shape and source.attrs == view.attrs
+        if not same and source.shape != ():
+            return None
+    inner = [source.inputs[0] if source.op is view.op and source.shape != () else source for source in node.inputs]
+    return view.op.make((node.op.make(tuple(inner), node.attrs),), view.attrs)
+
+
+RULES = RuleSet.of(globals())
+
+
+@graph_pass
+def movement(graph: Graph, *, firings: Firings | None = None) -> Graph:
+    """Merge, drop and move outward what only moves elements."""
+    return apply_rules(graph, RULES, firings)
