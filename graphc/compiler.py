@@ -59,30 +59,33 @@ def checked_updates(updates: Updates | None) -> dict[Variable, Node]:
         variable, value = pair
         if not isinstance(variable, Variable):
             nodes = [variable] if isinstance(variable, Node) else []
-            raise GraphError(f"expected a variable to update, got {variable!r}", nodes=nodes, remedy="declare it with gr.variable")
+            raise GraphError(f"expected a variable to update, got {variable!r}", nodes=nodes,
+                             remedy="declare it with gr.variable")  # fmt: skip
         if variable in result:
-            raise GraphError(f"variable {variable.name} is updated twice in one run", nodes=[variable, result[variable]],
+            raise GraphError(f"variable {variable.name} is updated twice in one run",
+                             nodes=[variable, result[variable]],
                              remedy="combine the two updates into one node")  # fmt: skip
         result[variable] = _fitting(variable, value)
     return result
 
 
 def _fitting(variable: Variable, value: Any) -> Node:
-    node = value if isinstance(value, Node) else lift(value, variable.dtype if type(value) in (bool, int, float) else None)
+    node = lift(value, variable.dtype if type(value) in (bool, int, float) else None)
     expected, actual = variable.array_type, node.array_type
+    mismatch = f"variable {variable.name} expected an update of type {expected}, got {actual}"
     try:
         if len(expected.shape) != len(actual.shape):
             raise ShapeError("the ranks differ")
         for a, b in zip(expected.shape, actual.shape, strict=True):
             unify(a, b)
     except ShapeError:
-        raise ShapeError(f"variable {variable.name} expected an update of type {expected}, got {actual}",
-                         nodes=[variable, node], remedy="reduce or reshape the update to the variable's shape") from None  # fmt: skip
+        raise ShapeError(f"{mismatch}", nodes=[variable, node],
+                         remedy="reduce or reshape the update to the variable's shape") from None  # fmt: skip
     if expected.dtype == actual.dtype:
         return node
     if not np.can_cast(actual.dtype, expected.dtype, "safe"):
-        raise DTypeError(f"variable {variable.name} expected an update of type {expected}, got {actual}, which would lose precision",
-                         nodes=[variable, node], remedy=f'convert it with .astype("{expected.dtype}") if that is what you mean')  # fmt: skip
+        raise DTypeError(f"{mismatch}, which would lose precision", nodes=[variable, node],
+                         remedy=f'convert it with .astype("{expected.dtype}") if that is what you mean')  # fmt: skip
     return node.astype(expected.dtype)
 
 
@@ -106,7 +109,8 @@ def _pipeline(pipeline: str | Pipeline) -> Pipeline:
     if isinstance(pipeline, Pipeline):
         return pipeline
     if not isinstance(pipeline, str):
-        raise CompileError(f"expected a pipeline or its text, got {pipeline!r}", remedy='write pipeline="canonicalize, cse"')
+        raise CompileError(f"expected a pipeline or its text, got {pipeline!r}",
+                           remedy='write pipeline="canonicalize, cse"')  # fmt: skip
     return passes.DEFAULT if pipeline == "default" else passes.parse(pipeline)
 
 
@@ -119,7 +123,7 @@ class _Requests:
         self._lock = threading.Lock()
 
     def get(self, inputs: tuple[Node, ...], outputs: Any) -> Executable:
-        leaves, rebuild = flatten(outputs)
+        leaves, _ = flatten(outputs)
         key = (inputs, tuple(leaves))
         with self._lock:
             if key not in self._made:

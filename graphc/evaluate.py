@@ -48,5 +48,7 @@ def value_of(node: Node, operands: Sequence[Any], sizes: Mapping[str, int] = NO_
 
 def failed(node: Node, error: BaseException) -> ExecutionError:
     """The sentence for an exception inside a node's body."""
-    return ExecutionError(f"{node.op.name} failed: {type(error).__name__}: {error}", nodes=[node, *node.inputs],
-                          remedy="check the values that reach this node; compile with debug=True to see the first bad one")  # fmt: skip
+    return ExecutionError(
+        f"{node.op.name} failed: {type(error).__name__}: {error}", nodes=[node, *node.inputs],
+        remedy="check the values that reach this node; compile with debug=True to see the first bad one",
+    )  # fmt: skip

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from graphc.state import reading, writing
 from graphc.types import Dim
 
 PLANS_KEPT = 16
+Array: TypeAlias = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -40,21 +41,25 @@ class Plan:
 
     def __init__(self, source: Graph, updated: Sequence[Variable], sizes: Mapping[str, int], options: Options) -> None:
         self.sizes = dict(sizes)
+        debug = options.debug
         self.optimized: Optimized = options.pipeline.run(
-            source, sizes=sizes, fast_math=options.fast_math, checked=options.debug, keep_stages=options.debug)  # fmt: skip
+            source, sizes=sizes, fast_math=options.fast_math, checked=debug, keep_stages=debug
+        )
         self.graph = self.optimized.graph
         _check_static(self.graph)
         self.variables = self.graph.variables
         self.states = [variable.state for variable in self.variables]
-        self.program: Program = NumpyProgram(self.graph, threads=options.threads, debug=options.debug)
+        self.program: Program = NumpyProgram(self.graph, threads=options.threads, debug=debug)
         _check_updates(self.graph.outputs[len(self.graph.outputs) - len(updated):], updated)
 
 
 def _check_static(graph: Graph) -> None:
     symbolic = [node for node in graph.nodes if not node.type.is_static]
     if symbolic:
-        raise ShapeError(f"expected every size to follow from the feed, but {symbolic[0].type} does not", nodes=symbolic[:1],
-                         remedy="use a dim that a placeholder has, or an integer; keep `specialize` in the pipeline")  # fmt: skip
+        raise ShapeError(
+            f"expected every size to follow from the feed, but {symbolic[0].type} does not", nodes=symbolic[:1],
+            remedy="use a dim that a placeholder has, or an integer; keep `specialize` in the pipeline",
+        )  # fmt: skip
 
 
 def _check_updates(values: Sequence[Node], updated: Sequence[Variable]) -> None:
@@ -91,7 +96,7 @@ class Executable:
             validate(plan.optimized.stages, dict(zip(self.source.inputs, feeds, strict=True)))
         return self._rebuild(iter(self._run(plan, plan.program.run, feeds)))
 
-    def _run(self, plan: Plan, run: Callable[..., Any], feeds: list[np.ndarray[Any, Any]]) -> Any:
+    def _run(self, plan: Plan, run: Callable[..., Any], feeds: list[Array]) -> Any:
         if not plan.variables and not self._updated:
             return run(feeds, {}, self._targets)
         for variable in plan.variables:
@@ -99,7 +104,7 @@ class Executable:
         with writing([variable.state for variable in self._updated]) as targets, reading(plan.states) as arrays:
             return run(feeds, dict(zip(plan.variables, arrays, strict=True)), [*self._targets, *targets])
 
-    def _feeds(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> list[np.ndarray[Any, Any]]:
+    def _feeds(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> list[Array]:
         inputs = self.source.inputs
         if named or len(args) != len(inputs):
             args = self._by_position(args, named)
@@ -123,7 +128,7 @@ class Executable:
                             nodes=missing, remedy=takes)  # fmt: skip
         return tuple(values[name] for name in names)
 
-    def _plan(self, feeds: Sequence[np.ndarray[Any, Any]]) -> Plan:
+    def _plan(self, feeds: Sequence[Array]) -> Plan:
         key = tuple([feeds[places[0][0]].shape[places[0][1]] for places in self._symbols.values()])
         for symbol, places in self._symbols.items():
             if len(places) > 1:
@@ -131,13 +136,14 @@ class Executable:
         self._latest = self._plans.get(key) or self._plan_for(dict(zip(self._symbols, key, strict=True)))
         return self._latest
 
-    def _check_same_size(self, symbol: str, places: Sequence[tuple[int, int]], feeds: Sequence[np.ndarray[Any, Any]]) -> None:
+    def _check_same_size(self, symbol: str, places: Sequence[tuple[int, int]], feeds: Sequence[Array]) -> None:
         argument, axis = places[0]
         size = feeds[argument].shape[axis]
         for other, other_axis in places[1:]:
-            if feeds[other].shape[other_axis] != size:
+            other_size = feeds[other].shape[other_axis]
+            if other_size != size:
                 first, second = self.source.inputs[argument], self.source.inputs[other]
-                raise FeedError(f"{symbol} is {size} in {first.name} and {feeds[other].shape[other_axis]} in {second.name}",
+                raise FeedError(f"{symbol} is {size} in {first.name} and {other_size} in {second.name}",
                                 nodes=[first, second], remedy=f"feed arrays that agree on {symbol}")  # fmt: skip
 
     def _plan_for(self, sizes: Mapping[str, int]) -> Plan:
@@ -208,7 +214,8 @@ class Executable:
         plan = self._plan(feeds)
         targets = [np.empty_like(variable.ready().array) for variable in self._updated]
         with reading([variable.ready() for variable in plan.variables]) as arrays:
-            return plan.program.profile(feeds, dict(zip(plan.variables, arrays, strict=True)), [*self._targets, *targets])
+            values = dict(zip(plan.variables, arrays, strict=True))
+            return plan.program.profile(feeds, values, [*self._targets, *targets])
 
     def to_dot(self, path: str | os.PathLike[str] | None = None) -> str:
         """The optimized graph as DOT text, also written to `path` when given."""

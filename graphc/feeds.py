@@ -17,13 +17,11 @@ def as_feed(leaf: Node, value: Any) -> np.ndarray[Any, Any]:
     Python numbers and lists take the leaf's dtype; arrays may widen and never narrow; the shape must fit.
     """
     kind = leaf.array_type
-    array = value
-    if type(value) is not np.ndarray or value.dtype != kind.dtype:
-        array = _converted(leaf, value)
+    array = value if type(value) is np.ndarray and value.dtype == kind.dtype else _numbers(leaf, value)
     if not _fits(array.shape, kind.shape):
         raise FeedError(f"{leaf.name} expected {kind}, got an array of type {type_of(array)}", nodes=[leaf],
                         remedy=f"reshape the array, or declare {leaf.name} with that shape")  # fmt: skip
-    return array  # type: ignore[no-any-return]
+    return array if array.dtype == kind.dtype else _converted(leaf, value, array)
 
 
 def _fits(actual: tuple[int, ...], declared: tuple[Any, ...]) -> bool:
@@ -34,11 +32,11 @@ def _fits(actual: tuple[int, ...], declared: tuple[Any, ...]) -> bool:
     )
 
 
-def _converted(leaf: Node, value: Any) -> np.ndarray[Any, Any]:
+def _numbers(leaf: Node, value: Any) -> np.ndarray[Any, Any]:
+    """The value as an array, in the dtype that NumPy gives it."""
     if isinstance(value, Node):
         raise FeedError(f"{leaf.name} expected a number or array, got a node", nodes=[leaf, value],
                         remedy="feed values; to connect graphs, use the node where the placeholder stands")  # fmt: skip
-    target = leaf.dtype
     try:
         array = np.asarray(value)
     except (ValueError, TypeError):
@@ -46,16 +44,23 @@ def _converted(leaf: Node, value: Any) -> np.ndarray[Any, Any]:
                         remedy="give every row the same length, and numbers only") from None  # fmt: skip
     if array.dtype.kind not in "biuf":
         raise FeedError(f"{leaf.name} expected {leaf.type}, got {_shown(value)}, which is no array of numbers",
-                        nodes=[leaf], remedy=f"feed numbers of dtype {target}")  # fmt: skip
+                        nodes=[leaf], remedy=f"feed numbers of dtype {leaf.dtype}")  # fmt: skip
+    return array
+
+
+def _converted(leaf: Node, value: Any, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    target = leaf.dtype
     python_numbers = not isinstance(value, (np.ndarray, np.generic)) and not hasattr(value, "__array__")
-    if python_numbers and _exact_enough(array, target) or np.can_cast(array.dtype, target, "safe"):
+    if (python_numbers and _exact_enough(array, target)) or np.can_cast(array.dtype, target, "safe"):
         return array.astype(target)
     if python_numbers and array.dtype.kind in "iu" and target.kind in "iu":
         raise FeedError(f"{leaf.name} expected {leaf.type}, got {_shown(value)}, which is out of the dtype's range",
                         nodes=[leaf], remedy=f"declare {leaf.name} with a wider dtype")  # fmt: skip
     converted = "np.array(value)" if python_numbers else ""
-    raise FeedError(f"{leaf.name} expected {leaf.type}, got {type_of(array)}, which would lose precision", nodes=[leaf],
-                    remedy=f'convert it yourself with {converted}.astype("{target}") if that is what you mean')  # fmt: skip
+    raise FeedError(
+        f"{leaf.name} expected {leaf.type}, got {type_of(array)}, which would lose precision", nodes=[leaf],
+        remedy=f'convert it yourself with {converted}.astype("{target}") if that is what you mean',
+    )  # fmt: skip
 
 
 def _shown(value: Any) -> str:
@@ -68,7 +73,7 @@ def _exact_enough(numbers: np.ndarray[Any, Any], target: np.dtype[Any]) -> bool:
     if target.kind == "f":
         return True
     if target.kind == "b":
-        return numbers.dtype.kind == "b"
+        return bool(numbers.dtype.kind == "b")
     if numbers.dtype.kind not in "biu":
         return numbers.size == 0
     limits = np.iinfo(target)

@@ -141,18 +141,21 @@ def gradients(y: Node, wrt: Node | Sequence[Node], *, seed: Any = None, unconnec
 
 def _check_differentiable(node: Node) -> None:
     if not isinstance(node, Node):
-        raise GradientError(f"expected a node, got {node!r} of type {type(node).__name__}", remedy="pass nodes of a graph")
+        raise GradientError(f"expected a node, got {node!r} of type {type(node).__name__}",
+                            remedy="pass nodes of a graph")  # fmt: skip
     if not node.type.is_float:
-        raise GradientError(f"expected a node of a float dtype, got {node.type}: only reals have derivatives", nodes=[node],
-                            remedy='convert it with .astype("float32") before it is used')  # fmt: skip
+        raise GradientError(f"expected a node of a float dtype, got {node.type}: only reals have derivatives",
+                            nodes=[node], remedy='convert it with .astype("float32") before it is used')  # fmt: skip
 
 
 def _seed(y: Node, seed: Any) -> Node:
     with made_by(origin_here().derived(y, "seed")):
         if seed is None:
             if y.shape != ():
-                raise GradientError(f"expected a scalar to differentiate, got {y.type}", nodes=[y],
-                                    remedy="reduce it (.sum(), .mean()), pass seed=..., or use gr.jacobian")  # fmt: skip
+                raise GradientError(
+                    f"expected a scalar to differentiate, got {y.type}", nodes=[y],
+                    remedy="reduce it (.sum(), .mean()), pass seed=..., or use gr.jacobian",
+                )  # fmt: skip
             return ops.ones_like(y)
         start = lift(seed, y.dtype) if isinstance(seed, (int, float)) else lift(seed)
         if start.shape != y.shape:
@@ -173,8 +176,10 @@ def _gradient(y: Node, node: Node, adjoints: Adjoints, unconnected: Unconnected)
     if last is None:
         raise GradientError(f"{label(y)} does not depend on {label(node)}: no path leads from it", nodes=[y, node],
                             remedy='drop it from wrt, or pass unconnected="zero"')  # fmt: skip
-    raise GradientError(f"no derivative passes {last.op.name}, where every path from wrt to y ends", nodes=[last, node, y],
-                        remedy='use a differentiable op there, drop the node from wrt, or pass unconnected="zero"')  # fmt: skip
+    raise GradientError(
+        f"no derivative passes {last.op.name}, where every path from wrt to y ends", nodes=[last, node, y],
+        remedy='use a differentiable op there, drop the node from wrt, or pass unconnected="zero"',
+    )  # fmt: skip
 
 
 def path_end(y: Node, node: Node, adjoints: Adjoints) -> Node | None:
@@ -182,7 +187,7 @@ def path_end(y: Node, node: Node, adjoints: Adjoints) -> Node | None:
     reached = {node}
     for candidate in topological([y]):
         if candidate not in reached and any(source in reached for source in candidate.inputs):
-            if candidate in adjoints.of or isinstance(candidate.type, Type) and not candidate.type.is_float:
+            if candidate in adjoints.of or (isinstance(candidate.type, Type) and not candidate.type.is_float):
                 return candidate
             reached.add(candidate)
     return None
@@ -218,12 +223,14 @@ def _direction(x: Node, v: Any) -> Node:
 
 
 def jacobian(y: Node, x: Node) -> Node:
-    """dy/dx with shape y.shape + x.shape: a row per element of y, or a column per element of x where those are fewer."""
+    """dy/dx with shape y.shape + x.shape: row by row, or column by column where x has fewer elements than y."""
     for node in (y, x):
         _check_differentiable(node)
         if not node.type.is_static:
-            raise GradientError(f"expected static shapes for a Jacobian, got {node.type}", nodes=[node],
-                                remedy="declare the placeholder with integer dims, or use gr.jvp and seeds")  # fmt: skip
+            raise GradientError(
+                f"expected static shapes for a Jacobian, got {node.type}", nodes=[node],
+                remedy="declare the placeholder with integer dims, or use gr.jvp and seeds",
+            )  # fmt: skip
     if y.size <= x.size:
         rows = [gradients(y, [x], seed=unit, unconnected="zero")[0] for unit in _units(y)]
         return ops.reshape(ops.stack(rows), (*y.shape, *x.shape)) if rows else ops.zeros((*y.shape, *x.shape), x.dtype)

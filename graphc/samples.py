@@ -18,7 +18,8 @@ from graphc.types import DTYPES
 
 _SPEC = re.compile(r"(?P<dtype>\w+)\[(?P<shape>[\d, ]*)\](\((?P<low>[^,]+),(?P<high>[^)]+)\))?$")
 SHAPES: tuple[tuple[tuple[int, ...], ...], ...] = (
-    ((), (), ()), ((3,), (3,), (3,)), ((2, 3), (3,), (2, 1)), ((3, 1), (1, 4), (3, 4)), ((), (2, 2), (1,)), ((0, 2), (1, 2), ()),
+    ((), (), ()), ((3,), (3,), (3,)), ((2, 3), (3,), (2, 1)), ((3, 1), (1, 4), (3, 4)), ((), (2, 2), (1,)),
+    ((0, 2), (1, 2), ()),
 )  # fmt: skip
 """Shapes for the operands of one elementwise call: rank 0, equal, broadcast both ways, empty."""
 
@@ -48,12 +49,13 @@ def array_of(spec: str, rng: np.random.Generator) -> np.ndarray[Any, Any]:
         raise ValueError(f"expected a sample type such as f64[3,4] or i64[5](0,3), got {spec!r}")
     dtype = DTYPES[match["dtype"]]
     shape = tuple(int(dim) for dim in match["shape"].split(",") if dim.strip())
-    low, high = (float(match["low"]), float(match["high"])) if match["low"] else (None, None)
+    bounds = (float(match["low"]), float(match["high"])) if match["low"] else None
     if dtype.kind == "b":
         return rng.integers(0, 2, shape).astype(bool)
     if dtype.kind in "iu":
-        return rng.integers(int(low or 0), int(high if high is not None else 10), shape).astype(dtype)
-    values = rng.standard_normal(shape) if low is None else rng.uniform(low, high, shape)
+        low, high = bounds or (0, 10)
+        return rng.integers(int(low), int(high), shape).astype(dtype)
+    values = rng.standard_normal(shape) if bounds is None else rng.uniform(*bounds, shape)
     return np.asarray(values, dtype)
 
 
@@ -108,4 +110,4 @@ def truths() -> Samples:
 
 
 def _ranges(bounds: tuple[Any, ...]) -> tuple[tuple[float, float], ...]:
-    return bounds if isinstance(bounds[0], tuple) else (bounds,)  # type: ignore[return-value]
+    return bounds if isinstance(bounds[0], tuple) else (bounds,)

@@ -43,9 +43,11 @@ def _check_node(node: Node) -> None:
     try:
         inferred = node.op.infer(*[source.type for source in node.inputs], **node.attrs)
     except GraphcError as error:
-        raise GraphError(f"expected {node.op.name} to accept its inputs: {error.problem}", nodes=[node, *node.inputs]) from None
+        raise GraphError(f"expected {node.op.name} to accept its inputs: {error.problem}",
+                         nodes=[node, *node.inputs]) from None  # fmt: skip
     if inferred != node.type:
-        raise GraphError(f"expected {node.op.name} to have type {inferred}, it says {node.type}", nodes=[node, *node.inputs])
+        raise GraphError(f"expected {node.op.name} to have type {inferred}, it says {node.type}",
+                         nodes=[node, *node.inputs])  # fmt: skip
     for source in node.inputs:
         if isinstance(source.type, TupleType) and node.op.name != "item":
             raise GraphError(f"expected one array as an operand, {node.op.name} got a tuple", nodes=[node, source],

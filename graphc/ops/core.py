@@ -79,15 +79,17 @@ def as_constant(value: Any, dtype: Any = None) -> np.ndarray[Any, Any]:
         raise GraphError(f"expected a node, number or array, got {value!r} of type {type(value).__name__}",
                          remedy="make a list an array: rows of one length, and numbers only") from None  # fmt: skip
     if array.dtype.kind not in "biuf":
-        raise GraphError(f"expected a node, number or array, got {value!r} of type {type(value).__name__}",
-                         remedy="graphc computes with real numbers: convert the value to a NumPy array of them")  # fmt: skip
+        raise GraphError(
+            f"expected a node, number or array, got {value!r} of type {type(value).__name__}",
+            remedy="graphc computes with real numbers: convert the value to a NumPy array of them",
+        )
     array = array.astype(as_dtype(array.dtype), copy=False)
     array.flags.writeable = False
     return array
 
 
 @primitive(infer=lambda kind, *, index: kind.elements[index], view=True,
-           samples=cases())  # its operand is a tuple: the samples of the ops that return one unpack it  # fmt: skip
+           samples=cases())  # none, for its operand is a tuple; the ops that return one have theirs  # fmt: skip
 def item(values: tuple[Any, ...], *, index: int) -> Any:
     """One result of an op with several."""
     return values[index]
@@ -115,8 +117,9 @@ def add_n(*terms: Any, out: Any = None) -> Any:
 @primitive(infer=lambda x, *, dtype: x.with_dtype(dtype), elementwise=True,
            signature=lambda x, dtype: ((lift(x),), {"dtype": as_dtype(dtype)}),
            vjp=lambda g, y, x, *, dtype: (g.astype(x.dtype),),
-           samples=cases(call("f64[2,3]", dtype="float32"), call("f32[3]", dtype="float64"), call("i64[4]", dtype="f64"),
-                         call("f64[4](-3,3)", dtype="i32"), call("f64[]", dtype="bool"), call("bool[3]", dtype="f16")))  # fmt: skip
+           samples=cases(call("f64[2,3]", dtype="float32"), call("f32[3]", dtype="float64"),
+                         call("i64[4]", dtype="f64"), call("f64[4](-3,3)", dtype="i32"), call("f64[]", dtype="bool"),
+                         call("bool[3]", dtype="f16")))  # fmt: skip
 def astype(x: Any, *, dtype: np.dtype[Any], out: Any = None) -> Any:
     """The elements converted to another dtype; floats towards zero for integers."""
     if out is None:
@@ -141,7 +144,8 @@ def _axis_attr(x: Operand, axis: int) -> tuple[Sequence[Node], dict[str, Any]]:
     return (node,), {"axis": normalize_axis(axis, node.ndim)}
 
 
-@primitive(infer=lambda x, *, axis: Type(np.dtype("int64"), ()), signature=_axis_attr, vjp=lambda g, y, x, *, axis: (None,),
+@primitive(infer=lambda x, *, axis: Type(np.dtype("int64"), ()), signature=_axis_attr,
+           vjp=lambda g, y, x, *, axis: (None,),
            samples=cases(call("f64[3,4]", axis=0), call("f64[3,4]", axis=-1)))  # fmt: skip
 def dim_size(x: Any, *, axis: int) -> Any:
     """The size of one axis, as an int64 scalar: for sizes that are symbols when the graph is declared."""
