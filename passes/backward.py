@@ -16,7 +16,7 @@ from graphc import ops
 from graphc.errors import GradientError
 from graphc.ir import Node, collector_paused, current_origin, topological
 from graphc.ops.core import is_constant
-from graphc.types import TupleType
+from graphc.types import TupleType, Type
 
 
 class Contribution(NamedTuple):
@@ -71,25 +71,26 @@ def _visit(node: Node, active: set[Node], result: Adjoints) -> None:
     """Sum up a node's adjoint and pass it on to the node's operands."""
     op = node.op
     current_origin.set(node.origin.derived(node, op.name))
-    if isinstance(node.type, TupleType):
-        g = _tuple_adjoint(node, result)
-    elif node in result.contributions:
-        g = result.of[node] = _total(result.contributions[node])
-    else:
-        g = result.of[node]
+    g = _adjoint(node, result)
     if op.flat or not any(operand in active for operand in node.inputs):
         return
-    if isinstance(node.inputs[0].type, TupleType):
+    if isinstance(node.inputs[0].type, TupleType) and isinstance(g, Node):
         part = Contribution(node, node.attrs["index"], g, op.name)
         result.contributions.setdefault(node.inputs[0], []).append(part)
         return
-    if op.vjp is None:
-        raise GradientError(f"{op.name} has no derivative rule", nodes=[node],
-                            remedy="declare the op with vjp=..., or wrap its operand in gr.stop_gradient")  # fmt: skip
     for argument, (operand, term) in enumerate(zip(node.inputs, _cotangents(node, g), strict=True)):
         if term is not None and operand in active:
             contribution = Contribution(node, argument, _fitted(term, operand), op.name)
             result.contributions.setdefault(operand, []).append(contribution)
+
+
+def _adjoint(node: Node, result: Adjoints) -> Node | tuple[Node, ...]:
+    """The sum over a node's edges, which becomes its adjoint; for an op with several results a sum for each."""
+    if isinstance(node.type, TupleType):
+        return _tuple_adjoint(node, node.type.elements, result)
+    if node in result.contributions:
+        result.of[node] = _total(result.contributions[node])
+    return result.of[node]
 
 
 def _total(contributions: Sequence[Contribution]) -> Node:
@@ -99,28 +100,36 @@ def _total(contributions: Sequence[Contribution]) -> Node:
     return ops.add_n(*[contribution.node for contribution in contributions])
 
 
-def _tuple_adjoint(node: Node, result: Adjoints) -> tuple[Node, ...]:
+def _tuple_adjoint(node: Node, kinds: Sequence[Type], result: Adjoints) -> tuple[Node, ...]:
     """The adjoints of all results of an op with several; zeros for those that nobody used."""
     used: dict[int, list[Contribution]] = {}
     for contribution in result.contributions[node]:
         used.setdefault(contribution.argument, []).append(contribution)
     return tuple(_total(used[i]) if i in used else ops.zeros(kind.shape, kind.dtype)
-                 for i, kind in enumerate(node.type.elements))  # fmt: skip
+                 for i, kind in enumerate(kinds))  # fmt: skip
 
 
-def _cotangents(node: Node, g: Node) -> Sequence[Node | None]:
+def _cotangents(node: Node, g: Node | tuple[Node, ...]) -> Sequence[Node | None]:
     """What a node's rule makes of its adjoint, with a mask moved behind the rule.
 
     Where a branch was not taken its derivative may be inf or NaN, and 0 * inf is NaN: so where(c, g, 0) passes an
     elementwise rule as where(c, rule(g), 0), never as rule(where(c, g, 0)).
     """
-    op = node.op
-    mask = _mask(g) or _common_mask(g) if op.elementwise else None
-    if mask is None:
-        return op.vjp(g, node, *node.inputs, **node.attrs)
-    condition, unmasked = mask
-    terms = op.vjp(unmasked, node, *node.inputs, **node.attrs)
-    return [None if t is None else g if t is unmasked else _masked(condition, t) for t in terms]
+    if isinstance(g, Node) and node.op.elementwise:
+        mask = _mask(g) or _common_mask(g)
+        if mask is not None:
+            condition, unmasked = mask
+            terms = _pulled(node, unmasked)
+            return [None if t is None else g if t is unmasked else _masked(condition, t) for t in terms]
+    return _pulled(node, g)
+
+
+def _pulled(node: Node, g: Node | tuple[Node, ...]) -> Sequence[Node | None]:
+    """What a node's rule makes of a cotangent."""
+    if node.op.vjp is None:
+        raise GradientError(f"{node.op.name} has no derivative rule", nodes=[node],
+                            remedy="declare the op with vjp=..., or wrap its operand in gr.stop_gradient")  # fmt: skip
+    return node.op.vjp(g, node, *node.inputs, **node.attrs)
 
 
 def _mask(g: Node) -> tuple[Node, Node] | None:
@@ -148,6 +157,8 @@ def _fitted(term: Node, operand: Node) -> Node:
     """A contribution in its operand's shape and dtype: broadcasting forward is summing backward."""
     if term.type == operand.type:
         return term
+    if term.op is ops.negative and term.shape != operand.shape:
+        return ops.negative(_fitted(term.inputs[0], operand))  # −Σ x for Σ −x: fewer elements to negate
     if term.shape != operand.shape:
         term = ops.sum_to(term, operand.shape)
     if term.shape != operand.shape:
