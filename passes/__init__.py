@@ -20,7 +20,6 @@ from graphc.passes.signs import signs
 from graphc.passes.softmax import softmax
 from graphc.passes.specialize import specialize
 from graphc.passes.stabilize import stabilize
-
 from graphc.pipeline import Pipeline, parse_pipeline
 
 DEFAULT = Pipeline((

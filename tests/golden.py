@@ -43,9 +43,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import graphc.passes
 import numpy as np
 
+import graphc.passes
 from graphc.evaluate import evaluate
 from graphc.ir import Graph
 from graphc.pipeline import Pass, Pipeline, parse_pipeline

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from graphc.passes.specialize import specialize
 
 import graphc as gr
 from graphc.evaluate import evaluate
 from graphc.ir import Graph
+from graphc.passes.specialize import specialize
 from graphc.testing import check_gradient
 
 INF, NAN = float("inf"), float("nan")

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from graphc.passes.specialize import specialize
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -10,6 +9,7 @@ from hypothesis.extra import numpy as hnp
 import graphc as gr
 from graphc.evaluate import evaluate
 from graphc.ir import Graph, topological
+from graphc.passes.specialize import specialize
 from graphc.testing import check_gradient
 from graphc.text import parse
 

@@ -7,7 +7,6 @@ import autograd
 import autograd.numpy as anp
 import numpy as np
 import pytest
-from graphc.passes.specialize import specialize
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ import graphc as gr
 from graphc.evaluate import evaluate
 from graphc.ir import Graph
 from graphc.op import OPS
+from graphc.passes.specialize import specialize
 from graphc.types import Dim
 
 INF, NAN = np.inf, np.nan

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 import mpmath
 import numpy as np
 import pytest
-from graphc.passes.specialize import specialize
 from scipy import stats
 
 import graphc as gr
@@ -16,6 +15,7 @@ from graphc.evaluate import evaluate
 from graphc.ir import Graph
 from graphc.ops.quantile import log, normal_quantile
 from graphc.ops.random import BLOCK
+from graphc.passes.specialize import specialize
 from graphc.testing import check_composite, check_gradient
 from graphc.text import parse
 
