@@ -84,11 +84,10 @@ class _Fusion:
             needed = list(dict.fromkeys(self.unit[s] for s in sources if self.unit[s].depth == deepest))
             feeders = [unit for unit in dict.fromkeys(self.unit[s] for s in sources) if unit.depth < deepest
                        and self._only_feeds(unit, node, needed)]  # fmt: skip
-            if self._join(node, [*needed, *feeders]) or feeders and self._join(node, needed):
+            if self._join(node, [*needed, *feeders]) or (feeders and self._join(node, needed)):
                 return
-        unit = Unit(deepest + 1, fusible=fits)
-        if fits:
-            self._found(node, unit)
+        unit = Unit(deepest + 1)
+        unit.fusible = fits and self._found(node, unit)
         unit.members.append(node)
         self.unit[node] = unit
 
@@ -98,7 +97,8 @@ class _Fusion:
             return False
         readers = (reader for member in unit.members for reader in self.readers[member])
         return not any(member in self.results for member in unit.members) and all(
-            reader is node or self.unit.get(reader) is unit or self.unit.get(reader) in others for reader in readers)  # fmt: skip
+            reader is node or self.unit.get(reader) is unit or self.unit.get(reader) in others for reader in readers
+        )
 
     def _can_fuse(self, node: Node) -> bool:
         if isinstance(node.type, TupleType) or not node.type.is_static or not node.inputs or node.op.leaf:
@@ -107,22 +107,25 @@ class _Fusion:
             return False
         if node.op.name in REDUCTIONS:
             return bool(node.attrs["axis"])
-        return node.op is ops.broadcast_to or _only_ones_move(node) or node.op.elementwise and self.fusible(node)
+        return node.op is ops.broadcast_to or _only_ones_move(node) or (node.op.elementwise and self.fusible(node))
 
-    def _found(self, node: Node, unit: Unit) -> None:
-        """Begin a kernel with one node: its index space is the node's own, or for a reduction that of its operand."""
-        if node.op.name not in REDUCTIONS:
-            unit.domain = tuple(node.shape)  # type: ignore[arg-type]
-            unit.axes[node] = _identity(node)
-            return
-        source = node.inputs[0]
-        unit.domain = tuple(source.shape)  # type: ignore[arg-type]
-        unit.axes[node] = self._reduced(node, _identity(source), unit)
+    def _found(self, node: Node, unit: Unit) -> bool:
+        """Begin a kernel with one node, unless it is a reduction that no kernel can hold.
+
+        The index space is the node's own, or for a reduction that of its operand.
+        """
+        spanning = node.inputs[0] if node.op.name in REDUCTIONS else node
+        unit.domain = spanning.array_type.static_shape
+        axes = _identity(node) if spanning is node else self._reduced(node, _identity(spanning), unit)
+        if axes is None:
+            return False
+        unit.axes[node] = axes
+        return True
 
     def _join(self, node: Node, units: Sequence[Unit]) -> bool:
         """Make units one and put a node into it, if their index spaces agree and the node fits."""
         first = units[0]
-        if any(not u.fusible or u.domain != first.domain or u.inner and first.inner and u.inner != first.inner for u in units):
+        if not all(u.fusible and u.domain == first.domain and _agree(u.inner, first.inner) for u in units):
             return False
         ends = {end for u in units for end in u.ends}
         if any(source in ends for source in node.inputs) or sum(len(u.members) for u in units) >= self.max_ops:
@@ -159,11 +162,12 @@ class _Fusion:
         inner = rank - min(reduced, default=rank)
         trailing = bool(reduced) and reduced == set(range(rank - inner, rank)) & set(real)
         whole = len(reduced) == len(real) and math.prod(unit.domain) > WHOLE_ROW
-        if trailing and not whole and unit.inner in (0, inner) and all(axes[a] in reduced or a not in node.attrs["axis"] for a in range(len(axes))):
+        along_real = all(axes[axis] in reduced for axis in node.attrs["axis"])
+        if trailing and not whole and _agree(unit.inner, inner) and along_real:
             unit.inner = inner
         else:
             part = math.prod(unit.domain[axis] for axis in range(rank) if axis in kept)
-            if part > LARGEST_PART or set(real) - {place for place in axes}:
+            if part > LARGEST_PART or set(real) - set(axes):
                 return None
             unit.ends.add(node)
         return tuple(kept if node.attrs["keepdims"] else [p for a, p in enumerate(kept) if a not in node.attrs["axis"]])
@@ -218,7 +222,7 @@ class _Emission:
     def _canonical(self, node: Node, unit: Unit, inside: dict[Node, Node], operands: dict[Node, Node]) -> Node:
         """A member over canonical operands, in the rank of the index space."""
         inputs = [self._inside(source, node, unit, inside, operands) for source in node.inputs]
-        shape = _canonical_shape(node, unit.axes[node], unit)
+        shape = _canonical_shape(unit.axes[node], unit)
         if node.op.name in REDUCTIONS:
             axis = tuple(a for a in range(len(shape)) if inputs[0].shape[a] != shape[a])
             whole = inputs[0] if inputs[0].shape else ops.broadcast_to(inputs[0], unit.domain)
@@ -230,20 +234,21 @@ class _Emission:
         made = node.op.make(tuple(inputs), node.attrs)
         return made if made.shape == shape else ops.broadcast_to(made, shape)
 
-    def _inside(self, source: Node, node: Node, unit: Unit, inside: dict[Node, Node], operands: dict[Node, Node]) -> Node:
+    def _inside(self, source: Node, node: Node, unit: Unit,
+                inside: dict[Node, Node], operands: dict[Node, Node]) -> Node:  # fmt: skip
         if source in inside:
             return inside[source]
         number = number_of(source)
         if number is not None:
             return number
         if source not in operands:
-            shape = _canonical_shape(source, _outside_axes(source, node, unit), unit)
-            operands[source] = Node(OPS["placeholder"], (), {}, source.array_type.with_shape(shape), f"x{len(operands)}")
             unit.axes[source] = _outside_axes(source, node, unit)
+            kind = source.array_type.with_shape(_canonical_shape(unit.axes[source], unit))
+            operands[source] = Node(OPS["placeholder"], (), {}, kind, f"x{len(operands)}")
         return operands[source]
 
     def _operand(self, source: Node, unit: Unit) -> Node:
-        shape = _canonical_shape(source, unit.axes[source], unit)
+        shape = _canonical_shape(unit.axes[source], unit)
         value = self.moved[source]
         return value if value.shape == shape else ops.reshape(value, shape)
 
@@ -253,6 +258,11 @@ def number_of(node: Node) -> Node | None:
     while node.op is ops.broadcast_to:
         node = node.inputs[0]
     return node if "value" in node.attrs and node.array_type.shape == () else None
+
+
+def _agree(inner: int, other: int) -> bool:
+    """Whether two numbers of inner axes fit one kernel: where one is 0, nothing is reduced yet."""
+    return 0 in (inner, other) or inner == other
 
 
 def _identity(node: Node) -> Axes:
@@ -276,7 +286,7 @@ def _aligned(node: Node, known: Sequence[tuple[Node, Axes]], unit: Unit) -> Axes
     """Where an elementwise node's axes lie: as its operands' in the kernel do, and free ones where they must."""
     rank = len(node.shape)
     places: list[int] = [-1] * rank
-    for source, axes in known:
+    for _, axes in known:
         for axis, place in enumerate(axes, rank - len(axes)):
             if place != -1:
                 if places[axis] not in (-1, place):
@@ -284,7 +294,8 @@ def _aligned(node: Node, known: Sequence[tuple[Node, Axes]], unit: Unit) -> Axes
                 places[axis] = place
     for axis, dim in enumerate(node.shape):
         if dim != 1 and places[axis] == -1:
-            free = [p for p, size in enumerate(unit.domain) if size == dim and p not in places and _in_order(places, axis, p)]
+            free = [place for place, size in enumerate(unit.domain)
+                    if size == dim and place not in places and _in_order(places, axis, place)]  # fmt: skip
             if len(free) != 1:
                 return None
             places[axis] = free[0]
@@ -314,5 +325,6 @@ def _outside_axes(source: Node, node: Node, unit: Unit) -> Axes:
     return tuple(-1 if dim == 1 else place for dim, place in zip(source.shape, axes, strict=True))
 
 
-def _canonical_shape(node: Node, axes: Axes, unit: Unit) -> tuple[int, ...]:
+def _canonical_shape(axes: Axes, unit: Unit) -> tuple[int, ...]:
+    """The shape of a value in the rank of the index space."""
     return tuple(size if place in axes else 1 for place, size in enumerate(unit.domain))
