@@ -22,7 +22,7 @@ from functools import cache, cached_property
 from typing import Any, Literal, TypeAlias
 
 from graphc.errors import CompileError
-from graphc.facts import are_floats
+from graphc.facts import are_floats, converts_exactly
 from graphc.ir import Node, WeakConstant, freeze
 from graphc.op import Hole, Op
 from graphc.operators import Operators
@@ -260,20 +260,21 @@ def call_body(body: Callable[..., Any], binding: Mapping[str, Any]) -> tuple[Any
 
 
 def fitted(right: Any, node: Node) -> Node | Declined:
-    """A right side with the type of the node it replaces: a number, or fewer elements, repeat over the node's shape."""
+    """A right side in the type of the node it replaces: a number or fewer elements repeat, a narrower dtype widens."""
     if not isinstance(right, Node):
         return full_like(node, right)
     if right.type == node.type:
         return right
-    if isinstance(right.type, Type) and isinstance(node.type, Type) and _repeats(right.type, node.type):
+    if isinstance(right.type, Type) and isinstance(node.type, Type) and _widens(right.type, node.type):
         from graphc import ops
 
-        return ops.broadcast_to(right, node.shape)
+        cast = right if right.dtype == node.dtype else ops.astype(right, node.dtype)
+        return cast if cast.shape == node.shape else ops.broadcast_to(cast, node.shape)
     return Declined(f"its right side has type {right.type}, its left side {node.type}")
 
 
-def _repeats(small: Type, large: Type) -> bool:
-    fits = small.dtype == large.dtype and small.rank <= large.rank
+def _widens(small: Type, large: Type) -> bool:
+    fits = converts_exactly(small.dtype, large.dtype) and small.rank <= large.rank
     return fits and broadcast_shapes(small.shape, large.shape) == large.shape
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from graphc.facts import are_integers, is_fixed, number
+from graphc.facts import are_floats, are_integers, is_fixed, number
 from graphc.folding import fold_numbers
 from graphc.ir import Graph, Node
 from graphc.ops import (
@@ -47,7 +47,7 @@ def divide_one(x):
     return x / 1, x
 
 
-@rule
+@rule(when=are_floats)
 def divide_minus_one(x):
     """x / −1 = −x"""
     return x / -1, -x

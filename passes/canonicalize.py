@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from graphc import ops
-from graphc.facts import converts_exactly, count, inverse_is_exact, is_fixed
+from graphc.facts import are_floats, converts_exactly, count, inverse_is_exact, is_fixed
 from graphc.folding import fold_numbers, folded
 from graphc.ir import Graph, Node
 from graphc.op import Op
@@ -119,18 +119,12 @@ def triple(x):
 
 
 @rule
-def multiply_by_minus_one(x):
-    """x · −1 = −x"""
-    return x * -1, -x
-
-
-@rule
 def multiply_by_itself(x):
     """x · x = x²"""
     return x * x, square(x)
 
 
-@rule
+@rule(when=are_floats)
 def one_over(x):
     """1 / x = x⁻¹"""
     return 1 / x, reciprocal(x)
@@ -179,7 +173,7 @@ def stopped_gradient(x):
     return stop_gradient(x), x
 
 
-@rule(samples=[call("f64[3]", dtype=np.dtype("f8"))])
+@rule(when=lambda x, dtype: x.dtype == dtype, samples=[call("f64[3]", dtype=np.dtype("f8"))])
 def astype_same(x, *, dtype):
     """A cast to the dtype that x has is x."""
     return astype(x, dtype=dtype), x

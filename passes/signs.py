@@ -78,6 +78,12 @@ def negative_of_quotient(x, c):
     return -(c / x), lambda: _negated(c) / x
 
 
+@rule
+def multiply_by_minus_one(x):
+    """x · −1 = −x"""
+    return x * -1, -x
+
+
 @rule(when=are_alike)
 def multiply_negative(x, y):
     """−x · y = −(x y)"""

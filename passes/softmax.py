@@ -25,7 +25,7 @@ def slope_of_softmax(g, x, *, axis):
     e = exp(x)
     s = sum(e, axis=axis, keepdims=True)
     p, h = e / s, g / s
-    return (h + sum(-(h * p), axis=axis, keepdims=True)) * e, p * (g - sum(g * p, axis=axis, keepdims=True))
+    return (h - sum(h * p, axis=axis, keepdims=True)) * e, p * (g - sum(g * p, axis=axis, keepdims=True))
 
 
 @rule(kind="stabilizing", samples=_ROWS)
@@ -47,18 +47,26 @@ def slope_of_log_softmax_through_exp(g, x, *, axis):
 
 @rule(kind="stabilizing", samples=[call(*c.operands, "f64[4]", axis=c.attributes["axis"]) for c in _ROWS[:1]])
 def slope_of_log_softmax_through_both(g, x, t, *, axis):
-    """((g / p) / s + t) e = g + t e"""
+    """((g / p) / s − t) e = g − t e"""
     e = exp(x)
     s = sum(e, axis=axis, keepdims=True)
-    return (g / (e / s) / s + t) * e, g + t * e
+    return (g / (e / s) / s - t) * e, g - t * e
 
 
 @rule(kind="stabilizing", samples=_ROWS)
 def slope_of_log_sum(g, x, *, axis):
-    """Σ −(g / s) · e = −(Σ g) p"""
+    """Σ (g / s) · e = (Σ g) p"""
     e = exp(x)
     s = sum(e, axis=axis, keepdims=True)
-    return sum(-(g / s), axis=axis, keepdims=True) * e, -(sum(g, axis=axis, keepdims=True) * (e / s))
+    return sum(g / s, axis=axis, keepdims=True) * e, sum(g, axis=axis, keepdims=True) * (e / s)
+
+
+@rule(kind="stabilizing", samples=_ROWS)
+def slope_of_negative_log_sum(g, x, *, axis):
+    """−Σ (g / s) · e = −(Σ g) p"""
+    e = exp(x)
+    s = sum(e, axis=axis, keepdims=True)
+    return -sum(g / s, axis=axis, keepdims=True) * e, -(sum(g, axis=axis, keepdims=True) * (e / s))
 
 
 def _may_overflow(x: Node, axis: tuple[int, ...], **binding: object) -> bool:
