@@ -33,9 +33,10 @@ class Entry:
         return self.function if isinstance(self.function, gr.Op) else gr.OPS.get(self.name)
 
     @property
-    def module(self) -> ModuleType:
-        """The file that declares it."""
-        return sys.modules[self.function.__module__]
+    def family(self) -> tuple[str, str]:
+        """The module that declares it, and what that says of itself."""
+        name = self.function.__module__ or ""
+        return name, summary(sys.modules.get(name)) or "Declared by a program."
 
     @property
     def samples(self) -> Samples | None:
@@ -84,13 +85,13 @@ def lookup(name: str) -> Entry:
 
 def table() -> str:
     """All ops by family, each with what it has and its first sentence."""
-    families: dict[str, list[Entry]] = {}
+    families: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries():
-        families.setdefault(entry.module.__name__, []).append(entry)
+        families.setdefault(entry.family, []).append(entry)
     width = max(len(entry.name) for entry in entries())
     lines = [f"{len(entries())} ops and formulas over ops; `graphc ops NAME` tells more of one.", _LEGEND]
-    for module, members in sorted(families.items()):
-        lines += ["", summary(sys.modules[module])]
+    for (_, about), members in sorted(families.items()):
+        lines += ["", about]
         lines += [f"  {entry.name:<{width}}  {_letters(entry)}  {summary(entry.function)}" for entry in members]
     return "\n".join(lines)
 
@@ -102,4 +103,4 @@ def _letters(entry: Entry) -> str:
 
 def summary(documented: Any) -> str:
     """The first paragraph of the documentation, on one line."""
-    return " ".join((inspect.getdoc(documented) or "").split("\n\n")[0].split())
+    return " ".join((getattr(documented, "__doc__", None) or "").strip().split("\n\n")[0].split())

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 import graphc as gr
-from graphc.catalog.listing import Entry, lookup, summary
+from graphc.catalog.listing import Entry, lookup
+from graphc.op import signature_text
 from graphc.samples import Call, Samples
 
 
@@ -18,19 +19,12 @@ def page(name: str) -> str:
     """One op: how it is called, what it means, what it has, and the gradient of a sample call as a graph."""
     entry = lookup(name)
     text = textwrap.indent(inspect.getdoc(entry.function) or "", "    ")
-    lines = [f"gr.{entry.name}{_signature(entry.function)}", "", text, ""]
+    lines = [f"gr.{entry.name}{signature_text(entry.function)}", "", text, ""]
     lines += [f"{label:<14}{value}" for label, value in _facts(entry).items()]
     gradient = _gradient_text(entry.op or entry.function, entry.samples)
     if gradient:
         lines += ["", "The gradient of a sample call, for a seed with the type of its result:", "", gradient]
     return "\n".join(lines)
-
-
-def _signature(function: Callable[..., Any]) -> str:
-    """The parameters, without annotations: names and defaults are what a caller needs."""
-    shown = inspect.signature(function)
-    bare = [parameter.replace(annotation=parameter.empty) for parameter in shown.parameters.values()]
-    return str(shown.replace(parameters=bare, return_annotation=shown.empty))
 
 
 def _facts(entry: Entry) -> dict[str, str]:
@@ -40,7 +34,7 @@ def _facts(entry: Entry) -> dict[str, str]:
         return {"kind": "a formula over ops, differentiated and compiled through them", "samples": has["samples"]}
     flags = [flag for flag in ("elementwise", "commutative", "view") if getattr(op, flag)]
     return {
-        "family": summary(entry.module),
+        "family": entry.family[1],
         "operands": "any number" if op.arity is None else str(op.arity),
         "attributes": ", ".join(op.attributes) or "none",
         **has,

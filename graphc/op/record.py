@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -19,6 +20,13 @@ Infer = Callable[..., AnyType]
 Cotangents = Sequence["Node | None"]
 _PYTHON_SCALARS = (bool, int, float, complex)
 _MAX_REMEMBERED = 4096
+
+
+def signature_text(function: Callable[..., Any]) -> str:
+    """The parameters of an op or formula as a caller needs them: names and defaults, without types."""
+    shown = inspect.signature(function)
+    bare = [parameter.replace(annotation=parameter.empty) for parameter in shown.parameters.values()]
+    return str(shown.replace(parameters=bare, return_annotation=shown.empty))
 
 
 class Hole:
@@ -89,6 +97,8 @@ class Op:
                 args, kwargs = self.signature(*args, **kwargs)  # type: ignore[assignment]
             except GraphcError as error:
                 raise error.about([arg for arg in args if isinstance(arg, Node)], origin_here().where()) from None
+            except TypeError as error:
+                raise self._misused(args, kwargs) or error from None
         elif kwargs and not kwargs.keys() <= set(self.attributes):
             surplus = ", ".join(sorted(kwargs.keys() - set(self.attributes)))
             raise GraphError(f"{self.name} has no attribute {surplus}", remedy=self._usage()).about(
@@ -125,8 +135,17 @@ class Op:
             self._types[key] = kind
         return kind
 
+    def _misused(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> GraphError | None:
+        """What is wrong with the arguments of a call, or None where the signature takes them."""
+        try:
+            inspect.signature(self.signature).bind(*args, **kwargs)  # type: ignore[arg-type]
+        except TypeError as error:
+            return GraphError(f"{self.name} cannot take these arguments: {error}", remedy=self._usage()).about(
+                [arg for arg in args if isinstance(arg, Node)], origin_here().where())  # fmt: skip
+        return None
+
     def _usage(self) -> str:
-        return f"call it as {self.name}{getattr(self, '__signature__', '(...)')}"
+        return f"call it as {self.name}{signature_text(self)}"
 
     def lift(self, args: Iterable[Any]) -> tuple[Node, ...]:
         """The operands as nodes. Python scalars take the dtype of the other operands (NumPy 2's weak promotion)."""
