@@ -14,8 +14,7 @@ import numpy as np
 from llvmlite import ir
 
 from graphc.ir import Node
-
-from graphc.native.scalars import CONTRACT, Value, _rounded, cast, computed_type, intrinsic
+from graphc.native.scalars import CONTRACT, Value, cast, computed_type, intrinsic, rounded
 from graphc.types import promote
 
 Emitter = Callable[..., Any]
@@ -26,11 +25,12 @@ def emit(b: ir.IRBuilder, node: Node, operands: Sequence[Value]) -> Value:
     """The value of an elementwise node for one element."""
     emitter, computing = _TABLE[node.op.name]
     result = node.array_type.dtype
-    dtype = result if computing == "result" else promote(*(v.dtype for v in operands)) if computing == "operands" else None
-    converted = [v if dtype is None else cast(b, v, dtype) for v in operands]
-    raw = emitter(b, dtype or result, *[v.ir for v in converted], **node.attrs) if dtype is not None else emitter(
-        b, result, *converted, **node.attrs)  # fmt: skip
-    return Value(_rounded(b, raw, result), result)
+    if computing == "as they are":
+        raw = emitter(b, result, *operands, **node.attrs)
+    else:
+        dtype = result if computing == "result" else promote(*(v.dtype for v in operands))
+        raw = emitter(b, dtype, *[cast(b, v, dtype).ir for v in operands], **node.attrs)
+    return Value(rounded(b, raw, result), result)
 
 
 def is_native(node: Node) -> bool:
@@ -128,10 +128,12 @@ def _clip(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any, low: Any, high: Any) ->
 
 def _sign(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
     zero, one = _zero(dtype), _one(dtype)
+    positive = b.select(_compare(">")(b, dtype, x, zero), one, zero)
+    if dtype.kind == "i":
+        return b.select(b.icmp_signed("<", x, zero), ir.Constant(x.type, -1), positive)
     if dtype.kind != "f":
-        positive = b.select(_compare(">")(b, dtype, x, zero), one, zero)
-        return b.select(b.icmp_signed("<", x, zero), ir.Constant(x.type, -1), positive) if dtype.kind == "i" else positive
-    signed = b.select(b.fcmp_ordered(">", x, zero), one, b.select(b.fcmp_ordered("<", x, zero), b.fneg(one), zero))
+        return positive
+    signed = b.select(b.fcmp_ordered("<", x, zero), ir.Constant(x.type, -1.0), positive)
     return b.select(b.fcmp_unordered("uno", x, x), x, signed)
 
 
@@ -195,9 +197,9 @@ _AS_THEY_ARE: dict[str, Emitter] = {
 }  # fmt: skip
 _FLOAT_ONLY = frozenset(["isnan", "isinf", "isfinite"])
 _MATHEMATICS = (
-    "exp", "expm1", "exp2", "log", "log1p", "log2", "log10", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "arctan2",
-    "sinh", "cosh", "tanh", "arcsinh", "arccosh", "arctanh", "sigmoid", "softplus", "erf", "erfc", "power", "cbrt",
-    "hypot", "lgamma", "logaddexp",
+    "exp", "expm1", "exp2", "log", "log1p", "log2", "log10", "sin", "cos", "tan", "arcsin", "arccos", "arctan",
+    "arctan2", "sinh", "cosh", "tanh", "arcsinh", "arccosh", "arctanh", "sigmoid", "softplus", "erf", "erfc", "power",
+    "cbrt", "hypot", "lgamma", "logaddexp",
 )  # fmt: skip
 
 _TABLE: dict[str, tuple[Emitter, str]] = {

@@ -25,7 +25,7 @@ from llvmlite import ir
 
 from graphc.ir import Graph, Node
 from graphc.native import elementwise
-from graphc.native.scalars import Value, load, number, store
+from graphc.native.scalars import Value, load, number, store, stored_type
 
 I64 = ir.IntType(64)
 POINTER = ir.PointerType()
@@ -96,9 +96,9 @@ class Space:
 
 def domain_of(body: Graph) -> tuple[int, ...]:
     """The sizes that the values of a body vary over."""
-    shapes = [node.array_type.shape for node in body.nodes]
+    shapes = [node.array_type.static_shape for node in body.nodes]
     rank = max(map(len, shapes))
-    return tuple(max(shape[axis] for shape in shapes if len(shape) == rank) for axis in range(rank))  # type: ignore[type-var]
+    return tuple(max(shape[axis] for shape in shapes if len(shape) == rank) for axis in range(rank))
 
 
 def _mergeable(body: Graph, accesses: Sequence[Access], domain: Sequence[int], group: Sequence[int], axis: int) -> bool:
@@ -273,7 +273,7 @@ class _Writer:
         """Point accumulated results at this block's part, and set the part to the reduction's identity."""
         block = self.function.args[3]
         for node in self.plan.accumulators:
-            size = math.prod(node.array_type.shape)  # type: ignore[arg-type]
+            size = math.prod(node.array_type.static_shape)
             offset = self.b.mul(block, ir.Constant(I64, size))
             self.results[node] = [self._element(p, offset, node.array_type.dtype) for p in self.results[node]]
             start = REDUCTIONS[node.op.name].identity(node.array_type.dtype)
@@ -356,7 +356,8 @@ class _Writer:
         if self.plan.phase[node] != phase:
             return
         if node in self.stashes:
-            self._mark(store(self.b, self.values[node], self._element(self.stashes[node], self.position, node.array_type.dtype)))
+            place = self._element(self.stashes[node], self.position, node.array_type.dtype)
+            self._mark(store(self.b, self.values[node], place))
         if node in self.plan.stored:
             for pointer in self.results[node]:
                 self._mark(store(self.b, self.values[node], self._result_place(node, pointer)))
@@ -406,10 +407,9 @@ class _Writer:
         return self._place(self.pointers[node], strides, node)
 
     def _result_place(self, node: Node, pointer: Any) -> Any:
-        shape = node.array_type.shape
         sizes = [size if v else 1 for size, v in zip(self.space.sizes, self.space.varies(node), strict=True)]
         strides = [math.prod(sizes[i + 1 :]) if sizes[i] != 1 else 0 for i in range(len(sizes))]
-        assert math.prod(sizes) == math.prod(shape)  # type: ignore[arg-type]
+        assert math.prod(sizes) == math.prod(node.array_type.static_shape)
         return self._place(pointer, strides, node)
 
     def _place(self, pointer: Any, strides: Sequence[int], node: Node) -> Any:
@@ -425,8 +425,7 @@ class _Writer:
         return self._element(pointer, offset, node.array_type.dtype)
 
     def _element(self, pointer: Any, index: Any, dtype: np.dtype[Any]) -> Any:
-        bits = {2: ir.HalfType(), 4: ir.FloatType(), 8: ir.DoubleType()} if dtype.kind == "f" else {}
-        return self.b.gep(pointer, [index], source_etype=bits.get(dtype.itemsize, ir.IntType(8 * dtype.itemsize)), inbounds=True)
+        return self.b.gep(pointer, [index], source_etype=stored_type(dtype), inbounds=True)
 
     def _marked_load(self, place: Any, dtype: np.dtype[Any]) -> Value:
         before = len(self.b.block.instructions)
@@ -460,7 +459,8 @@ class _Writer:
             phi.add_incoming(result, b.block)
         back = b.branch(head)
         self.loops += 1
-        back.set_metadata("llvm.loop", self.module.add_metadata([ir.MetaDataString(self.module, f"loop{self.loops}"), self.group]))
+        name = ir.MetaDataString(self.module, f"loop{self.loops}")
+        back.set_metadata("llvm.loop", self.module.add_metadata([name, self.group]))
         b.position_at_end(done)
         return phis
 
@@ -472,6 +472,6 @@ def _merged_stride(group: Sequence[int], strides: Sequence[int], shape: Sequence
 
 def _with_loop_metadata(text: str) -> str:
     """Make the access group distinct and the loops' metadata refer to themselves, which llvmlite cannot write."""
+    parallel = r'\1 = distinct !{ \1, !{ !"llvm.loop.parallel_accesses", \2 } }'
     text = re.sub(r'^(!\d+) = !\{ !"access" \}', r"\1 = distinct !{}", text, flags=re.M)
-    return re.sub(r'^(!\d+) = !\{ !"loop\d+", (!\d+) \}', r'\1 = distinct !{ \1, !{ !"llvm.loop.parallel_accesses", \2 } }',
-                  text, flags=re.M)  # fmt: skip
+    return re.sub(r'^(!\d+) = !\{ !"loop\d+", (!\d+) \}', parallel, text, flags=re.M)

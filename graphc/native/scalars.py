@@ -6,14 +6,10 @@ the dtype that NumPy computes in, so an emitter writes just the operation. Mathe
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
-
-from graphc.ir import Node
-from graphc.types import promote
 
 BOOL = ir.IntType(1)
 CONTRACT = ("contract",)
@@ -82,7 +78,7 @@ def cast(b: ir.IRBuilder, value: Value, dtype: np.dtype[Any]) -> Value:
         return Value(_from_float(b, raw, source, dtype), dtype)
     if dtype.kind == "f":
         convert = b.sitofp if source.kind == "i" else b.uitofp
-        return Value(_rounded(b, convert(raw, target), dtype), dtype)
+        return Value(rounded(b, convert(raw, target), dtype), dtype)
     if raw.type.width >= target.width:
         return Value(b.trunc(raw, target) if raw.type.width > target.width else raw, dtype)
     return Value(b.sext(raw, target) if source.kind == "i" else b.zext(raw, target), dtype)
@@ -92,15 +88,16 @@ def _from_float(b: ir.IRBuilder, raw: Any, source: np.dtype[Any], dtype: np.dtyp
     target = computed_type(dtype)
     if dtype.kind != "f":
         # Through 64 bits, as x86's conversion and NumPy do, so that out-of-range values wrap alike.
-        wide = b.fptosi(raw, ir.IntType(64)) if dtype.kind == "i" or dtype.itemsize < 8 else b.fptoui(raw, ir.IntType(64))
+        convert = b.fptosi if dtype.kind == "i" or dtype.itemsize < 8 else b.fptoui
+        wide = convert(raw, ir.IntType(64))
         return b.trunc(wide, target) if target.width < 64 else wide
     if raw.type == target:
-        return _rounded(b, raw, dtype)
+        return rounded(b, raw, dtype)
     converted = b.fptrunc(raw, target) if isinstance(raw.type, ir.DoubleType) else b.fpext(raw, target)
-    return _rounded(b, converted, dtype)
+    return rounded(b, converted, dtype)
 
 
-def _rounded(b: ir.IRBuilder, raw: Any, dtype: np.dtype[Any]) -> Any:
+def rounded(b: ir.IRBuilder, raw: Any, dtype: np.dtype[Any]) -> Any:
     """An f32 result rounded to f16, where that is the dtype: every op rounds, as NumPy's does."""
     if dtype.kind == "f" and dtype.itemsize == 2:
         return b.fpext(b.fptrunc(raw, ir.HalfType()), ir.FloatType())
