@@ -1,0 +1,68 @@
+"""When each unit runs: level by level where a level is worth several threads, else in one serial run.
+
+level(unit) = 1 + the highest level of the units it reads, so units of one level are independent. A level runs on
+several threads only if the cost model predicts that this gains more than waking them costs; the levels between merge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from graphc.executor.cost import WAKE_NS
+from graphc.executor.units import Unit
+from graphc.ir import Node
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Stage:
+    """Units that run one after the other in this order, or (`threads` > 1) all at once."""
+
+    units: tuple[Unit, ...]
+    threads: int = 1
+
+
+def schedule(units: Sequence[Unit], threads: int) -> list[Stage]:
+    """The stages of a run on at most so many threads."""
+    if threads == 1:
+        return [Stage(tuple(units))] if units else []
+    stages: list[Stage] = []
+    position = {unit: index for index, unit in enumerate(units)}
+    serial: list[Unit] = []
+    for level in unit_levels(units):
+        wanted = useful_threads(level, threads)
+        if wanted == 1:
+            serial += level
+            continue
+        stages += _serial_stage(serial, position)
+        stages.append(Stage(tuple(level), wanted))
+        serial = []
+    return stages + _serial_stage(serial, position)
+
+
+def _serial_stage(units: list[Unit], position: dict[Unit, int]) -> list[Stage]:
+    """Merged levels in the order of the units, which uses values sooner than level by level does."""
+    return [Stage(tuple(sorted(units, key=position.__getitem__)))] if units else []
+
+
+def unit_levels(units: Iterable[Unit]) -> list[list[Unit]]:
+    """The units by level."""
+    level_of: dict[Node, int] = {}
+    levels: list[list[Unit]] = []
+    for unit in units:
+        level = 1 + max((level_of[source] for source in unit.inputs if source in level_of), default=-1)
+        if level == len(levels):
+            levels.append([])
+        levels[level].append(unit)
+        if unit.output is None:
+            level_of.update(dict.fromkeys(unit.nodes, level))
+    return levels
+
+
+def useful_threads(level: Sequence[Unit], threads: int) -> int:
+    """How many threads a level is worth: as many as leave each of them more work than waking it costs."""
+    large = [unit for unit in level if not unit.is_small]
+    parts = [unit.ns / max(len(unit.blocks), 1) for unit in large for _ in unit.blocks or (0,)]
+    total = sum(parts)
+    useful = min(threads, len(parts), int(total / WAKE_NS))
+    return useful if useful > 1 and total - max(*parts, total / useful) > WAKE_NS else 1
