@@ -15,7 +15,7 @@ from graphc.types import Dim, substitute
 
 def evaluate(outputs: Sequence[Node], feed: Mapping[Node, Any] | None = None) -> list[Any]:
     """The value of each output, computed one node at a time. `feed` may also replace inner nodes by values."""
-    values = {leaf: as_feed(leaf, value) for leaf, value in (feed or {}).items()}
+    values = {leaf: in_order(as_feed(leaf, value)) for leaf, value in (feed or {}).items()}
     sizes = _sizes(values)
     with np.errstate(all="ignore"):
         for node in topological(outputs):
@@ -39,11 +39,22 @@ def value_of(node: Node, operands: Sequence[Any], sizes: Mapping[str, int] = NO_
                         remedy=f"feed it: {{{node.name}: array}}")  # fmt: skip
     try:
         attrs = {name: substitute(value, sizes) for name, value in node.attrs.items()} if sizes else node.attrs
-        return node.op.body(*operands, **attrs)
+        result = node.op.body(*operands, **attrs)
     except GraphcError:
         raise
     except Exception as error:
         raise failed(node, error) from error
+    return result if node.op.view else in_order(result)
+
+
+def in_order(value: Any) -> Any:
+    """A value whose elements lie in order, the last axis running fastest, as all but views do in every run.
+
+    NumPy sums in the order of memory, so the last bits of a value must not depend on what it was computed from.
+    """
+    if isinstance(value, tuple):
+        return tuple(map(in_order, value))
+    return np.asarray(value, order="C") if isinstance(value, np.ndarray) else value
 
 
 def failed(node: Node, error: BaseException) -> ExecutionError:
