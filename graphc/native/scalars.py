@@ -93,8 +93,22 @@ def _from_float(b: ir.IRBuilder, raw: Any, source: np.dtype[Any], dtype: np.dtyp
         return b.trunc(wide, target) if target.width < 64 else wide
     if raw.type == target:
         return rounded(b, raw, dtype)
+    if dtype.itemsize == 2:
+        raw = _to_odd(b, raw)
     converted = b.fptrunc(raw, target) if isinstance(raw.type, ir.DoubleType) else b.fpext(raw, target)
     return rounded(b, converted, dtype)
+
+
+def _to_odd(b: ir.IRBuilder, raw: Any) -> Any:
+    """An f64 with the digits of an f32, the last one odd if any were lost: rounding it to f16 is rounding once.
+
+    S. Boldo and G. Melquiond, "Emulation of FMA and correctly rounded sums: proved algorithms using rounding to odd".
+    """
+    i64 = ir.IntType(64)
+    bits = b.bitcast(raw, i64)
+    kept = b.and_(bits, ir.Constant(i64, -(1 << 29)))
+    odd = b.select(b.icmp_unsigned("==", bits, kept), kept, b.or_(kept, ir.Constant(i64, 1 << 29)))
+    return b.bitcast(odd, raw.type)
 
 
 def rounded(b: ir.IRBuilder, raw: Any, dtype: np.dtype[Any]) -> Any:
