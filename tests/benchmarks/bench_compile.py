@@ -39,7 +39,8 @@ def main() -> None:
             took, total = min(seconds(shape, n, order) for _ in range(3 if n < 20_000 else 1))
             growth = f"{took / before:.2f}" if before else ""
             name = shape if order == 1 else f"{shape} 2nd"
-            print(f"{name:<12}{n:>10}{total:>11}{took:>9.3f}{took / n * 1e6:>13.1f}{took / total * 1e6:>9.1f}{growth:>8}")
+            per_node = f"{took / n * 1e6:>13.1f}{took / total * 1e6:>9.1f}"
+            print(f"{name:<12}{n:>10}{total:>11}{took:>9.3f}{per_node}{growth:>8}")
             n, before = 2 * n, took
 
 

@@ -24,7 +24,8 @@ def main() -> None:
     def lap(what: str) -> None:
         nonlocal clock
         now = time.perf_counter()
-        print(f"{what:<14}{now - clock:8.2f} s   {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:8.0f} MB", flush=True)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        print(f"{what:<14}{now - clock:8.2f} s   {peak / 1024:8.0f} MB", flush=True)
         clock = time.perf_counter()
 
     x, y = chain(n)
@@ -36,14 +37,16 @@ def main() -> None:
     lap("compile")
     value, slope = f(np.ones(4))
     lap("run")
-    assert np.isfinite(value) and np.isfinite(slope).all()
+    assert np.isfinite(value)
+    assert np.isfinite(slope).all()
     text = str(f.source)
     lap("print")
     packed = pickle.dumps(f.source)
     lap("pickle")
     assert len(pickle.loads(packed)) == len(f.source)
     lap("unpickle")
-    print(f"{len(text) / 1e6:.0f} MB of text, {len(packed) / 1e6:.0f} MB pickled, recursion limit {sys.getrecursionlimit()}")
+    print(f"{len(text) / 1e6:.0f} MB of text, {len(packed) / 1e6:.0f} MB pickled")
+    print(f"recursion limit {sys.getrecursionlimit()}")
     clock = time.perf_counter()
     del f, y, dx, x
     lap("delete")

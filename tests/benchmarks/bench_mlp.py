@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 import graphc as gr
+import itertools
 
 SIZES, BATCH, LR, B1, B2, EPS = (784, 512, 256, 10), 128, 1e-3, 0.9, 0.999, 1e-8
 
@@ -24,7 +25,7 @@ def parameters() -> list[np.ndarray[Any, Any]]:
     """He-initialised weights and zero biases."""
     rng = np.random.default_rng(0)
     made = []
-    for a, b in zip(SIZES, SIZES[1:], strict=False):
+    for a, b in itertools.pairwise(SIZES):
         made += [rng.normal(0, (2 / a) ** 0.5, (a, b)).astype("f4"), np.zeros(b, "f4")]
     return made
 
@@ -95,7 +96,8 @@ def main() -> None:
             times[name].append(time.perf_counter() - started)
     medians = {name: statistics.median(values) for name, values in times.items()}
     for name, median in medians.items():
-        print(f"{name:<8} median {median * 1e3:7.3f} ms   best {min(times[name]) * 1e3:7.3f} ms   {len(times[name])} steps")
+        best, steps_run = min(times[name]), len(times[name])
+        print(f"{name:<8} median {median * 1e3:7.3f} ms   best {best * 1e3:7.3f} ms   {steps_run} steps")
     print(f"numpy / graphc {medians['numpy'] / medians['graphc']:.2f}  (above 1: graphc is faster)")
 
 
