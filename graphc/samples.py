@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,6 +58,11 @@ def array_of(spec: str, rng: np.random.Generator) -> np.ndarray[Any, Any]:
         return rng.integers(int(low), int(high), shape).astype(dtype)
     values = rng.standard_normal(shape) if bounds is None else rng.uniform(*bounds, shape)
     return np.asarray(values, dtype)
+
+
+def generator(name: str) -> np.random.Generator:
+    """Random numbers that depend on a name only."""
+    return np.random.default_rng(zlib.crc32(name.encode()))
 
 
 def call(*operands: Any, **attributes: Any) -> Call:

@@ -2,6 +2,8 @@
 
     gr.testing.check_op(gr.OPS["tanh"])                # type rule, out=, derivative, text; says what to change
     gr.testing.check_gradient(loss, [W, b], {x: data}) # any gradient against central differences
+    gr.testing.check_rule(neg_neg)                     # both sides of a rewrite rule; see testing_rules
+    gr.testing.check_pass(cse, graph)                  # what a pass makes of a graph
 
 Data and directions are random but the same on every run: they are seeded by the name of what is checked.
 """
@@ -9,7 +11,6 @@ Data and directions are random but the same on every run: they are seeded by the
 from __future__ import annotations
 
 import inspect
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,15 +22,13 @@ from graphc.errors import GradientError
 from graphc.evaluate import evaluate
 from graphc.ir import Graph, Node, topological
 from graphc.op import Op
-from graphc.samples import Call
+from graphc.samples import Call, generator
+from graphc.testing_rules import check_pass, check_rule
 from graphc.types import AnyType, TupleType, type_of
 
+__all__ = ["check_composite", "check_gradient", "check_op", "check_pass", "check_rule"]
+
 Array = np.ndarray[Any, Any]
-
-
-def generator(name: str) -> np.random.Generator:
-    """Random numbers that depend on a name only."""
-    return np.random.default_rng(zlib.crc32(name.encode()))
 
 
 # Gradients

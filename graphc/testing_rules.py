@@ -29,8 +29,7 @@ from graphc.ir import Graph, Node, topological
 from graphc.pipeline import Pass
 from graphc.rewrite import RuleSet
 from graphc.rules import AnyRule, NodeRule, Rule, call_body
-from graphc.samples import array_of
-from graphc.testing import generator
+from graphc.samples import array_of, generator
 from graphc.truth import true_values
 from graphc.types import DTYPES, SHORT_NAMES
 from graphc.validate import agree, same_bits
