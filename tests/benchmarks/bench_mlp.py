@@ -7,6 +7,7 @@ Both run in one process, interleaved; the ratio of medians is what counts. Losse
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import sys
 import time
@@ -16,7 +17,6 @@ from typing import Any
 import numpy as np
 
 import graphc as gr
-import itertools
 
 SIZES, BATCH, LR, B1, B2, EPS = (784, 512, 256, 10), 128, 1e-3, 0.9, 0.999, 1e-8
 
