@@ -88,5 +88,15 @@ def test_layers_catch_a_pass_reached_from_elsewhere(tree):
     reports("graphc.pipeline -> graphc.passes", LINT_IMPORTS, tree)
 
 
+def test_layers_catch_llvm_outside_native(tree):
+    plant(tree / "graphc" / "gradients.py", "import llvmlite.binding")
+    reports("graphc.gradients -> llvmlite", LINT_IMPORTS, tree)
+
+
+def test_layers_catch_native_reached_from_elsewhere(tree):
+    plant(tree / "graphc" / "gradients.py", "import graphc.native.host")
+    reports("graphc.gradients -> graphc.native.host", LINT_IMPORTS, tree)
+
+
 def test_style_catches_an_unused_import():
     reports("F401", [*RUFF, "--stdin-filename", "graphc/planted.py", "-"], ROOT, stdin="import os\n")
