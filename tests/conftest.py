@@ -1,6 +1,10 @@
 """What several test files share."""
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("patient", deadline=None)  # a busy machine is no fault of the code
+settings.load_profile("patient")
 
 
 def pytest_addoption(parser):

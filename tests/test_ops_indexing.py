@@ -106,14 +106,14 @@ def _part(dim, common):
     return st.one_of(st.integers(-dim, dim - 1), st.slices(dim), whole)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(indexed_arrays(), st.booleans())
 def test_any_index(example, as_nodes):
     array, index = example
     check_index(array, index, as_nodes=as_nodes)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(indexed_arrays())
 def test_any_index_has_derivatives(example):
     array, index = example

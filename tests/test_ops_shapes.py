@@ -221,7 +221,7 @@ def test_sum_to_adds_as_few_nodes_as_it_can():
 shapes = st.lists(st.integers(0, 4), min_size=1, max_size=3)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(shapes, st.data())
 def test_any_arguments_rearrange_as_numpy_does(shape, data):
     x = np.arange(1.0, 1 + np.prod(shape)).reshape(shape)
