@@ -86,6 +86,7 @@ def _add_train(train: argparse.ArgumentParser) -> None:
     add("--lr", type=_rate, default=3e-3, help="Adam's learning rate (%(default)s)")
     add("--hidden", type=_count, default=[128], nargs="+", metavar="N", help="sizes of the hidden layers (128)")
     add("--seed", type=_seed, default=0, metavar="N", help="of the weights and the order of pictures (%(default)s)")
+    add("--backend", choices=["auto", "numpy", "native"], default="auto", help="what runs the graph (%(default)s)")
     add("--threads", type=_count, metavar="N", help="threads of a run (as many as there are cores)")
     add("--out", type=Path, default=Path("graphc-train"), metavar="DIR", help="where files go (./%(default)s)")
     add("--quiet", action="store_true", help="print the result and the files only")

@@ -17,7 +17,7 @@ from graphc.executor import NumpyProgram, Program
 from graphc.feeds import as_feed
 from graphc.ir import Graph, Node, Variable, collector_paused
 from graphc.pipeline import Optimized, Pipeline
-from graphc.report import Report
+from graphc.report import Levels, Report
 from graphc.state import reading, writing
 from graphc.types import Dim
 
@@ -199,9 +199,9 @@ class Executable:
         """The bytes a run needs beside its inputs and variables, as planned."""
         return self.plan.program.peak_bytes
 
-    def levels(self) -> Any:
-        """The schedule: the nodes of each level, and how the level runs."""
-        return self.plan.program.levels()
+    def levels(self) -> Levels:
+        """The schedule: the nodes of each level, and how the level runs. Print it."""
+        return Levels(self.plan.program.levels())
 
     def report(self) -> Report:
         """What each pass did, and how the graph will run: buffers, peak bytes, FLOPs. Print it."""

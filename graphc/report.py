@@ -6,11 +6,18 @@ import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from graphc.executor import Program
+from graphc.executor import Level, Program
 from graphc.ir import Graph
 from graphc.pipeline import Optimized, Receipt
 
 _RULES_WIDTH = 64
+
+
+class Levels(tuple[Level, ...]):
+    """The levels in the order they run. Printed one a line."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self))
 
 
 @dataclass(frozen=True)

@@ -130,6 +130,7 @@ def test_train_tells_the_whole_story(told):
     assert re.search(r"%layer1/dW = matmul\(.*# from %matmul argument 1 by matmul, \S*demo/network.py:\d+", shown)
     assert "paths lead from %logits to %loss" in shown
     assert re.search(r"^cse +[\d.]+ +\d+ +\d+", shown, re.MULTILINE)
+    assert re.search(r"^level 1 +(serial|\d threads) .* matmul", shown, re.MULTILINE)
     assert len(re.findall(r"^ +\d+ +\d\.\d{4} +\d\.\d{4} +\d\d\.\d\d%$", shown, re.MULTILINE)) == 2
     assert re.search(r"^held-out accuracy \d\d\.\d\d%: \d+ of 360 digits$", shown, re.MULTILINE)
 
@@ -174,7 +175,7 @@ def test_train_repeats_itself_for_any_number_of_threads(tmp_path, capsys):
 
 
 def test_train_with_every_option(tmp_path, capsys):
-    options = ["--hidden", "32", "16", "--lr", "0.01", "--seed", "3", "--threads", "1", "--fast-math", "--debug"]
+    options = ["--hidden", "32", "16", "--lr", "0.01", "--seed", "3", "--backend", "numpy", "--fast-math", "--debug"]
     assert main([*SHORT, *options, "--out", str(tmp_path / "a" / "b")]) == 0
     assert "%layer3/W = variable : f32[16, 10]" in capsys.readouterr().out
 

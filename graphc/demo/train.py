@@ -26,6 +26,7 @@ class Settings:
     lr: float
     hidden: tuple[int, ...]
     seed: int
+    backend: str
     threads: int | None
     out: Path
     quiet: bool
@@ -43,8 +44,8 @@ def train(settings: Settings, console: Console) -> None:
     _show_data(digits, say)
     network = declare(settings.hidden, settings.seed)
     back = gr.gradients(network.loss, network.parameters)
-    training = Training(network, lr=settings.lr, batch=settings.batch, seed=settings.seed, threads=settings.threads,
-                        fast_math=settings.fast_math, debug=settings.debug)  # fmt: skip
+    training = Training(network, lr=settings.lr, batch=settings.batch, seed=settings.seed, backend=settings.backend,
+                        threads=settings.threads, fast_math=settings.fast_math, debug=settings.debug)  # fmt: skip
     _show_graphs(network, back, training, say)
     epochs = list(_told(training.run(digits, settings.epochs), settings.epochs, say))
     _show_result(digits, epochs[-1], console, say)
@@ -75,6 +76,8 @@ def _show_graphs(network: Network, back: gr.Backward, training: Training, consol
     console.print(back.explain(network.logits))
     _heading(f"What the passes made of the training step, for batches of {training.batch}", console)
     console.print(str(training.step.prepare(batch=training.batch).report()))
+    _heading("How it runs: the nodes of a level are independent of each other", console)
+    console.print(str(training.step.levels()))
 
 
 def _folded(text: str, console: Console) -> str:
