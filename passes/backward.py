@@ -116,7 +116,7 @@ def _cotangents(node: Node, g: Node | tuple[Node, ...]) -> Sequence[Node | None]
     elementwise rule as where(c, rule(g), 0), never as rule(where(c, g, 0)).
     """
     if isinstance(g, Node) and node.op.elementwise:
-        mask = _mask(g) or _common_mask(g)
+        mask = _mask(g) or _common_mask(g) or _moved_mask(g)
         if mask is not None:
             condition, unmasked = mask
             terms = _pulled(node, unmasked)
@@ -144,6 +144,22 @@ def _common_mask(g: Node) -> tuple[Node, Node] | None:
     masks = [_mask(term) for term in g.inputs] if g.op is ops.add_n else [None]
     conditions = dict.fromkeys(mask[0] for mask in masks if mask is not None)
     return None if None in masks else (reduce(ops.logical_or, conditions), g)
+
+
+def _moved_mask(g: Node) -> tuple[Node, Node] | None:
+    """Where any element behind a masked cotangent that was summed or moved is let through, and the cotangent."""
+    moves: list[Node] = []
+    source = g
+    while source.op is ops.sum or source.op.view and len(source.inputs) == 1 and isinstance(source.inputs[0].type, Type):
+        moves.append(source)
+        source = source.inputs[0]
+    mask = _mask(source) if moves else None
+    if mask is None:
+        return None
+    condition = ops.broadcast_to(mask[0], source.shape) if mask[0].shape != source.shape else mask[0]
+    for move in reversed(moves):
+        condition = (ops.any if move.op is ops.sum else move.op).make((condition,), move.attrs)
+    return condition, g
 
 
 def _masked(condition: Node, term: Node) -> Node:

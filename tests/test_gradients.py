@@ -114,6 +114,17 @@ def test_a_branch_not_taken_never_leaks(x):
     np.testing.assert_allclose(found, [1 / math.sqrt(0.75), 0.5, 0])
 
 
+def test_a_branch_not_taken_does_not_leak_through_what_moves_its_mask(x):
+    z = gr.placeholder("z", (2, 3), "float64")
+    feed = {x: np.array([4.0, -1.0, 0.0]), z: np.ones((2, 3))}
+    broadcast = gr.sum(gr.where(x > 0, gr.sqrt(x) * z, 0.0))
+    np.testing.assert_allclose(value(gr.grad(broadcast, x), feed), [0.5, 0, 0])
+    reshaped = gr.sum(gr.where(gr.reshape(x, (3, 1)) > 0, gr.reshape(gr.sqrt(x), (3, 1)), 0.0))
+    np.testing.assert_allclose(value(gr.grad(reshaped, x), feed), [0.25, 0, 0])
+    repeated = gr.sum(gr.where(x > 0, gr.broadcast_to(gr.log(x), (2, 3)), 0.0))
+    np.testing.assert_allclose(value(gr.grad(repeated, x), feed), [0.5, 0, 0])
+
+
 def test_masks_survive_a_second_gradient(x):
     y = gr.sum(gr.where(x > 0, gr.sqrt(x), 0.0))
     second = gr.grad(gr.sum(gr.grad(y, x)), x)
