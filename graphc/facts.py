@@ -43,6 +43,12 @@ def is_float(node: Node) -> bool:
     return node.type.is_float
 
 
+def is_number(node: Node, value: float) -> bool:
+    """Whether a node is that number, perhaps repeated over a shape; told apart by its sign, so −0 is not 0."""
+    stored = number(node)
+    return stored is not None and stored == value and bool(np.signbit(float(stored)) == np.signbit(float(value)))
+
+
 def are_floats(**binding: Any) -> bool:
     """Whether every node that a rule's holes matched holds floats."""
     return all(value.type.is_float for value in binding.values() if isinstance(value, Node))

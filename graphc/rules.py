@@ -22,11 +22,11 @@ from functools import cache, cached_property
 from typing import Any, Literal, TypeAlias
 
 from graphc.errors import CompileError
-from graphc.facts import are_floats, converts_exactly
+from graphc.facts import are_floats, converts_exactly, is_number
 from graphc.ir import Node, WeakConstant, freeze
 from graphc.op import Hole, Op
-from graphc.operators import Operators
-from graphc.ops.core import full_like, is_constant
+from graphc.operators import OPS, Operators
+from graphc.ops.core import full_like
 from graphc.samples import Call
 from graphc.types import Type, broadcast_shapes
 
@@ -112,6 +112,7 @@ class Rule:
     exact_when: Guard | None
     samples: tuple[Call, ...]
     doc: str
+    integers_only: bool = False
 
     @property
     def holes(self) -> tuple[str, ...]:
@@ -128,7 +129,7 @@ class Rule:
         """The rule as far as it holds without `fast_math`, or None."""
         if self.kind != "fast":
             return self
-        return replace(self, kind="exact", when=_both(self.when, self.exact_when)) if self.exact_when else None
+        return replace(self, kind="exact", integers_only=True) if self.exact_when else None
 
     @cached_property
     def orders(self) -> tuple[Pattern, ...]:
@@ -152,20 +153,24 @@ class Rule:
 
     def apply(self, node: Node, binding: Mapping[str, Any]) -> Outcome:
         """The right side for what the holes matched, or None where the rule does not hold for it."""
-        if not self._holds(binding):
+        if not self._holds(node, binding):
             return None
         _, right = call_body(self.body, binding)
         if callable(right) and not isinstance(right, Node):
             right = right()
-        return right if isinstance(right, Declined) else fitted(right, node)
+        if isinstance(right, Declined):
+            return right
+        operand = any(right is value for value in binding.values())
+        return fitted(_widened(right, node) if operand else right, node)
 
 
-    def _holds(self, binding: Mapping[str, Any]) -> bool:
+    def _holds(self, node: Node, binding: Mapping[str, Any]) -> bool:
         """Whether the rule is true here: one about real numbers is about floats."""
         if self.when is not None and not self.when(**binding):
             return False
-        exact = self.exact_when is not None and self.exact_when(**binding)
-        return self.kind == "exact" or exact or are_floats(**binding)
+        if self.exact_when is not None and not node.type.is_float and self.exact_when(**binding):
+            return True
+        return not self.integers_only and (self.kind == "exact" or are_floats(**binding))
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,28 +265,25 @@ def call_body(body: Callable[..., Any], binding: Mapping[str, Any]) -> tuple[Any
 
 
 def fitted(right: Any, node: Node) -> Node | Declined:
-    """A right side in the type of the node it replaces: a number or fewer elements repeat, a narrower dtype widens."""
+    """A right side with the type of the node it replaces: a number, or fewer elements, repeat over the node's shape."""
     if not isinstance(right, Node):
         return full_like(node, right)
     if right.type == node.type:
         return right
-    if isinstance(right.type, Type) and isinstance(node.type, Type) and _widens(right.type, node.type):
-        from graphc import ops
-
-        cast = right if right.dtype == node.dtype else ops.astype(right, node.dtype)
-        return cast if cast.shape == node.shape else ops.broadcast_to(cast, node.shape)
+    if isinstance(right.type, Type) and isinstance(node.type, Type) and _repeats(right.type, node.type):
+        return OPS["broadcast_to"](right, shape=node.shape)
     return Declined(f"its right side has type {right.type}, its left side {node.type}")
 
 
-def _widens(small: Type, large: Type) -> bool:
-    fits = converts_exactly(small.dtype, large.dtype) and small.rank <= large.rank
+def _repeats(small: Type, large: Type) -> bool:
+    fits = small.dtype == large.dtype and small.rank <= large.rank
     return fits and broadcast_shapes(small.shape, large.shape) == large.shape
 
 
-def _both(first: Guard | None, second: Guard) -> Guard:
-    if first is None:
-        return second
-    return lambda **binding: first(**binding) and second(**binding)
+def _widened(right: Node, node: Node) -> Node:
+    """An operand that stands for a result of wider dtype, in that dtype."""
+    widens = right.dtype != node.dtype and converts_exactly(right.dtype, node.dtype)
+    return OPS["astype"](right, dtype=node.dtype) if widens else right
 
 
 # Matching
@@ -341,7 +343,7 @@ def match(pattern: Pattern, node: Node) -> dict[str, Any] | None:
             else:
                 return None
         elif not isinstance(part, Anything):
-            if not is_constant(value, part):
+            if not is_number(value, part):
                 return None
         elif binding.setdefault(part.name, value) is not value:
             return None

@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from graphc.errors import CompileError
-from graphc.evaluate import evaluate
-from graphc.ir import Graph, Node
+from graphc.evaluate import in_order, value_of
+from graphc.ir import Graph, Node, topological
 from graphc.pipeline import Stage
 from graphc.rules import RuleKind
 
@@ -22,11 +22,13 @@ SLACK = 16.0
 """How many times √eps, the square root of the dtype's rounding unit, the values of a pass that rounds may differ by."""
 
 
-def agree(before: Any, after: Any, kind: RuleKind = "exact") -> bool:
+def agree(before: Any, after: Any, kind: RuleKind = "exact", eps: float = 0.0, *, finite: bool = True) -> bool:
     """Whether two values are the same, as far as a pass of that kind promises.
 
     `exact` means every bit, but that any NaN is NaN. Otherwise floats agree up to rounding wherever the value before is
-    finite; other values are not compared, since rounding may turn a comparison.
+    finite; other values are not compared, since rounding may turn a comparison. `eps` is the rounding unit of what they
+    were computed from, where that is coarser than their own. Where not even that was `finite`, and so neither formula
+    may be, only elements are compared that both have.
     """
     a, b = np.asarray(before), np.asarray(after)
     if a.dtype != b.dtype or a.shape != b.shape:
@@ -35,12 +37,18 @@ def agree(before: Any, after: Any, kind: RuleKind = "exact") -> bool:
         return same_bits(a, b)
     if a.dtype.kind != "f":
         return True
-    finite = np.isfinite(a)
-    largest = np.max(np.abs(a[finite]), initial=1.0).astype(np.float64)
-    slack = SLACK * np.sqrt(np.finfo(a.dtype).eps, dtype=np.float64) * largest
+    known = np.isfinite(a) if finite else np.isfinite(a) & np.isfinite(b)
+    largest = np.max(np.abs(a[known]), initial=1.0).astype(np.float64)
+    slack = SLACK * max(eps, float(np.finfo(a.dtype).eps)) ** 0.5 * largest
     with np.errstate(all="ignore"):
-        difference = np.abs(a[finite].astype(np.float64) - b[finite].astype(np.float64))
+        difference = np.abs(a[known].astype(np.float64) - b[known].astype(np.float64))
     return bool(np.all(difference <= slack))
+
+
+def rounding_unit(graph: Graph) -> float:
+    """The rounding unit of the coarsest float dtype in a graph."""
+    dtypes = {node.dtype for node in graph.nodes if node.type.is_float}
+    return max((float(np.finfo(dtype).eps) for dtype in dtypes), default=0.0)
 
 
 def same_bits(a: Array, b: Array) -> bool:
@@ -60,37 +68,58 @@ def validate(stages: Sequence[Stage], feed: Mapping[Node, Any]) -> None:
     if not stages:
         return
     run = _runner(stages[0].before, feed)
-    values = run(stages[0].before)
+    before = run(stages[0].before)
     for stage in stages:
         if stage.after is stage.before:
             continue
-        results = run(stage.after)
-        wrong = _first_difference(values, results, stage.kind)
+        after = run(stage.after)
+        wrong = _first_difference(before, after, stage)
         if wrong is not None:
-            raise _complaint(stage, run, values, results, wrong)
-        values = results
+            raise _complaint(stage, run, before, after, wrong)
+        before = after
 
 
-Run: TypeAlias = Callable[[Graph], list[Any]]
+Values: TypeAlias = tuple[list[Any], bool]
+"""The values of a graph's outputs, and whether every value in the graph is finite."""
+Run: TypeAlias = Callable[[Graph], Values]
 
 
 def _runner(source: Graph, feed: Mapping[Node, Any]) -> Run:
     """What computes the outputs of a graph from one feed and the variables' values of one moment."""
     arguments = [feed[node] for node in source.inputs]
     state = {variable: variable.value for variable in source.variables}
-    return lambda graph: evaluate(graph.outputs, {**dict(zip(graph.inputs, arguments, strict=True)), **state})
+    return lambda graph: _evaluated(graph.outputs, {**dict(zip(graph.inputs, arguments, strict=True)), **state})
 
 
-def _first_difference(before: Sequence[Any], after: Sequence[Any], kind: RuleKind) -> int | None:
-    if len(before) != len(after):
-        return 0
-    pairs = enumerate(zip(before, after, strict=True))
-    return next((place for place, (a, b) in pairs if not agree(a, b, kind)), None)
+def values_of(outputs: Sequence[Node], feed: Mapping[Node, Any]) -> list[Any]:
+    """The values of nodes, each computed from arrays whose elements lie in order, as no view of another array does.
+
+    NumPy adds in the order of memory: on views, a sum's last bits would depend on more than its operand's value.
+    """
+    return _evaluated(outputs, feed)[0]
 
 
-def _complaint(stage: Stage, run: Run, before: Sequence[Any], after: Sequence[Any], wrong: int) -> CompileError:
-    rule = _rule_at_fault(stage, lambda graph: _first_difference(before, run(graph), stage.kind) is not None)
-    name, old, new = stage.applied.name, _short(before[wrong]), _short(after[wrong])
+def _evaluated(outputs: Sequence[Node], feed: Mapping[Node, Any]) -> Values:
+    """The values of nodes, and whether all values on the way to them are finite."""
+    values, finite = dict(feed), True
+    with np.errstate(all="ignore"):
+        for node in topological(outputs):
+            if node not in values:
+                values[node] = in_order(value_of(node, [values[source] for source in node.inputs]))
+            finite = finite and (not node.type.is_float or bool(np.all(np.isfinite(values[node]))))
+    return [values[node] for node in outputs], finite
+
+
+def _first_difference(before: Values, after: Values, stage: Stage) -> int | None:
+    (old, finite), (new, _) = before, after
+    eps = rounding_unit(stage.before)
+    pairs = enumerate(zip(old, new, strict=True))
+    return next((place for place, (a, b) in pairs if not agree(a, b, stage.kind, eps, finite=finite)), None)
+
+
+def _complaint(stage: Stage, run: Run, before: Values, after: Values, wrong: int) -> CompileError:
+    rule = _rule_at_fault(stage, lambda graph: _first_difference(before, run(graph), stage) is not None)
+    name, old, new = stage.applied.name, _short(before[0][wrong]), _short(after[0][wrong])
     return CompileError(
         f"pass {name} changed the value of output {wrong}{rule}: it was {old}, it is {new}",
         nodes=[stage.before.outputs[wrong]],

@@ -149,17 +149,32 @@ def reduce_floats_twice(node: Node) -> Outcome:
 # Of views.
 
 
-@node_rule(lambda op, operands: op in REDUCTIONS and operands[0] is transpose, samples=[
-    sample(lambda x: sum(transpose(x), 0), "f64[2,3]"),
-    sample(lambda x: max(transpose(x, (2, 0, 1)), 1), "f64[2,3,4]"),
-    sample(lambda x: sum(transpose(x), 1, keepdims=True), "f64[2,3,4]"),
-    sample(lambda x: sum(transpose(x)), "f32[9,9]")])  # fmt: skip
-def reduce_transposed(node: Node) -> Outcome:
-    """A reduction of x with its axes permuted is one of x: NumPy adds in the order in memory in both."""
+def _of_bare(node: Node) -> Node:
     order, axes, keepdims = node.inputs[0].attrs["axes"], node.attrs["axis"], node.attrs["keepdims"]
     total = node.op(node.inputs[0].inputs[0], axis=tuple(sorted(order[axis] for axis in axes)), keepdims=keepdims)
     left = order if keepdims else [axis for at, axis in enumerate(order) if at not in axes]
     return transpose(total, [sorted(left).index(axis) for axis in left])
+
+
+def _reduces_transposed(op: Op, operands: Operands) -> bool:
+    return op in REDUCTIONS and operands[0] is transpose
+
+
+@node_rule(_reduces_transposed, samples=[
+    sample(lambda x: sum(transpose(x), 0), "i64[2,3]"),
+    sample(lambda x: ops.any(transpose(x, (2, 0, 1)), 1), "bool[2,3,4]"),
+    sample(lambda x: max(transpose(x), 1, keepdims=True), "i8[2,3,4]")])  # fmt: skip
+def reduce_transposed(node: Node) -> Outcome:
+    """A reduction of x with its axes permuted is one of x."""
+    return None if _by_order(node) else _of_bare(node)
+
+
+@node_rule(_reduces_transposed, kind="fast", samples=[
+    sample(lambda x: sum(transpose(x), 0), "f64[2,3]"),
+    sample(lambda x: max(transpose(x, (2, 0, 1)), 1), "f64[2,3,4]")])  # fmt: skip
+def reduce_transposed_floats(node: Node) -> Outcome:
+    """A reduction of x with its axes permuted is one of x, which adds in another order."""
+    return _of_bare(node)
 
 
 def _reduces_reshaped(op: Op, operands: Operands) -> bool:
