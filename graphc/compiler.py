@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,8 @@ def compile(inputs: Node | Sequence[Node], outputs: Any, *, updates: Updates | N
     listed = [inputs] if isinstance(inputs, Node) else list(inputs)
     source = Graph(listed, [*leaves, *targets.values()], name)
     check_names(source.nodes)
-    options = Options(_backend(backend), _threads(threads), _pipeline(pipeline), bool(fast_math), bool(debug))
+    chosen = "numpy" if debug else _backend(backend)  # the NumPy program can look for the first NaN
+    options = Options(chosen, _threads(threads), _pipeline(pipeline, chosen), bool(fast_math), bool(debug))
     return Executable(source, rebuild, len(leaves), tuple(targets), options)
 
 
@@ -94,7 +96,12 @@ def _backend(backend: str) -> str:
         raise CompileError(f"expected backend to be one of {', '.join(BACKENDS)}, got {backend!r}",
                            remedy='"auto" takes the fastest one that is installed')  # fmt: skip
     if backend == "native":
-        raise CompileError("this version of graphc has no native backend", remedy='use backend="auto" or "numpy"')
+        if find_spec("llvmlite") is None:
+            raise CompileError(
+                "the native backend needs llvmlite, which is not installed",
+                remedy='install it with pip install "graphc-compiler[native]", or use backend="auto"',
+            )
+        return "native"
     return "numpy"
 
 
@@ -105,7 +112,15 @@ def _threads(threads: int | None) -> int | None:
     return threads
 
 
-def _pipeline(pipeline: str | Pipeline) -> Pipeline:
+def _pipeline(pipeline: str | Pipeline, backend: str) -> Pipeline:
+    """The passes to run: those asked for, and for the native backend the one that makes kernels."""
+    chosen = _asked_for(pipeline)
+    if backend != "native" or any(one.name == passes.fuse.name for one in chosen):
+        return chosen
+    return Pipeline((*chosen, passes.fuse))
+
+
+def _asked_for(pipeline: str | Pipeline) -> Pipeline:
     if isinstance(pipeline, Pipeline):
         return pipeline
     if not isinstance(pipeline, str):
@@ -149,7 +164,7 @@ def run(outputs: Any, feed: Mapping[Any, Any] | None = None) -> Any:
             shown = label(key) if isinstance(key, Node) else repr(key)
             raise FeedError(f"expected feeds for the placeholders that the outputs need, got one for {shown}",
                             nodes=[key] if isinstance(key, Node) else [],
-                            remedy=f"feed {', '.join(map(str, by_name)) or 'nothing'} only")  # fmt: skip
+                            remedy=f"feed {', '.join(map(str, by_name))} only" if needed else "feed nothing")
         values[node] = value
     missing = [node for node in needed if node not in values]
     if missing:

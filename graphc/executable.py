@@ -43,14 +43,32 @@ class Plan:
         self.sizes = dict(sizes)
         debug = options.debug
         self.optimized: Optimized = options.pipeline.run(
-            source, sizes=sizes, fast_math=options.fast_math, checked=debug, keep_stages=debug
+            source, sizes=sizes, fast_math=options.fast_math, checked=debug, keep_stages=debug, **_abilities(options)
         )
         self.graph = self.optimized.graph
         _check_static(self.graph)
         self.variables = self.graph.variables
         self.states = [variable.state for variable in self.variables]
-        self.program: Program = NumpyProgram(self.graph, threads=options.threads, debug=debug)
+        self.program = _program(self.graph, len(self.graph.outputs) - len(updated), options)
         _check_updates(self.graph.outputs[len(self.graph.outputs) - len(updated):], updated)
+
+
+def _abilities(options: Options) -> dict[str, Any]:
+    """What the passes must know of the backend: which nodes it has scalar code for."""
+    if options.backend != "native":
+        return {}
+    from graphc.native.elementwise import is_native
+
+    return {"fusible": is_native}
+
+
+def _program(graph: Graph, results: int, options: Options) -> Program:
+    """The program of the backend asked for; LLVM is loaded only where it is wanted."""
+    if options.backend != "native":
+        return NumpyProgram(graph, threads=options.threads, debug=options.debug)
+    from graphc.native.program import NativeProgram
+
+    return NativeProgram(graph, options.threads, results=results)
 
 
 def _check_static(graph: Graph) -> None:

@@ -10,6 +10,7 @@ from graphc.passes.algebra import algebra
 from graphc.passes.canonicalize import canonicalize
 from graphc.passes.cse import cse
 from graphc.passes.fold import fold
+from graphc.passes.fuse import fuse
 from graphc.passes.logic import logic
 from graphc.passes.logistic import logistic
 from graphc.passes.movement import movement
@@ -48,4 +49,4 @@ MINIMAL = Pipeline((specialize,))
 
 def parse(text: str) -> Pipeline:
     """The pipeline that `str` printed."""
-    return parse_pipeline(text, {one.name: one for one in DEFAULT}.values())
+    return parse_pipeline(text, {one.name: one for one in (*DEFAULT, fuse)}.values())

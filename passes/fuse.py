@@ -120,6 +120,7 @@ class _Fusion:
         if axes is None:
             return False
         unit.axes[node] = axes
+        _note_operands(node, unit)
         return True
 
     def _join(self, node: Node, units: Sequence[Unit]) -> bool:
@@ -132,10 +133,16 @@ class _Fusion:
             return False
         trial = Unit(first.depth, first.domain, max(u.inner for u in units), ends=ends,
                      axes={n: a for u in units for n, a in u.axes.items()})  # fmt: skip
-        axes = self._axes(node, trial)
-        if axes is None or not all(_whole_inner(a, trial) for a in (*trial.axes.values(), axes)):
+        if any(trial.axes[n] != a for u in units for n, a in u.axes.items()):
             return False
-        first.inner, first.ends, first.axes = trial.inner, trial.ends, {**trial.axes, node: axes}
+        axes = self._axes(node, trial)
+        if axes is None:
+            return False
+        trial.axes[node] = axes
+        _note_operands(node, trial)
+        if not all(_whole_inner(a, trial) for a in trial.axes.values()):
+            return False
+        first.inner, first.ends, first.axes = trial.inner, trial.ends, trial.axes
         for other in units[1:]:
             first.members += other.members
             for member in other.members:
@@ -323,6 +330,13 @@ def _outside_axes(source: Node, node: Node, unit: Unit) -> Axes:
         return _identity(source)
     axes = unit.axes[node][len(node.shape) - len(source.shape) :] if source.shape else ()
     return tuple(-1 if dim == 1 else place for dim, place in zip(source.shape, axes, strict=True))
+
+
+def _note_operands(node: Node, unit: Unit) -> None:
+    """Note where the axes of a member's operands from outside lie."""
+    for source in node.inputs:
+        if source not in unit.axes and number_of(source) is None:
+            unit.axes[source] = _outside_axes(source, node, unit)
 
 
 def _canonical_shape(axes: Axes, unit: Unit) -> tuple[int, ...]:

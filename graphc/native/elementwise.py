@@ -35,6 +35,10 @@ def emit(b: ir.IRBuilder, node: Node, operands: Sequence[Value]) -> Value:
 
 def is_native(node: Node) -> bool:
     """Whether a node is one of the table, for its dtypes."""
+    if node.op.name in _MATHEMATICS:
+        from graphc.native.vecmath import FUNCTIONS
+
+        return node.op.name in FUNCTIONS and node.array_type.dtype.kind == "f"
     entry = _TABLE.get(node.op.name)
     if entry is None:
         return False

@@ -241,7 +241,8 @@ class _Writer:
         self.module = ir.Module("kernel")
         self.function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [POINTER, I64, I64, I64]), SYMBOL)
         self.b = ir.IRBuilder(self.function.append_basic_block("entry"))
-        self.group = self.module.add_metadata([ir.MetaDataString(self.module, "access")])
+        self.anywhere = self.module.add_metadata([ir.MetaDataString(self.module, "access")])
+        self.within_row = self.module.add_metadata([ir.MetaDataString(self.module, "access in a row")])
         self.loops = 0
         self.values: dict[Node, Value] = {}
         self.stashes: dict[Node, Any] = {}
@@ -260,7 +261,7 @@ class _Writer:
             self.stashes[node] = stash
         self._compute(node for node in body.nodes if self.plan.is_fixed(node))
         _, first, last, _ = self.function.args
-        self._loop(first, last, self._row)
+        self._loop(first, last, self._row, groups=[self.anywhere])
         self.b.ret_void()
         return _with_loop_metadata(str(self.module))
 
@@ -280,7 +281,7 @@ class _Writer:
             for pointer in self.results[node]:
 
                 def clear(i: Any, _: list[Any], pointer: Any = pointer, start: Value = start) -> list[Any]:
-                    self._mark(store(self.b, start, self._element(pointer, i, start.dtype)))
+                    self._mark(store(self.b, start, self._element(pointer, i, start.dtype)), self.within_row)
                     return []
 
                 self._loop(ir.Constant(I64, 0), ir.Constant(I64, size), clear)
@@ -345,7 +346,8 @@ class _Writer:
         dtype = node.array_type.dtype
         if self.plan.is_reloaded(node, phase):
             if node in self.stashes:
-                return self._marked_load(self._element(self.stashes[node], self.position, dtype), dtype)
+                place = self._element(self.stashes[node], self.position, dtype)
+                return self._marked_load(place, dtype, self.within_row)
             return self._marked_load(self._result_place(node, self.results[node][0]), dtype)
         if node in self.pointers:
             return self._marked_load(self._operand_place(node), dtype)
@@ -357,7 +359,7 @@ class _Writer:
             return
         if node in self.stashes:
             place = self._element(self.stashes[node], self.position, node.array_type.dtype)
-            self._mark(store(self.b, self.values[node], place))
+            self._mark(store(self.b, self.values[node], place), self.within_row)
         if node in self.plan.stored:
             for pointer in self.results[node]:
                 self._mark(store(self.b, self.values[node], self._result_place(node, pointer)))
@@ -385,10 +387,10 @@ class _Writer:
         for pointer in self.results[node]:
             place = self._result_place(node, pointer)
             inner = self.plan.is_inner(node)
-            total = self._marked_load(place, term.dtype) if inner else load(self.b, place, term.dtype)
+            total = self._marked_load(place, term.dtype, self.within_row) if inner else load(self.b, place, term.dtype)
             instruction = store(self.b, self._combined(node, total, term), place)
             if inner:
-                self._mark(instruction)
+                self._mark(instruction, self.within_row)
 
     def _coordinates(self, row: Any) -> list[Any]:
         """The row number as an index along each outer axis, the last of them counting chunks where rows are cut."""
@@ -427,18 +429,19 @@ class _Writer:
     def _element(self, pointer: Any, index: Any, dtype: np.dtype[Any]) -> Any:
         return self.b.gep(pointer, [index], source_etype=stored_type(dtype), inbounds=True)
 
-    def _marked_load(self, place: Any, dtype: np.dtype[Any]) -> Value:
+    def _marked_load(self, place: Any, dtype: np.dtype[Any], group: Any = None) -> Value:
         before = len(self.b.block.instructions)
         value = load(self.b, place, dtype)
-        self._mark(self.b.block.instructions[before])
+        self._mark(self.b.block.instructions[before], group)
         return value
 
-    def _mark(self, instruction: Any) -> None:
-        """Say of an access that no other iteration of its loop touches the same element."""
-        instruction.set_metadata("llvm.access.group", self.group)
+    def _mark(self, instruction: Any, group: Any = None) -> None:
+        """Say of an access that no other iteration touches its element: of any loop, or only along its row."""
+        instruction.set_metadata("llvm.access.group", group or self.anywhere)
 
-    def _loop(self, first: Any, last: Any, body: Any, carried: Sequence[Any] = ()) -> list[Any]:
-        """for i in first..last, with values carried from one iteration to the next."""
+    def _loop(self, first: Any, last: Any, body: Any, carried: Sequence[Any] = (),
+              groups: Sequence[Any] = ()) -> list[Any]:  # fmt: skip
+        """for i in first..last, with values carried from one iteration to the next; `groups` tells what is apart."""
         b = self.b
         head, inside, done = (self.function.append_basic_block(name) for name in ("head", "inside", "done"))
         before = b.block
@@ -460,7 +463,7 @@ class _Writer:
         back = b.branch(head)
         self.loops += 1
         name = ir.MetaDataString(self.module, f"loop{self.loops}")
-        back.set_metadata("llvm.loop", self.module.add_metadata([name, self.group]))
+        back.set_metadata("llvm.loop", self.module.add_metadata([name, *(groups or [self.anywhere, self.within_row])]))
         b.position_at_end(done)
         return phis
 
@@ -473,5 +476,5 @@ def _merged_stride(group: Sequence[int], strides: Sequence[int], shape: Sequence
 def _with_loop_metadata(text: str) -> str:
     """Make the access group distinct and the loops' metadata refer to themselves, which llvmlite cannot write."""
     parallel = r'\1 = distinct !{ \1, !{ !"llvm.loop.parallel_accesses", \2 } }'
-    text = re.sub(r'^(!\d+) = !\{ !"access" \}', r"\1 = distinct !{}", text, flags=re.M)
-    return re.sub(r'^(!\d+) = !\{ !"loop\d+", (!\d+) \}', parallel, text, flags=re.M)
+    text = re.sub(r'^(!\d+) = !\{ !"access[ a-z]*" \}', r"\1 = distinct !{}", text, flags=re.M)
+    return re.sub(r'^(!\d+) = !\{ !"loop\d+", ([!\d, ]+) \}', parallel, text, flags=re.M)

@@ -1,0 +1,95 @@
+"""Machine code on disk, so that a second process need not compile what a first one has.
+
+An entry is named by a hash of the IR, the processor and LLVM's version, and begins with a hash of its own content, so
+a damaged one is never used. Only a directory that nobody else can write is trusted. What goes wrong costs a warning
+and a compilation, never a result. `GRAPHC_CACHE` names another directory; empty, it turns the cache off.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import warnings
+from pathlib import Path
+
+from graphc.files import write_atomically
+
+_DIGEST = 32
+
+
+def content_key(*parts: str) -> str:
+    """The name of an entry: a hash of everything that its content depends on."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.encode())
+        digest.update(b"\0")
+    return digest.hexdigest()
+
+
+def cache_directory() -> Path | None:
+    """Where entries are kept; None where the user wants none kept or no directory is known."""
+    chosen = os.environ.get("GRAPHC_CACHE")
+    if chosen is not None:
+        return Path(chosen) if chosen else None
+    try:
+        import platformdirs
+    except ImportError:
+        return None
+    return Path(platformdirs.user_cache_dir("graphc")) / "kernels"
+
+
+class DiskCache:
+    """Entries in one directory. Nothing here raises; the first trouble of each directory is a warning."""
+
+    def __init__(self) -> None:
+        self._warned: set[Path] = set()
+
+    def get(self, key: str) -> bytes | None:
+        """The content of an entry, or None where there is none that is intact."""
+        directory = cache_directory()
+        if directory is None or not directory.is_dir() or not self._is_safe(directory):
+            return None
+        try:
+            stored = (directory / key).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self._warn(directory, f"cannot read it: {error}")
+            return None
+        if hashlib.sha256(stored[_DIGEST:]).digest() == stored[:_DIGEST]:
+            return stored[_DIGEST:]
+        self._warn(directory, f"entry {key} is damaged and will be written anew")
+        return None
+
+    def put(self, key: str, content: bytes) -> None:
+        """Keep an entry, whole or not at all."""
+        directory = cache_directory()
+        if directory is None:
+            return
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if self._is_safe(directory):
+                write_atomically(directory / key, hashlib.sha256(content).digest() + content)
+        except OSError as error:
+            self._warn(directory, f"cannot write to it: {error}")
+
+    def _is_safe(self, directory: Path) -> bool:
+        """Whether the directory is the user's own and writable by nobody else (where the system tells)."""
+        if not hasattr(os, "getuid"):
+            return True
+        facts = directory.stat()
+        if facts.st_uid != os.getuid():
+            self._warn(directory, "it belongs to another user")
+        elif facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            self._warn(directory, "other users may write to it")
+        else:
+            return True
+        return False
+
+    def _warn(self, directory: Path, problem: str) -> None:
+        if directory not in self._warned:
+            self._warned.add(directory)
+            remedy = "set GRAPHC_CACHE to another directory, or to nothing"
+            warnings.warn(f"the kernel cache {directory} is not used as it should be: {problem} ({remedy})",
+                          RuntimeWarning, stacklevel=3)  # fmt: skip

@@ -1,0 +1,108 @@
+"""The image of a program: the words that the driver reads, with all pointers that stay the same from run to run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from graphc.native.driver import (
+    CLOSED,
+    HEADER,
+    PATCH_WORDS,
+    SEGMENT_WORDS,
+    STAGE_WORDS,
+    STAGES,
+    TASK_WORDS,
+    WORD,
+)
+from graphc.native.work import Memory, Task
+
+
+@dataclass(frozen=True)
+class Share:
+    """Tasks for the driver: in turn, or all blocks at once."""
+
+    tasks: tuple[Task, ...]
+    shared: bool
+
+
+@dataclass(eq=False)
+class Segment:
+    """Stages that run without Python between them."""
+
+    shares: list[Share] = field(default_factory=list)
+    ns: float = 0.0
+    word: int = 0
+    """Where its record lies in the image."""
+
+
+@dataclass
+class Image:
+    """The words, and which of them are pointers into the arena."""
+
+    words: np.ndarray[Any, Any]
+    arena_words: np.ndarray[Any, Any]
+
+    def placed(self, arena: int) -> np.ndarray[Any, Any]:
+        """The words for a workspace whose arena begins at an address."""
+        words = self.words.copy()
+        words[self.arena_words] += arena
+        return words
+
+
+class Builder:
+    """Lays out an image: header, stages, tasks, tables, patches, segments."""
+
+    def __init__(self, offsets: dict[Memory, int], constants: dict[Memory, int], slots: dict[Memory, int]) -> None:
+        """`constants` has the addresses of constants, `slots` the places of all other arrays outside the arena."""
+        self._offsets, self._constants, self._slots = offsets, constants, slots
+        self._arena_words: list[int] = []
+
+    def build(self, segments: Sequence[Segment]) -> Image:
+        """The image of some segments; sets where the record of each lies."""
+        stages, tasks = HEADER, HEADER + STAGE_WORDS * sum(len(segment.shares) for segment in segments)
+        tables = tasks + TASK_WORDS * sum(len(share.tasks) for segment in segments for share in segment.shares)
+        self._words: list[int] = [0] * tables
+        self._words[WORD], self._words[STAGES] = CLOSED, stages
+        patches: list[list[int]] = []
+        records: list[list[int]] = []
+        number = 0
+        for segment in segments:
+            first_stage = stages
+            patch: list[int] = []
+            for share in segment.shares:
+                end = tasks + TASK_WORDS * len(share.tasks)
+                blocks = sum(task.blocks for task in share.tasks) if share.shared else 0
+                self._words[stages : stages + STAGE_WORDS] = [tasks, end, blocks, number]
+                self._tasks(share, tasks, patch)
+                stages, tasks, number = stages + STAGE_WORDS, end, number + 1
+            records.append([first_stage, stages])
+            patches.append(patch)
+        for segment, record, patch in zip(segments, records, patches, strict=True):
+            segment.word = len(self._words)
+            start = segment.word + SEGMENT_WORDS
+            self._words += [*record, start, start + len(patch), *patch]
+        return Image(np.array(self._words, np.int64), np.array(self._arena_words, np.int64))
+
+    def _tasks(self, share: Share, at: int, patch: list[int]) -> None:
+        first_block = 0
+        for task in share.tasks:
+            table = len(self._words)
+            cut = [task.rows, task.per_block, task.blocks, first_block]
+            self._words[at : at + TASK_WORDS] = [task.address, table, *cut, 0, 0]
+            at, first_block = at + TASK_WORDS, first_block + task.blocks
+            for memory, offset in task.table:
+                word = len(self._words)
+                self._words.append(self._pointer(memory, offset, word))
+                if memory in self._slots:
+                    patch += [word, self._slots[memory], offset]
+        assert len(patch) % PATCH_WORDS == 0
+
+    def _pointer(self, memory: Memory, offset: int, word: int) -> int:
+        if memory in self._offsets:
+            self._arena_words.append(word)
+            return self._offsets[memory] + offset
+        return self._constants.get(memory, 0) + offset

@@ -1,0 +1,163 @@
+"""A graph as a native program: planned once, run many times, by any number of threads at once."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from graphc.errors import CompileError, GraphcError
+from graphc.evaluate import failed
+from graphc.executor.blas import SINGLE_THREADED_BLAS
+from graphc.executor.report import Description, Level, Profile
+from graphc.executor.threads import available_cores
+from graphc.ir import Graph, Node, Variable
+from graphc.native import driver, facts
+from graphc.native.describe import describe, levels_of
+from graphc.native.emit import Emitted, emit
+from graphc.native.helpers import Helpers
+from graphc.native.image import Segment
+from graphc.native.kernels import LIBRARY
+from graphc.native.schedule import plan_memory, schedule
+from graphc.native.storage import storage_of
+from graphc.native.work import works_of
+from graphc.native.workspace import Workspace
+
+Array = np.ndarray[Any, Any]
+WORKSPACES_KEPT = 8
+FIT = 0x101
+"""NumPy's flags of arrays that native code can read in place: in C order, and aligned."""
+
+
+class NativeProgram:
+    """A planned graph of kernels. Runs may overlap: each works in a workspace of its own, kept for later runs."""
+
+    def __init__(self, graph: Graph, threads: int | None = None, *, results: int | None = None) -> None:
+        """`threads=None` means the cores this process may use. The first `results` outputs (by default all) will be
+        fresh arrays, the others get targets."""
+        if not driver.knows_objects():
+            raise CompileError("this Python keeps lists and arrays in a way that the native backend does not know",
+                               remedy='use backend="numpy"')  # fmt: skip
+        self.graph = graph
+        self.threads = threads or available_cores()
+        self._fresh = len(graph.outputs) if results is None else results
+        self.storage = storage_of(graph, self._fresh, facts.is_kernel)
+        self.works = works_of(self.storage, self._fresh)
+        self.stages = schedule(self.works.listed, self.threads)
+        self.memories = plan_memory(self.stages, self.storage)
+        self.emitted = emit(self.storage, self.stages, self.memories, self._fresh)
+        self._steps = _with_words(self.emitted)
+        self._workspaces: list[Workspace] = []
+        kinds = (None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+        self._drive = ctypes.CFUNCTYPE(*kinds)(LIBRARY.driver.addresses[0])
+        self._helpers = Helpers(self.threads) if any(stage.shared for stage in self.stages) else None
+        self._blas = self._blas_context()
+
+    def run(self, inputs: Sequence[Array], state: Mapping[Variable, Array],
+            targets: Sequence[Array | None]) -> list[Any]:  # fmt: skip
+        """The outputs, each a fresh array, a NumPy scalar for rank 0, or the target it was written to.
+
+        Inputs and state are read only. Raises ExecutionError, naming the node, if a body fails.
+        """
+        workspace = self._workspaces.pop() if self._workspaces else self._new_workspace(self.emitted)
+        values = self._filled(workspace, self.emitted, inputs, state, targets)
+        if self._helpers is not None:
+            self._helpers.call(workspace)
+        self._run_steps(workspace, values)
+        results = [values[slot] for slot in self.emitted.outputs]
+        for index in self.emitted.numbers:
+            results[index] = results[index][()]
+        if len(self._workspaces) < WORKSPACES_KEPT:  # after an error it is dropped
+            self._workspaces.append(workspace)
+        return _with_targets(results, targets)
+
+    def _filled(self, workspace: Workspace, emitted: Emitted, inputs: Sequence[Array],
+                state: Mapping[Variable, Array], targets: Sequence[Array | None]) -> list[Any]:  # fmt: skip
+        """The list of values at the start of a run."""
+        values = workspace.values.copy()
+        for slot, array in zip(emitted.inputs, inputs, strict=True):
+            values[slot] = array if array.flags.num & FIT == FIT else np.require(array, requirements=["C", "A"])
+        for slot, variable in emitted.variables:
+            values[slot] = state[variable]
+        for index, slot, shape, dtype in emitted.given:
+            target = targets[index]
+            values[slot] = np.empty(shape, dtype) if target is None else target
+        return values
+
+    def _run_steps(self, workspace: Workspace, values: list[Any]) -> None:
+        drive, context, at = self._drive, workspace.context, id(values)
+        step: Any = None
+        try:
+            with np.errstate(all="ignore"), self._blas:
+                for step, word in self._steps:
+                    if word:
+                        drive(context, word, at)
+                    else:
+                        step(values)
+        except GraphcError:
+            raise
+        except Exception as error:
+            raise failed(self.emitted.steps.node_of[step], error) from error
+
+    def _blas_context(self) -> AbstractContextManager[None]:
+        """What holds BLAS to one thread, where NumPy computes products."""
+        if not any(work.task is None and work.node.op.blas for work in self.works.listed):
+            return nullcontext()
+        SINGLE_THREADED_BLAS.find_libraries()
+        return SINGLE_THREADED_BLAS
+
+    def _new_workspace(self, emitted: Emitted) -> Workspace:
+        return Workspace(self.storage, self.memories, emitted.image, emitted.slots)
+
+    @property
+    def peak_bytes(self) -> int:
+        """The bytes that a run needs beyond inputs, state and targets: workspace, results, and what bodies allocate."""
+        return self.describe().peak_bytes
+
+    def levels(self) -> list[Level]:
+        """The nodes by level, and how each level runs."""
+        return levels_of(self.graph, self.stages, self.threads)
+
+    def describe(self) -> Description:
+        """The plan in numbers, kernel by kernel."""
+        outputs = [self.graph.outputs[given.output] for given in self.emitted.given if given.output < self._fresh]
+        fresh = sum(node.type.nbytes for node in outputs)
+        return describe(self.works, self.stages, self.memories, self.emitted, self.threads, fresh)
+
+    def profile(self, inputs: Sequence[Array], state: Mapping[Variable, Array],
+                targets: Sequence[Array | None]) -> Profile:  # fmt: skip
+        """Seconds per node and per level, each kernel on its own on one thread; the results are discarded."""
+        emitted = emit(self.storage, self.stages, self.memories, self._fresh, alone=True)
+        workspace = self._new_workspace(emitted)
+        values = self._filled(workspace, emitted, inputs, state, targets)
+        seconds: dict[Node, float] = {}
+        started = perf_counter()
+        with np.errstate(all="ignore"), self._blas:
+            for step, word in _with_words(emitted):
+                before = perf_counter()
+                if word:
+                    self._drive(workspace.context, word, id(values))
+                else:
+                    step(values)
+                node = emitted.steps.node_of.get(step)
+                if node is not None:
+                    seconds[node] = seconds.get(node, 0.0) + perf_counter() - before
+        levels = tuple(sum(seconds.get(node, 0.0) for node in level) for level in self.graph.levels())
+        return Profile(seconds, levels, perf_counter() - started)
+
+
+def _with_words(emitted: Emitted) -> list[tuple[Any, int]]:
+    """The steps, with the place of each segment's record; 0 marks a Python step."""
+    return [(step, step.word if isinstance(step, Segment) else 0) for step in emitted.steps.listed]
+
+
+def _with_targets(results: list[Any], targets: Sequence[Array | None]) -> list[Any]:
+    for index, target in enumerate(targets):
+        if target is not None and results[index] is not target:
+            np.copyto(target, results[index])
+            results[index] = target
+    return results

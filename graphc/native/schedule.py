@@ -1,0 +1,149 @@
+"""When each work runs, and where in the arena its results lie.
+
+level(work) = 1 + the highest level of the works whose results it reads. A level whose kernels are worth several threads
+is a shared stage, in which all its kernels' blocks run at once; everything between two such levels is a serial stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from graphc.executor.arena import Arena
+from graphc.native.driver import MOST_BLOCKS
+from graphc.native.storage import Home, Storage
+from graphc.native.work import Memory, Work, nbytes_of
+
+MEETING_NS = 4_000.0
+"""What it costs threads that are awake to share a stage and to meet at its end."""
+WAKING_NS = 60_000.0
+"""What all shared stages of a run together must gain before another thread is woken."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """Works that run one after the other, or (`shared`) whose blocks run at once."""
+
+    works: tuple[Work, ...]
+    shared: bool = False
+
+    @property
+    def moments(self) -> Iterator[tuple[Work, ...]]:
+        """The works of each time: one by one, or all of a shared stage."""
+        if self.shared:
+            yield self.works
+        else:
+            yield from ((work,) for work in self.works)
+
+
+def schedule(works: Sequence[Work], threads: int) -> list[Stage]:
+    """The stages of a run on at most so many threads."""
+    serial = [Stage(tuple(works))] if works else []
+    if threads == 1:
+        return serial
+    levels = _levels(works)
+    gains = [_gain(level, threads) for level in levels]
+    if sum(gains) < WAKING_NS:
+        return serial
+    stages: list[Stage] = []
+    position = {work: index for index, work in enumerate(works)}
+    waiting: list[Work] = []
+    for level, gain in zip(levels, gains, strict=True):
+        if not gain:
+            waiting += level
+            continue
+        waiting += [work for work in level if work.task is None]
+        stages += _in_turn(waiting, position)
+        stages.append(Stage(tuple(work for work in level if work.task is not None), shared=True))
+        waiting = []
+    return stages + _in_turn(waiting, position)
+
+
+def _in_turn(works: list[Work], position: dict[Work, int]) -> list[Stage]:
+    """Works in the order of the graph, which uses values sooner than level by level does."""
+    return [Stage(tuple(sorted(works, key=position.__getitem__)))] if works else []
+
+
+def _levels(works: Sequence[Work]) -> list[list[Work]]:
+    level_of: dict[Memory, int] = {}
+    levels: list[list[Work]] = []
+    for work in works:
+        level = 1 + max((level_of[memory] for memory in work.reads if memory in level_of), default=-1)
+        if level == len(levels):
+            levels.append([])
+        levels[level].append(work)
+        level_of.update(dict.fromkeys(work.writes, level))
+    return levels
+
+
+def _gain(level: Sequence[Work], threads: int) -> float:
+    """What sharing a level's kernels gains, in nanoseconds; 0 where it would not."""
+    tasks = [(work.ns, work.task.blocks) for work in level if work.task is not None]
+    total, blocks = sum(ns for ns, _ in tasks), sum(blocks for _, blocks in tasks)
+    if not 1 < blocks < MOST_BLOCKS - 1:
+        return 0.0
+    gain = total - max(total / min(threads, blocks), max(ns / blocks for ns, blocks in tasks)) - MEETING_NS
+    return max(gain, 0.0)
+
+
+@dataclass
+class Memories:
+    """Offsets in the arena, what lies over what, and what nothing reads after a time."""
+
+    offsets: dict[Memory, int] = field(default_factory=dict)
+    over: dict[Memory, Memory] = field(default_factory=dict)
+    dies: dict[int, list[Memory]] = field(default_factory=dict)
+    arena_bytes: int = 0
+    own_bytes: int = 0
+
+
+def plan_memory(stages: Sequence[Stage], storage: Storage) -> Memories:
+    """Lay out the arena in the order of time."""
+    moments = [moment for stage in stages for moment in stage.moments]
+    last_use = _last_uses(moments, storage)
+    plan = Memories()
+    for memory, time in last_use.items():
+        plan.dies.setdefault(time, []).append(memory)
+    arena, held = Arena(), 0
+    for time, moment in enumerate(moments):
+        taken: set[Memory] = set()
+        for work in moment:
+            for memory in work.writes:
+                if _home(memory, storage) is Home.OWN:
+                    held += nbytes_of(memory)
+                elif _home(memory, storage) is Home.ARENA:
+                    _lay_out(memory, work, moment, last_use, time, taken, plan, arena, storage)
+        plan.own_bytes = max(plan.own_bytes, held)
+        for memory in plan.dies.get(time, ()):
+            if _home(memory, storage) is Home.OWN:
+                held -= nbytes_of(memory)
+            elif memory in plan.offsets and memory not in taken:
+                arena.give(plan.offsets[memory], nbytes_of(memory))
+    plan.arena_bytes = arena.size
+    return plan
+
+
+def _home(memory: Memory, storage: Storage) -> Home:
+    return storage.home.get(memory, Home.ARENA)  # type: ignore[arg-type]
+
+
+def _last_uses(moments: Sequence[Sequence[Work]], storage: Storage) -> dict[Memory, int]:
+    last_use: dict[Memory, int] = {}
+    for time, moment in enumerate(moments):
+        for work in moment:
+            last_use.update(dict.fromkeys((*work.reads, *work.writes), time))
+    for node in storage.graph.outputs:
+        last_use[storage.root(node)] = len(moments)
+    return last_use
+
+
+def _lay_out(memory: Memory, work: Work, moment: Sequence[Work], last_use: dict[Memory, int], time: int,
+             taken: set[Memory], plan: Memories, arena: Arena, storage: Storage) -> None:  # fmt: skip
+    for result, operand in work.over:
+        dying = last_use[operand] == time and operand in plan.offsets and operand not in taken
+        if result is memory and dying and all(other is work or operand not in other.reads for other in moment):
+            taken.add(operand)
+            plan.offsets[memory] = plan.offsets[operand]
+            plan.over[memory] = operand
+            return
+    plan.offsets[memory] = arena.take(nbytes_of(memory))

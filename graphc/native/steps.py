@@ -1,0 +1,170 @@
+"""From stages to what a run does: native segments, and between them NumPy calls on arrays over the same memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from graphc.executor.steps import Body, Step, Values, body_of, call_into, copy, forget
+from graphc.ir import Node
+from graphc.native import facts
+from graphc.native.image import Segment, Share
+from graphc.native.schedule import Memories, Stage
+from graphc.native.storage import Home, Storage, array_over
+from graphc.native.work import Task, Work
+
+LONGEST_SEGMENT_NS = 2e8
+"""After so much predicted time a run comes back to Python, where an interrupt is noticed."""
+
+
+@dataclass
+class Slots:
+    """Where arrays stand in the list that a run works on: inputs first, then whatever else Python sees."""
+
+    of: dict[Any, int] = field(default_factory=dict)
+
+    def __getitem__(self, key: Any) -> int:
+        return self.of.setdefault(key, len(self.of))
+
+
+@dataclass
+class Steps:
+    """What a run does in order: segments and Python steps."""
+
+    slots: Slots
+    listed: list[Segment | Step] = field(default_factory=list)
+    node_of: dict[Segment | Step, Node] = field(default_factory=dict)
+    """Whose body a step calls; for a segment, the last kernel of a serial stage."""
+
+
+def steps_of(stages: Sequence[Stage], storage: Storage, memories: Memories, slots: Slots, *, alone: bool) -> Steps:
+    """The steps of some stages; with `alone` a segment for every kernel."""
+    return _Emission(storage, memories, slots, 0.0 if alone else LONGEST_SEGMENT_NS).run(stages, alone=alone)
+
+
+class _Emission:
+    def __init__(self, storage: Storage, memories: Memories, slots: Slots, longest: float) -> None:
+        self.storage, self.memories, self.longest = storage, memories, longest
+        self.slots = slots
+        self.made = Steps(slots)
+        self.tasks: list[Task] = []
+        self.segment = Segment()
+        self.there: set[Node] = set()
+        """Views whose arrays earlier steps have made."""
+
+    def run(self, stages: Sequence[Stage], *, alone: bool) -> Steps:
+        time = 0
+        for stage in stages:
+            for moment in stage.moments:
+                if alone:
+                    for work in moment:
+                        self._serial(work)
+                elif stage.shared:
+                    self._flush_tasks()
+                    tasks = tuple(work.task for work in moment if work.task is not None)
+                    self._add(Share(tasks, shared=True), sum(work.ns for work in moment))
+                else:
+                    self._serial(moment[0])
+                self._forget(time)
+                time += 1
+        for node in self.storage.graph.outputs:
+            if node in self.storage.layout:
+                self._see(node)
+        self._flush()
+        return self.made
+
+    def _serial(self, work: Work) -> None:
+        if work.task is not None:
+            self.tasks.append(work.task)
+            self.made.node_of[self.segment] = work.node
+            self.segment.ns += work.ns
+            if self.segment.ns > self.longest:
+                self._flush()
+            return
+        self._flush()
+        step = self._copy(work) if work.output is not None else self._call(work.node)
+        self.made.node_of[step] = work.node
+        self.made.listed.append(step)
+
+    def _add(self, share: Share, ns: float) -> None:
+        self.segment.shares.append(share)
+        self.segment.ns += ns
+        if self.segment.ns > self.longest:
+            self._flush()
+
+    def _flush_tasks(self) -> None:
+        if self.tasks:
+            self.segment.shares.append(Share(tuple(self.tasks), shared=False))
+            self.tasks = []
+
+    def _flush(self) -> None:
+        """End the segment: Python comes next."""
+        self._flush_tasks()
+        if self.segment.shares:
+            self.made.listed.append(self.segment)
+            self.segment = Segment()
+
+    def _forget(self, time: int) -> None:
+        dying = self.memories.dies.get(time, ())
+        own = [node for node in dying if isinstance(node, Node) and self.storage.home[node] is Home.OWN]
+        if own:
+            self._flush()
+            self.made.listed.append(forget([self.slots[node] for node in own]))
+
+    def _see(self, node: Node) -> int:
+        """The slot of a value's array, with a step that makes the array where it is a view made anew in every run."""
+        slot = self.slots[node]
+        root = self.storage.root(node)
+        target = self.storage.target.get(root)
+        base = root if target is None else self.storage.graph.outputs[target]
+        if node is base or node in self.there or self.storage.home[root] in (Home.ARENA, Home.CONSTANT):
+            return slot
+        self.there.add(node)
+        self._flush()
+        self.made.listed.append(_view(self.slots[base], slot, node, self.storage))
+        return slot
+
+    def _call(self, node: Node) -> Step:
+        operands = [self._see(source) for source in node.inputs]
+        results = self.storage.results(node)
+        if facts.is_kernel(node):
+            return _all_into(body_of(node), operands, [self._see(result) for result in results])
+        if self.storage.home[node] is Home.OWN:
+            return _kept(body_of(node), operands, self.slots[node])
+        return call_into(body_of(node), operands, self._see(node))
+
+    def _copy(self, work: Work) -> Step:
+        return copy(self._see(work.node), self.slots["output", work.output])
+
+
+def _view(base: int, slot: int, node: Node, storage: Storage) -> Step:
+    at = storage.layout[node]
+
+    def step(values: Values) -> None:
+        values[slot] = array_over(values[base], node, at)
+
+    return step
+
+
+def _kept(body: Body, operands: Sequence[int], at: int) -> Step:
+    """A step that keeps what a body returns, its arrays in C order, as native code reads them."""
+
+    def step(values: Values) -> None:
+        result = body(*[values[operand] for operand in operands])
+        values[at] = result if isinstance(result, tuple) else np.asarray(result, order="C")
+
+    return step
+
+
+def _all_into(body: Body, operands: Sequence[int], places: Sequence[int]) -> Step:
+    """A step that computes a kernel with NumPy."""
+
+    def step(values: Values) -> None:
+        result = body(*[values[operand] for operand in operands])
+        for place, value in zip(places, result if isinstance(result, tuple) else (result,), strict=True):
+            np.copyto(values[place], value)
+
+    return step

@@ -1,0 +1,191 @@
+"""Where every value of a program lies: in whose memory, at which byte, with which strides.
+
+A view has its operand's memory; how its bytes lie there is found by calling its body on memory that is never touched.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from graphc.evaluate import failed
+from graphc.executor.places import LARGEST_CONSTANT
+from graphc.ir import Graph, Node
+from graphc.op import OPS
+from graphc.types import TupleType, Type
+
+
+class Home(Enum):
+    """Whose memory a value has."""
+
+    GIVEN = "the caller's array, never written"
+    CONSTANT = "the program's array, never written"
+    ARENA = "the workspace, at a planned offset"
+    RESULT = "an output array, fresh or the caller's"
+    OWN = "memory that a NumPy function allocates"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a value lies in the memory of its root; offset and strides in bytes."""
+
+    root: Node
+    offset: int
+    strides: tuple[int, ...]
+
+
+@dataclass
+class Storage:
+    """The home of every root, and the layout of every array."""
+
+    graph: Graph
+    home: dict[Node, Home] = field(default_factory=dict)
+    layout: dict[Node, Layout] = field(default_factory=dict)
+    constants: dict[Node, Any] = field(default_factory=dict)
+    target: dict[Node, int] = field(default_factory=dict)
+    """The output whose array a root in RESULT memory has."""
+    parts: dict[Node, list[Node]] = field(default_factory=dict)
+    """The items of a kernel with several results, by number."""
+
+    def root(self, node: Node) -> Node:
+        """The value whose memory a value has: for a tuple that a body returns, the tuple."""
+        return self.layout[node].root if node in self.layout else node
+
+    def home_of(self, node: Node) -> Home:
+        """Whose memory a value has."""
+        return self.home[self.root(node)]
+
+    def is_whole(self, node: Node) -> bool:
+        """Whether a value is all of its root, element for element in order."""
+        at = self.layout[node]
+        kind = node.array_type
+        return at.offset == 0 and kind.nbytes == at.root.type.nbytes and at.strides == contiguous(kind)
+
+    def results(self, node: Node) -> list[Node]:
+        """The roots that a node's own computation fills."""
+        return self.parts.get(node, [node])
+
+
+def contiguous(kind: Type) -> tuple[int, ...]:
+    """The strides in bytes of an array in C order."""
+    dims = kind.static_shape
+    return tuple(kind.dtype.itemsize * math.prod(dims[axis + 1 :]) for axis in range(len(dims)))
+
+
+def storage_of(graph: Graph, fresh: int, is_kernel: Callable[[Node], bool]) -> Storage:
+    """Find the place of every value. The first `fresh` outputs get new arrays; their numbers are read at the end."""
+    made = _Finder(graph, is_kernel).run()
+    for index, node in enumerate(graph.outputs):
+        if node not in made.layout:
+            continue
+        root = made.root(node)
+        if made.home[root] is Home.ARENA and made.is_whole(node) and (node.shape or index >= fresh):
+            made.home[root] = Home.RESULT
+            made.target[root] = index
+    return made
+
+
+class _Finder:
+    """Goes through a graph in order, with a stand-in for each value that something is a view of."""
+
+    def __init__(self, graph: Graph, is_kernel: Callable[[Node], bool]) -> None:
+        self.graph, self.is_kernel = graph, is_kernel
+        self.made = Storage(graph)
+        self.items = {(node.inputs[0], node.attrs["index"]): node for node in graph.nodes if node.op.name == "item"}
+        self.stand_ins: dict[Node, Any] = {}
+        viewed = [node.inputs[0].type.nbytes for node in graph.nodes if node.op.view and node.inputs]
+        self.region = np.empty(max(viewed, default=0) + 64, np.uint8)
+        self.base = _address(self.region)
+
+    def run(self) -> Storage:
+        made = self.made
+        for node in self.graph.nodes:
+            if node.op.leaf:
+                self._place(node, Home.GIVEN)
+            elif self._is_constant(node):
+                value = _value(node, [made.constants[source] for source in node.inputs])
+                made.constants[node] = np.require(value, node.dtype, ["C", "A"])
+                self._place(node, Home.CONSTANT)
+            elif node.op.name == "item" and node.inputs[0] in made.parts:
+                self.made.layout[node] = self.made.layout[self.made.parts[node.inputs[0]][node.attrs["index"]]]
+            elif self.is_kernel(node):
+                self._kernel(node)
+            elif not self._view(node):
+                writes = node.op.writes_out and isinstance(node.type, Type)
+                self._place(node, Home.ARENA if writes else Home.OWN)
+        return made
+
+    def _place(self, node: Node, home: Home) -> None:
+        self.made.home[node] = home
+        if isinstance(node.type, Type):
+            self.made.layout[node] = Layout(node, 0, contiguous(node.type))
+
+    def _kernel(self, node: Node) -> None:
+        """A kernel with several results fills the memory of its items."""
+        if not isinstance(node.type, TupleType):
+            self._place(node, Home.ARENA)
+            return
+        count = len(node.type.elements)
+        unread = {i: OPS["item"](node, index=i) for i in range(count) if (node, i) not in self.items}
+        self.made.parts[node] = [unread[i] if i in unread else self.items[node, i] for i in range(count)]
+        for part in self.made.parts[node]:
+            self._place(part, Home.ARENA)
+
+    def _is_constant(self, node: Node) -> bool:
+        if node.inputs:
+            of_one = node.op.view and node.inputs[0] in self.made.constants
+            return of_one and isinstance(node.type, Type) and node.type.nbytes <= LARGEST_CONSTANT
+        arrays = [value for value in node.attrs.values() if isinstance(value, np.ndarray)]
+        stored = any(array.nbytes == node.type.nbytes for array in arrays)
+        return isinstance(node.type, Type) and (stored or node.type.nbytes <= LARGEST_CONSTANT)
+
+    def _view(self, node: Node) -> bool:
+        """Note a view's layout; False where its value does not lie in its operand's memory."""
+        if not node.op.view:
+            return False
+        source = node.inputs[0]
+        root = self.made.root(source)
+        if root not in self.made.layout:  # an element of a tuple that a body returns
+            return False
+        stand_in = self._stand_in(source)
+        result = _value(node, [stand_in])
+        pieces = result if isinstance(result, tuple) else (result,)
+        if not all(np.may_share_memory(piece, self.region) or not piece.size for piece in pieces):
+            return False
+        self.stand_ins[node] = result
+        if isinstance(result, tuple):
+            self.made.layout[node] = Layout(root, 0, ())
+        else:
+            offset = _address(result) - self.base if result.size else 0
+            self.made.layout[node] = Layout(root, offset, result.strides)
+        return True
+
+    def _stand_in(self, node: Node) -> Any:
+        if node not in self.stand_ins:
+            at = self.made.layout[node]
+            self.stand_ins[node] = array_over(self.region, node, at)
+        return self.stand_ins[node]
+
+
+def _address(array: np.ndarray[Any, Any]) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
+def _value(node: Node, operands: Sequence[Any]) -> Any:
+    try:
+        return node.op.body(*operands, **node.attrs)
+    except Exception as error:
+        raise failed(node, error) from error
+
+
+def array_over(memory: Any, node: Node, at: Layout) -> np.ndarray[Any, Any]:
+    """A value as an array over its root's memory."""
+    kind = node.array_type
+    if not kind.size:
+        return np.empty(kind.static_shape, kind.dtype)
+    return np.ndarray(kind.static_shape, kind.dtype, memory, at.offset, at.strides)

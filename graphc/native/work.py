@@ -1,0 +1,192 @@
+"""Work: what a program does, an entry per kernel, product or NumPy call, with the memory that it reads and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from graphc.executor.cost import copy_nanoseconds, nanoseconds
+from graphc.ir import Node, collector_paused
+from graphc.native import facts
+from graphc.native.facts import Facts
+from graphc.native.kernel import Access
+from graphc.native.kernels import warn_of_fallback
+from graphc.native.storage import Home, Storage
+from graphc.types import TupleType, Type
+
+
+@dataclass(eq=False)
+class Parts:
+    """What the blocks of a kernel have accumulated, block after block, before it is combined."""
+
+    nbytes: int
+
+
+Memory = Node | Parts
+"""What has a place of its own: the root of a value, or parts."""
+Pointer = tuple[Memory, int]
+"""Whose memory, and from which byte."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Native code over rows, which fall into blocks; `table` says for each pointer whose memory, from which byte."""
+
+    address: int
+    table: tuple[Pointer, ...]
+    rows: int
+    per_block: int
+    blocks: int
+
+
+@dataclass(eq=False)
+class Work:
+    """One thing to do. Without a task NumPy does it; with `output`, it copies a value to that output."""
+
+    node: Node
+    reads: tuple[Memory, ...]
+    writes: tuple[Memory, ...]
+    ns: float
+    task: Task | None = None
+    output: int | None = None
+    over: tuple[tuple[Memory, Memory], ...] = ()
+    """What it writes that may lie over what it reads, if nothing needs that afterwards."""
+    why: str = ""
+    """Why it is not native."""
+    combines: bool = False
+    """Whether it prepares a kernel's operand or combines the parts of its results."""
+
+
+@dataclass
+class Works:
+    """All works of a graph in order, and the facts of their kernels."""
+
+    storage: Storage
+    listed: list[Work] = field(default_factory=list)
+    facts: dict[Node, Facts] = field(default_factory=dict)
+
+
+@collector_paused()
+def works_of(storage: Storage, fresh: int) -> Works:
+    """The works of a graph; the first `fresh` outputs are new arrays."""
+    works = Works(storage)
+    remembered: dict[Hashable, Facts | None] = {}
+    for node in storage.graph.nodes:
+        if node in storage.constants or node.op.leaf or any(source in storage.parts for source in node.inputs):
+            continue
+        if facts.is_kernel(node):
+            works.listed += _kernel(node, works, remembered)
+        elif storage.root(node) is node:
+            works.listed.append(_call(node, storage))
+    works.listed += _copies(storage, fresh)
+    return works
+
+
+def _roots(nodes: Sequence[Node], storage: Storage) -> tuple[Memory, ...]:
+    return tuple(dict.fromkeys(storage.root(node) for node in nodes))
+
+
+def _call(node: Node, storage: Storage, why: str = "") -> Work:
+    """A call of an op's body."""
+    operands = node.inputs if node.op.elementwise else ()
+    over = tuple((node, source) for source in operands if _fits_over(node, source, storage))
+    why = why or f"{node.op.name} has no native code"
+    return Work(node, _roots(node.inputs, storage), tuple(storage.results(node)), nanoseconds(node), over=over, why=why)
+
+
+def _fits_over(node: Node, source: Node, storage: Storage) -> bool:
+    """Whether a node may write over an operand: it is all of its memory, and nothing else of it is read."""
+    same = [other for other in node.inputs if storage.root(other) is storage.root(source)]
+    return storage.root(source) is source and all(other is source for other in same) and source.type == node.type
+
+
+def _kernel(node: Node, works: Works, remembered: dict[Hashable, Facts | None]) -> Iterator[Work]:
+    """A kernel's work, and where its blocks accumulate, the works that combine their parts."""
+    storage = works.storage
+    body = node.attrs["body"]
+    operands: list[Pointer] = [(storage.root(source), storage.layout[source].offset) for source in node.inputs]
+    accesses = [_access(source, storage) for source in node.inputs]
+    if facts.needs_whole_rows(body):
+        for index, source in enumerate(node.inputs):
+            if accesses[index].strides != facts.contiguous(source.array_type):
+                works.listed.append(_gathered(node, source, accesses[index], operands[index]))
+                operands[index] = works.listed[-1].writes[0], 0
+                accesses[index] = Access(facts.contiguous(source.array_type))
+    structure = (facts.structure_of(body), *accesses)
+    if structure not in remembered:
+        try:
+            remembered[structure] = facts.facts_of(body, accesses, structure)
+        except Exception as error:  # whatever LLVM or its binding raises
+            warn_of_fallback(node, error)
+            remembered[structure] = None
+    known = remembered[structure]
+    if known is None:
+        yield Work(node, _roots(node.inputs, storage), tuple(storage.results(node)), nanoseconds(node),
+                   why="LLVM failed to compile it")  # fmt: skip
+        return
+    works.facts[node] = known
+    results: list[Memory] = list(storage.results(node))
+    combining: list[Work] = []
+    if known.blocks > 1:
+        for index in known.accumulated:
+            parts = Parts(nbytes_of(results[index]) * known.blocks)
+            combining.append(_combine(node, index, parts, results[index], known))
+            results[index] = parts
+    reads = tuple(dict.fromkeys(memory for memory, _ in operands))
+    table = (*operands, *((result, 0) for result in results))
+    task = Task(known.address, table, known.rows, known.per_block, known.blocks)
+    over = tuple(_overwritable(node, results, known, storage))
+    yield Work(node, reads, tuple(results), known.ns, task, over=over)
+    yield from combining
+
+
+def _access(source: Node, storage: Storage) -> Access:
+    kind = source.array_type
+    steps = (stride // kind.dtype.itemsize for stride in storage.layout[source].strides)
+    return Access(tuple(0 if dim == 1 else step for dim, step in zip(kind.shape, steps, strict=True)))
+
+
+def _gathered(node: Node, source: Node, access: Access, operand: Pointer) -> Work:
+    """The copy of an operand in C order, for a kernel that must walk several of its axes as one."""
+    copying = facts.copying(source.array_type, access)
+    parts = Parts(source.type.nbytes)
+    task = Task(copying.address, (operand, (parts, 0)), copying.rows, copying.per_block, copying.blocks)
+    return Work(node, (operand[0],), (parts,), copying.ns, task, combines=True)
+
+
+def _combine(node: Node, index: int, parts: Parts, result: Memory, known: Facts) -> Work:
+    body = node.attrs["body"].outputs[index]
+    combine = facts.combination(body, known.blocks)
+    task = Task(combine.address, ((parts, 0), (result, 0)), combine.rows, combine.rows, 1)
+    return Work(node, (parts,), (result,), combine.ns, task, combines=True)
+
+
+def _overwritable(node: Node, results: Sequence[Memory], known: Facts,
+                  storage: Storage) -> Iterator[tuple[Memory, Memory]]:  # fmt: skip
+    """The pairs of a result and an operand's memory that may be the same: elements are read before they are written."""
+    roots = [storage.root(source) for source in node.inputs]
+    for out, operand in known.over:
+        root = roots[operand]
+        alike = all((out, other) in known.over for other, its_root in enumerate(roots) if its_root is root)
+        result = results[out]
+        same_size = isinstance(result, Node) and isinstance(root.type, Type) and result.type.nbytes == root.type.nbytes
+        if alike and same_size and storage.is_whole(node.inputs[operand]):
+            yield result, root
+
+
+def _copies(storage: Storage, fresh: int) -> Iterator[Work]:
+    """Copies of values to outputs whose memory is not their own."""
+    kept: set[Node] = set()
+    for index, node in enumerate(storage.graph.outputs):
+        if isinstance(node.type, TupleType) or storage.target.get(storage.root(node)) == index:
+            continue
+        root = storage.root(node)
+        is_free = storage.home[root] is Home.OWN and root is node and node not in kept
+        kept.add(node)
+        if not (index < fresh and (is_free or not node.shape)):
+            yield Work(node, (root,), (), copy_nanoseconds(node.type), output=index)
+
+
+def nbytes_of(memory: Memory) -> int:
+    """The bytes that something takes."""
+    return memory.nbytes if isinstance(memory, Parts) else memory.type.nbytes

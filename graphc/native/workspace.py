@@ -1,0 +1,53 @@
+"""A workspace: the memory that one run at a time works in, with the driver's words for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from graphc.executor.arena import ALIGNMENT
+from graphc.ir import Node
+from graphc.native.image import Image
+from graphc.native.schedule import Memories
+from graphc.native.steps import Slots
+from graphc.native.storage import Storage, array_over
+
+WORD_BYTES = 8
+
+
+class Workspace:
+    """The arena, the words, and the list of values with all arrays that are the same in every run."""
+
+    def __init__(self, storage: Storage, memories: Memories, image: Image, slots: Slots) -> None:
+        offsets = memories.offsets
+        arena = _aligned(memories.arena_bytes)
+        base = arena.ctypes.data
+        self.words = _aligned(image.words.nbytes).view(np.int64)[: image.words.size]
+        self.words[:] = image.placed(base)
+        self.context: int = self.words.ctypes.data
+        self.helpers: list[None] = []
+        """One entry for each worker that is called and has not left: lists change in single steps."""
+        self.values: list[Any] = [None] * len(slots.of)
+        for key, slot in slots.of.items():
+            if isinstance(key, Node) and key in storage.layout:
+                root = storage.root(key)
+                if root in storage.constants:
+                    self.values[slot] = array_over(storage.constants[root], key, storage.layout[key])
+                elif root in offsets:
+                    own = arena[offsets[root] : offsets[root] + max(root.type.nbytes, 1)]
+                    self.values[slot] = array_over(own, key, storage.layout[key])
+        self._arena = arena
+
+
+def _aligned(nbytes: int) -> np.ndarray[Any, Any]:
+    """Fresh memory that begins at a multiple of the alignment."""
+    size = -(-max(nbytes, 1) // ALIGNMENT) * ALIGNMENT
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size]
+
+
+def workspace_bytes(arena_bytes: int, image: Image) -> int:
+    """What a workspace takes: its memory and its words, each rounded up and moved to a multiple of the alignment."""
+    return arena_bytes + image.words.nbytes + 4 * ALIGNMENT
