@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from graphc.errors import CompileError, GraphcError
-from graphc.ir import Graph, Node
+from graphc.ir import Graph, Node, collector_paused
 from graphc.rewrite import Firings
 from graphc.rules import RuleKind
 from graphc.verify import verify
@@ -151,7 +151,8 @@ class Pipeline(tuple[Pass, ...]):
         for one in self:
             firings = Firings()
             started = time.perf_counter()
-            after = _guarded(one, graph, [r.name for r in receipts], {**context, "firings": firings}, checked=checked)
+            with collector_paused():
+                after = _guarded(one, graph, [r.name for r in receipts], {**context, "firings": firings}, checked=checked)
             seconds = time.perf_counter() - started
             receipts.append(Receipt(str(one), seconds, len(graph), len(after), firings))
             if keep_stages:

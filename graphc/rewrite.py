@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
 
 from graphc.errors import GraphcError
 from graphc.facts import cost
 from graphc.ir import Graph, Node, attrs_key, current_origin
+from graphc.op import Op
 from graphc.rules import AnyRule, Attempt, Declined
 
 FIRINGS_PER_NODE = 64
@@ -68,23 +70,52 @@ class RuleSet:
 
     def attempts(self, node: Node) -> Sequence[tuple[AnyRule, Attempt]]:
         """What may rewrite a node, in the order of the rules, each beside its rule."""
-        inputs = node.inputs
-        if len(inputs) == 2:
-            key: Any = (node.op, inputs[0].op, inputs[1].op)
-        elif len(inputs) == 1:
-            key = (node.op, inputs[0].op)
-        else:
-            key = (node.op, len(inputs))
+        return self.attempts_at(signature(node))
+
+    def attempts_at(self, key: Signature) -> Sequence[tuple[AnyRule, Attempt]]:
+        """What may rewrite a node of this signature."""
         found = self._index.get(key)
         if found is None:
-            operands = key[1:] if len(inputs) in (1, 2) else (None,) * len(inputs)
-            found = [(one, attempt) for one in self.rules for attempt in one.attempts(node.op, operands)]
+            op, operands, floats = key
+            known = operands if isinstance(operands, tuple) else (None,) * operands
+            found = [(one, attempt) for one in self.rules if not (floats and one.integers_only)
+                     for attempt in one.attempts(op, known)]  # fmt: skip
             self._index[key] = found
         return found
+
+    def may_fire(self, graph: Graph) -> bool:
+        """Whether some node of a graph has a signature that some rule is about."""
+        return any(map(self.attempts_at, signatures(graph)))
+
+
+Signature: TypeAlias = tuple[Op, tuple[Op, ...] | int, bool]
+"""An op, the ops of its operands (or, beyond two, how many there are), and whether its values are floats."""
+
+
+def signature(node: Node) -> Signature:
+    """What rules are looked up by."""
+    inputs = node.inputs
+    count = len(inputs)
+    if count == 2:
+        return node.op, (inputs[0].op, inputs[1].op), node.type.is_float
+    return node.op, (inputs[0].op,) if count == 1 else count, node.type.is_float
+
+
+_signatures: WeakKeyDictionary[Graph, frozenset[Signature]] = WeakKeyDictionary()
+
+
+def signatures(graph: Graph) -> frozenset[Signature]:
+    """The signatures in a graph; remembered, because most passes find nothing to do and leave the graph to the next."""
+    known = _signatures.get(graph)
+    if known is None:
+        known = _signatures[graph] = frozenset(map(signature, graph.nodes))
+    return known
 
 
 def apply_rules(graph: Graph, rules: RuleSet, firings: Firings | None = None) -> Graph:
     """The graph in which no rule fires any more, or the firings that one node may have are used up."""
+    if not rules.may_fire(graph):
+        return graph
     sweep = _Sweep(graph, rules, Firings() if firings is None else firings)
     token = current_origin.set(None)
     try:

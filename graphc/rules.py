@@ -19,7 +19,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from graphc.errors import CompileError
 from graphc.facts import are_floats, converts_exactly, is_number
@@ -183,6 +183,7 @@ class NodeRule:
     over: Over
     samples: tuple[Sample, ...]
     doc: str
+    integers_only: bool = False
 
     @property
     def strict(self) -> NodeRule | None:
@@ -329,25 +330,58 @@ def _may_be(part: Any, op: Op | None) -> bool:
 
 def match(pattern: Pattern, node: Node) -> dict[str, Any] | None:
     """What each hole stands for if the pattern is this node, or None."""
+    values = [node]
+    checks = _checks(pattern)
+    for parent, operand, op in checks.ops:
+        inputs = values[parent].inputs
+        if len(inputs) <= operand or inputs[operand].op is not op:
+            return None
+        values.append(inputs[operand])
+    if node.op is not pattern.op:
+        return None
     binding: dict[str, Any] = {}
-    pending: list[tuple[Any, Node]] = [(pattern, node)]
-    while pending:
-        part, value = pending.pop()
-        if isinstance(part, Pattern):
-            if value.op is not part.op or not _attrs_match(part.attrs, value.attrs, binding):
-                return None
-            if len(part.operands) == 1 and isinstance(part.operands[0], Rest):
-                binding[part.operands[0].name] = [_strong(operand) for operand in value.inputs]
-            elif len(part.operands) == len(value.inputs):
-                pending.extend(zip(part.operands, value.inputs, strict=True))
-            else:
-                return None
-        elif not isinstance(part, Anything):
-            if not is_number(value, part):
-                return None
-        elif binding.setdefault(part.name, value) is not value:
+    for part, value in zip(checks.patterns, values, strict=True):
+        if not _operands_match(part, value, binding) or not _attrs_match(part.attrs, value.attrs, binding):
             return None
     return {name: _strong(value) for name, value in binding.items()}
+
+
+class _Checks(NamedTuple):
+    """The ops of a pattern, outermost first: what is cheapest to see that a node is something else."""
+
+    patterns: tuple[Pattern, ...]
+    ops: tuple[tuple[int, int, Op], ...]
+    """For each pattern but the outermost: which pattern it is an operand of, which operand, and its op."""
+
+
+@cache
+def _checks(pattern: Pattern) -> _Checks:
+    patterns: list[Pattern] = [pattern]
+    found: list[tuple[int, int, Op]] = []
+    for parent, outer in enumerate(patterns):  # grows as it goes
+        for operand, part in enumerate(outer.operands):
+            if isinstance(part, Pattern):
+                patterns.append(part)
+                found.append((parent, operand, part.op))
+    return _Checks(tuple(patterns), tuple(found))
+
+
+def _operands_match(pattern: Pattern, node: Node, binding: dict[str, Any]) -> bool:
+    """Whether the holes and numbers among the operands of one op fit; its patterns are seen to elsewhere."""
+    if len(pattern.operands) == 1 and isinstance(pattern.operands[0], Rest):
+        binding[pattern.operands[0].name] = [_strong(operand) for operand in node.inputs]
+        return True
+    if len(pattern.operands) != len(node.inputs):
+        return False
+    for part, value in zip(pattern.operands, node.inputs, strict=True):
+        if isinstance(part, Pattern):
+            continue
+        if not isinstance(part, Anything):
+            if not is_number(value, part):
+                return False
+        elif binding.setdefault(part.name, value) is not value:
+            return False
+    return True
 
 
 def _strong(value: Any) -> Any:
