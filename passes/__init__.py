@@ -23,6 +23,11 @@ from graphc.passes.specialize import specialize
 from graphc.passes.stabilize import stabilize
 from graphc.pipeline import Pipeline, parse_pipeline
 
+__all__ = [
+    "DEFAULT", "MINIMAL", "algebra", "canonicalize", "cse", "fold", "fuse", "logic", "logistic", "movement", "parse",
+    "products", "reassociate", "reductions", "signs", "softmax", "specialize", "stabilize",
+]  # fmt: skip
+
 DEFAULT = Pipeline((
     specialize,    # symbols become integers
     cse,           # equal values become one node; what later rules make stays so
