@@ -334,7 +334,7 @@ def test_debug_names_the_forward_node_of_a_derivative():
     root = gr.sqrt(x)
     (derivative,) = gr.gradients(root, [x])
     program = NumpyProgram(Graph([x], [derivative]), 1, debug=True)
-    with pytest.raises(gr.ExecutionError, match="divide made inf .* in the derivative of sqrt") as caught:
+    with pytest.raises(gr.ExecutionError, match=r"divide made inf .* in the derivative of sqrt") as caught:
         program.run([np.zeros((), "f4")], {}, [None])
     assert root in caught.value.nodes
 

@@ -13,7 +13,10 @@ from graphc.executor import NumpyProgram, schedule, units
 from graphc.executor import plan as plans
 from graphc.executor.arena import ALIGNMENT, Arena
 from graphc.executor.check import check_plan
+from graphc.executor.cost import arrays as arrays_of
 from graphc.ir import Graph
+from graphc.op import OPS
+from graphc.samples import _SPEC, Call
 
 SHAPE = (64, 64)
 NBYTES = 64 * 64 * 4
@@ -332,3 +335,56 @@ def test_runs_need_little_more_than_their_operands_and_results():
     assert program.describe().runs == 1
     assert program.peak_bytes < 1.5 * (4 << 20), "the result, and blocks for the rest"
     assert measured_peak(program, [np.ones(1 << 20, "f4")], {}, [None]) < program.peak_bytes + SLACK
+
+
+def enlarged(operand):
+    """A sample of some ten thousand elements in place of one of a few."""
+    match = _SPEC.match(operand) if isinstance(operand, str) else None
+    dims = [int(dim) for dim in match["shape"].split(",") if dim.strip()] if match else []
+    factor = {1: 20_000, 2: 100, 3: 20, 4: 8}.get(len(dims), 1)
+    large = ",".join(str(dim * factor) for dim in dims)
+    return operand.replace(f"[{match['shape']}]", f"[{large}]") if dims else operand
+
+
+def large_calls(op):
+    """Nodes over large operands and the operands' values, for the sample calls that may be enlarged."""
+    rng = np.random.default_rng(0)
+    for call in op.samples.for_arity(op.arity or 2):
+        arrays, attrs = Call(tuple(map(enlarged, call.operands)), call.attributes).draw(rng)
+        leaves = [gr.placeholder(f"p{i}", value.shape, value.dtype) if isinstance(value, np.ndarray) else value
+                  for i, value in enumerate(arrays)]  # fmt: skip
+        feed = {leaf: value for leaf, value in zip(leaves, arrays, strict=True) if isinstance(value, np.ndarray)}
+        try:
+            node = op(*leaves, **attrs)
+            *operands, _ = evaluate([*node.inputs, node], feed)  # the body may import modules, which are not its memory
+        except gr.GraphcError:
+            continue  # an attribute, or another operand, belongs to the small sizes
+        floats = {value.dtype.name for value in operands} - {"int64", "bool"}
+        results = {part.dtype.name for part in arrays_of(node.type)} - {"int64", "bool"}
+        if floats in ({"float32"}, {"float64"}) and results <= floats:
+            yield node, operands
+
+
+def allocated_on_the_way(node, operands):
+    """The bytes that a body has allocated at most, its result not counted."""
+    keywords = dict(node.attrs)
+    if node.op.writes_out:
+        keywords["out"] = np.empty(node.shape, node.dtype)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        node.op.body(*operands, **keywords)
+        return tracemalloc.get_traced_memory()[1] - before - (0 if node.op.writes_out else node.type.nbytes)
+    finally:
+        tracemalloc.stop()
+
+
+COMPUTED = [pytest.param(op, id=name) for name, op in OPS.items() if op.samples and not op.view and op.arity != 0]
+
+
+@pytest.mark.parametrize("op", COMPUTED)
+def test_bodies_allocate_no_more_than_declared(op):
+    """`temporaries`, times the largest array, plus NumPy's buffers."""
+    for node, operands in large_calls(op):
+        largest = max(node.type.nbytes, *[value.nbytes for value in operands])
+        assert allocated_on_the_way(node, operands) <= op.temporaries * 1.05 * largest + 150_000, node

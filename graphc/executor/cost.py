@@ -65,6 +65,13 @@ def nanoseconds(node: Node) -> float:
     return NS_PER_CALL + max(operations(node) * rate * width, moved * NS_PER_BYTE)
 
 
+def temporary_bytes(node: Node) -> float:
+    """What a node's body allocates on the way to its result."""
+    if not node.op.temporaries:
+        return 0.0
+    return node.op.temporaries * max(kind.nbytes for kind in (node.type, *[source.type for source in node.inputs]))
+
+
 def copy_nanoseconds(kind: AnyType) -> float:
     """The predicted time of copying a value."""
     return NS_PER_CALL + 2 * kind.nbytes * NS_PER_BYTE

@@ -6,10 +6,12 @@ last time that reads it or a view of it; an elementwise node may write over an o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from graphc.executor.arena import Arena
+from graphc.executor.cost import temporary_bytes
 from graphc.executor.places import Place, Places
 from graphc.executor.schedule import Stage
 from graphc.executor.units import Unit
@@ -50,7 +52,7 @@ class MemoryPlan:
     dies: dict[int, list[Node]] = field(default_factory=dict)
     """The values whose memory is free after each time."""
     own_bytes: int = 0
-    """The most bytes that bodies hold of their own at one time."""
+    """The most bytes that bodies have allocated themselves at one time: results without `out`, and temporaries."""
 
     @property
     def scratch_bytes(self) -> int:
@@ -86,7 +88,7 @@ def _moments(stages: Sequence[Stage]) -> Iterator[Moment]:
             yield from ((unit,) for unit in stage.units)
 
 
-def plan_memory(lives: Lifetimes, places: Places, *, overwrite: bool = True) -> MemoryPlan:
+def plan_memory(lives: Lifetimes, places: Places, threads: int, *, overwrite: bool = True) -> MemoryPlan:
     """Lay out the buffers in the order of time. `overwrite` lets nodes write over operands that nothing reads later."""
     plan = MemoryPlan()
     arena = Arena()
@@ -104,7 +106,7 @@ def plan_memory(lives: Lifetimes, places: Places, *, overwrite: bool = True) -> 
                     held += node.type.nbytes
                 elif places.of[node] is Place.BUFFER and node not in lives.inner:
                     taken.add(_lay_out(node, free.claim(unit, step), plan, arena))
-        plan.own_bytes = max(plan.own_bytes, held)
+        plan.own_bytes = max(plan.own_bytes, held + _temporaries(moment, threads))
         for root in plan.dies.get(time, ()):
             if places.of[root] is Place.OWN:
                 held -= root.type.nbytes
@@ -112,6 +114,16 @@ def plan_memory(lives: Lifetimes, places: Places, *, overwrite: bool = True) -> 
                 arena.give(plan.offsets[root], root.type.nbytes)
     plan.arena_bytes = arena.size
     return plan
+
+
+def _temporaries(moment: Moment, threads: int) -> int:
+    """The most that bodies allocate on the way, when so many of the moment's parts run at once."""
+    parts: list[float] = []
+    for unit in moment:
+        count = max(len(unit.blocks), 1)
+        part = max(temporary_bytes(node) for node in unit.nodes) / count if unit.output is None else 0.0
+        parts += [part] * min(count, threads)
+    return math.ceil(sum(sorted(parts)[-threads:] if len(moment) > 1 else parts))
 
 
 def _lay_out(node: Node, over: Node | None, plan: MemoryPlan, arena: Arena) -> Node | None:

@@ -46,7 +46,7 @@ def make_plan(graph: Graph, threads: int, *, debug: bool) -> Plan:
     units = units_of(graph, places, fuse=not debug)
     stages = tuple(schedule(units, threads))
     lives = lifetimes(graph, stages, places)
-    memory = plan_memory(lives, places, overwrite=not debug)
+    memory = plan_memory(lives, places, threads, overwrite=not debug)
     slots = {node: index for index, node in enumerate(dict.fromkeys((*graph.inputs, *graph.nodes)))}
     copied = {unit.output: index for index, unit in enumerate((u for u in units if u.output is not None), len(slots))}
     outputs = tuple(copied.get(index, slots[node]) for index, node in enumerate(graph.outputs))

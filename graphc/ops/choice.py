@@ -37,7 +37,7 @@ def _where_vjp(g, y, condition, a, b):
 _BITS = {1: np.int8, 2: np.int16, 4: np.int32, 8: np.int64}
 
 
-@primitive(infer=_where_type, elementwise=True, signature=_where_operands, vjp=_where_vjp, effort=6,
+@primitive(infer=_where_type, elementwise=True, signature=_where_operands, vjp=_where_vjp, effort=6, temporaries=1,
            samples=cases(call("bool[2,3]", "f64[3]", "f64[2,1]"), call("bool[3]", "f64[3]", "f64[3]"),
                          call("bool[]", "f32[2]", "f64[2]"), call("i64[3](0,2)", "f64[]", 0),
                          call("bool[4]", "i8[4]", "f16[4]"), call("bool[2]", "bool[2]", "bool[2]")))  # fmt: skip

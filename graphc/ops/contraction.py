@@ -94,7 +94,8 @@ def _einsum_effort(y: Type, a: Type, b: Type, *, subscripts: str) -> float:
     return 2.0 * inner  # type: ignore[operator]
 
 
-@primitive(infer=_einsum_type, vjp=_einsum_vjp, effort=_einsum_effort, blas=True, name="einsum", samples=cases(
+@primitive(infer=_einsum_type, vjp=_einsum_vjp, effort=_einsum_effort, blas=True, temporaries=2, name="einsum",
+           samples=cases(
     call("f64[2,3,4]", "f64[2,3,4]", subscripts="abc,abc->ab"), call("f64[2,3]", "f64[2,3]", subscripts="ab,ab->"),
     call("f64[2,3,4]", "f64[3,4,5]", subscripts="abc,bcd->ad"), call("f64[2,3]", "f64[4]", subscripts="ab,c->cab"),
     call("f64[2,3,4]", "f64[4,5,2]", subscripts="abc,cda->dab"),

@@ -64,7 +64,7 @@ def _gather_vjp(g: Node, y: Node, x: Node, *indices: Node, axes: Axes, at: int) 
     return scatter_add(ops.zeros_like(x), g, *indices, axes=axes, at=at), *[None] * len(indices)
 
 
-@primitive(infer=_gathered, signature=_read, vjp=_gather_vjp, effort=2,
+@primitive(infer=_gathered, signature=_read, vjp=_gather_vjp, effort=lambda y, *operands, **attrs: 2.0, temporaries=1,
            samples=cases(call("f64[4,3]", "i64[5](-4,4)", axes=(0,), at=0),
                          call("f64[2,4]", "i32[2,2](0,4)", axes=(1,), at=1),
                          call("f64[3,4]", "i64[3,1](0,3)", "u8[2](0,4)", axes=(0, 1), at=0),
@@ -161,7 +161,7 @@ WRITES = cases(call("f64[4,3]", "f64[5,3]", "i64[5](-4,4)", axes=(0,), at=0),
                call("i64[3]", "i64[4]", "i64[4](0,3)", axes=(0,), at=0))  # fmt: skip
 
 
-@primitive(infer=_added, vjp=_scatter_add_vjp, samples=WRITES, effort=3)
+@primitive(infer=_added, vjp=_scatter_add_vjp, samples=WRITES, effort=3, temporaries=2)
 def scatter_add(x: Any, value: Any, *indices: Any, axes: Axes, at: int, out: Any = None) -> Any:
     """A copy of x with values added at positions, one after the other where positions repeat: the inverse of `gather`.
 
@@ -190,7 +190,7 @@ def _scatter_vjp(g: Node, y: Node, x: Node, value: Node, *indices: Node, axes: A
     return unwritten, ops.where(aligned, gather(g, *indices, axes=axes, at=at), 0), *[None] * len(indices)
 
 
-@primitive(infer=_written, vjp=_scatter_vjp, samples=WRITES, effort=2)
+@primitive(infer=_written, vjp=_scatter_vjp, samples=WRITES, effort=2, temporaries=2)
 def scatter(x: Any, value: Any, *indices: Any, axes: Axes, at: int, out: Any = None) -> Any:
     """A copy of x with values put at positions; the last one stays where positions repeat.
 
@@ -211,7 +211,7 @@ def _truths(*indices: Type, sizes: tuple[AnyDim, ...]) -> Type:
     return Type(np.dtype("bool"), _block(indices))
 
 
-@primitive(infer=_truths, vjp=lambda g, y, *indices, sizes: [None] * len(indices),
+@primitive(infer=_truths, vjp=lambda g, y, *indices, sizes: [None] * len(indices), temporaries=5,
            samples=cases(call("i64[6](-3,3)", sizes=(3,)), call("i64[2,1](0,2)", "i64[3](0,2)", sizes=(2, 2)),
                          call("i64[](0,3)", sizes=(3,)), call("u8[0]", sizes=(2,))))  # fmt: skip
 def last_writes(*indices: Any, sizes: tuple[int, ...]) -> Any:

@@ -69,7 +69,7 @@ def _take_signature(x: Operand, indices: Operand, axis: int | None = -1) -> Stor
     return (node, _integers(indices)), {"axis": normalize_axis(-1 if axis is None else axis, node.ndim)}
 
 
-@primitive(infer=_along, signature=_take_signature, effort=3,
+@primitive(infer=_along, signature=_take_signature, effort=3, temporaries=2,
            vjp=lambda g, y, x, indices, *, axis: (add_along_axis(ops.zeros_like(x), g, indices, axis=axis), None),
            samples=cases(call("f64[3,4]", "i64[3,2](-4,4)", axis=1), call("f64[3,4]", "i64[5,4](0,3)", axis=0),
                          call("f64[2,1,3]", "i32[1,4,2](0,3)", axis=-1), call("f64[2,3]", "i64[4](0,6)", axis=None),
@@ -87,7 +87,7 @@ def _add_signature(x: Operand, value: Operand, indices: Operand, axis: int = -1)
     return (node, value, _integers(indices)), {"axis": normalize_axis(axis, node.ndim)}
 
 
-@primitive(infer=_added_along, signature=_add_signature, effort=4,
+@primitive(infer=_added_along, signature=_add_signature, effort=4, temporaries=4,
            vjp=lambda g, y, x, value, indices, *, axis: (g, take_along_axis(g, indices, axis=axis), None),
            samples=cases(call("f64[3,4]", "f64[3,2]", "i64[3,2](-4,4)", axis=1),
                          call("f64[2,3]", "f64[4,3]", "i64[4,1](0,2)", axis=0),

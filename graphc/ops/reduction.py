@@ -153,13 +153,13 @@ def min(x: Any, *, axis: tuple[int, ...], keepdims: bool, out: Any = None) -> An
 amax, amin = max, min
 
 
-@primitive(infer=_position, signature=_over_one_axis, samples=_ONE_AXIS)
+@primitive(infer=_position, signature=_over_one_axis, samples=_ONE_AXIS, temporaries=1)
 def argmax(x: Any, *, axis: int | None, keepdims: bool, out: Any = None) -> Any:
     """Where the largest element stands along an axis, by default among all in a row: the first, or the first NaN."""
     return np.argmax(x, axis=axis, keepdims=keepdims, out=out)
 
 
-@primitive(infer=_position, signature=_over_one_axis, samples=_ONE_AXIS)
+@primitive(infer=_position, signature=_over_one_axis, samples=_ONE_AXIS, temporaries=1)
 def argmin(x: Any, *, axis: int | None, keepdims: bool, out: Any = None) -> Any:
     """Where the smallest element stands along an axis, by default among all in a row: the first, or the first NaN."""
     return np.argmin(x, axis=axis, keepdims=keepdims, out=out)
@@ -193,7 +193,7 @@ def _logsumexp_vjp(g: Node, y: Node, x: Node, *, axis: tuple[int, ...], keepdims
     return [ops.where(ops.not_equal(x, -np.inf), g * ops.exp(x - y), 0)]
 
 
-@primitive(infer=_floats, signature=_over_axes_of_floats, vjp=_logsumexp_vjp, effort=12,
+@primitive(infer=_floats, signature=_over_axes_of_floats, vjp=_logsumexp_vjp, effort=12, temporaries=3,
            samples=cases(*_SAMPLES, call(np.array([-np.inf, 1.0, 2.0])), call("i64[3]")))  # fmt: skip
 def logsumexp(x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     """log(sum(exp(x))) over some axes, by default all, without overflow: the largest element comes off first."""
