@@ -57,20 +57,30 @@ def log1p(x, *, out=None):
     return np.log1p(x, out=out)
 
 
-@primitive(infer=broadcast_floats, vjp=lambda g, y, x: (g * (y * (1 - y)),), samples=reals(-3, 3), effort=10)
+def _exp_of_minus_abs(x):
+    """exp(-|x|) in an array of its own."""
+    small = np.array(x, float_of(x.dtype))
+    for step in (np.abs, np.negative, np.exp):
+        step(small, out=small)
+    return small
+
+
+@primitive(infer=broadcast_floats, vjp=lambda g, y, x: (g * (y * (1 - y)),), samples=reals(-3, 3), effort=10,
+           temporaries=1.25)  # fmt: skip
 def sigmoid(x, *, out=None):
     """1 / (1 + exp(-x)), the logistic function."""
-    x = x.astype(float_of(x.dtype), copy=False)
-    small = np.exp(-np.abs(x))
-    top = np.maximum(small, np.greater_equal(x, 0))  # 1 where x ≥ 0, since small ≤ 1
-    return np.divide(top, 1 + small, out=out)
+    positive, small = np.greater_equal(x, 0), _exp_of_minus_abs(x)
+    top = np.maximum(small, positive, out=out)  # 1 where x ≥ 0, since small ≤ 1
+    return np.divide(top, np.add(small, 1, out=small), out=out)
 
 
-@primitive(infer=broadcast_floats, vjp=lambda g, y, x: (g * sigmoid(x),), samples=reals(-3, 3), effort=20)
+@primitive(infer=broadcast_floats, vjp=lambda g, y, x: (g * sigmoid(x),), samples=reals(-3, 3), effort=20,
+           temporaries=1)  # fmt: skip
 def softplus(x, *, out=None):
     """log(1 + exp(x)), the integral of sigmoid, without overflow and many times faster than logaddexp(x, 0)."""
-    x = x.astype(float_of(x.dtype), copy=False)
-    return np.add(np.maximum(x, 0), np.log1p(np.exp(-np.abs(x))), out=out)
+    small = _exp_of_minus_abs(x)
+    top = np.maximum(x, small.dtype.type(0), out=out)
+    return np.add(top, np.log1p(small, out=small), out=out)
 
 
 def _shares(g, a, b, difference):
