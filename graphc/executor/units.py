@@ -17,7 +17,7 @@ from graphc.ir import Graph, Node, consumers
 from graphc.op import Cut
 from graphc.types import Shape, Type
 
-PART_NS = 150_000.0
+PART_NS = 100_000.0
 """The least time that a part of a unit should take, a few times what it costs to hand it to another thread."""
 LONGEST_PART_NS = 1e8
 """The most, so that an interrupt never waits for long."""
