@@ -60,7 +60,7 @@ def check_rule(rule: AnyRule) -> None:
 
 def _check(rule: AnyRule) -> None:
     compare = {"exact": _check_bits, "stabilizing": _check_closer, "fast": _check_reals}[rule.kind]
-    pairs = [pair for trial in _trials(rule) for pair in trial.pairs(rule)]
+    pairs = [pair for trial in trials(rule) for pair in trial.pairs(rule)]
     if not pairs:
         raise CompileError(f"rule {rule.name} fires on none of its samples", remedy="give samples on which it fires")
     for pair in pairs:
@@ -69,7 +69,7 @@ def _check(rule: AnyRule) -> None:
 
 
 @dataclass(frozen=True)
-class _Trial:
+class Trial:
     """A formula whose root a rule should match, and its operands: arrays to feed, numbers to build in."""
 
     formula: Callable[..., Node]
@@ -88,7 +88,7 @@ class _Trial:
             nodes.append(node)
         return self.formula(*nodes), feed
 
-    def pairs(self, rule: AnyRule) -> Iterator[_Pair]:
+    def pairs(self, rule: AnyRule) -> Iterator[Pair]:
         """The left side and what the rule makes of it, where it has a value and the rule fires."""
         try:
             left, feed = self.build()
@@ -97,7 +97,7 @@ class _Trial:
             return
         right = _rewritten(rule, left)
         if right is not None:
-            yield _Pair(left, right, feed)
+            yield Pair(left, right, feed)
 
 
 def _rewritten(rule: AnyRule, node: Node) -> Node | None:
@@ -112,7 +112,7 @@ def _rewritten(rule: AnyRule, node: Node) -> Node | None:
 
 
 @dataclass(frozen=True)
-class _Pair:
+class Pair:
     """Both sides of a rule, and operands to compare them on."""
 
     left: Node
@@ -131,7 +131,7 @@ class _Pair:
                             f"{Graph(None, [self.left, self.right])}", remedy="mend the rule, or its kind")  # fmt: skip
 
 
-def _check_shape_of(pair: _Pair, rule: AnyRule) -> None:
+def _check_shape_of(pair: Pair, rule: AnyRule) -> None:
     """Types, costs, and that the rule does not match its own result."""
     if pair.left.type != pair.right.type:
         raise pair.fails(rule, f"its sides have types {pair.left.type} and {pair.right.type}")
@@ -147,7 +147,7 @@ def _work(root: Node) -> float:
     return sum(max(cost(node) - NODE_COST, 0) for node in topological([root]))
 
 
-def _check_bits(pair: _Pair, rule: AnyRule) -> None:
+def _check_bits(pair: Pair, rule: AnyRule) -> None:
     left, right = pair.values()
     if not same_bits(left, right):
         raise pair.fails(rule, _first_difference(left, right, pair.feed))
@@ -167,14 +167,14 @@ def _broadcasts(x: Array, to: Array) -> bool:
         return False
 
 
-def _check_reals(pair: _Pair, rule: AnyRule) -> None:
+def _check_reals(pair: Pair, rule: AnyRule) -> None:
     left, right = (value.astype(np.float64) for value in pair.values())
     eps = max(_eps(node) for node in (pair.left, *pair.feed))
     if not np.all(np.abs(left - right) <= 64 * eps * (1 + np.abs(left))):
         raise pair.fails(rule, f"its sides are {left} and {right}")
 
 
-def _check_closer(pair: _Pair, rule: AnyRule) -> None:
+def _check_closer(pair: Pair, rule: AnyRule) -> None:
     """The right side is no farther from the true value, up to what rounding the operands alone would do."""
     if not pair.left.type.is_float:
         _check_bits(pair, rule)
@@ -204,12 +204,12 @@ def _eps(node: Node) -> float:
 # Operands
 
 
-def _trials(rule: AnyRule) -> Iterator[_Trial]:
+def trials(rule: AnyRule) -> Iterator[Trial]:
     """What a rule is tried on: its samples, or every dtype for its holes, filled as its kind asks."""
     rng = generator(rule.name)
     for formula, specs in _sampled(rule):
         for fill in _fills(rule.kind, rng):
-            yield _Trial(formula, tuple([fill(spec) for spec in specs]))
+            yield Trial(formula, tuple([fill(spec) for spec in specs]))
 
 
 def _fills(kind: str, rng: np.random.Generator) -> Iterable[Callable[[Any], Any]]:

@@ -67,7 +67,7 @@ def validate(stages: Sequence[Stage], feed: Mapping[Node, Any]) -> None:
     """
     if not stages:
         return
-    run = _runner(stages[0].before, feed)
+    run = _runner(stages[0].before, feed, stages[0].context.get("sizes") or {})
     before = run(stages[0].before)
     for stage in stages:
         if stage.after is stage.before:
@@ -84,11 +84,11 @@ Values: TypeAlias = tuple[list[Any], bool]
 Run: TypeAlias = Callable[[Graph], Values]
 
 
-def _runner(source: Graph, feed: Mapping[Node, Any]) -> Run:
+def _runner(source: Graph, feed: Mapping[Node, Any], sizes: Mapping[str, int]) -> Run:
     """What computes the outputs of a graph from one feed and the variables' values of one moment."""
     arguments = [feed[node] for node in source.inputs]
     state = {variable: variable.value for variable in source.variables}
-    return lambda graph: _evaluated(graph.outputs, {**dict(zip(graph.inputs, arguments, strict=True)), **state})
+    return lambda graph: _evaluated(graph.outputs, {**dict(zip(graph.inputs, arguments, strict=True)), **state}, sizes)
 
 
 def values_of(outputs: Sequence[Node], feed: Mapping[Node, Any]) -> list[Any]:
@@ -96,16 +96,16 @@ def values_of(outputs: Sequence[Node], feed: Mapping[Node, Any]) -> list[Any]:
 
     NumPy adds in the order of memory: on views, a sum's last bits would depend on more than its operand's value.
     """
-    return _evaluated(outputs, feed)[0]
+    return _evaluated(outputs, feed, {})[0]
 
 
-def _evaluated(outputs: Sequence[Node], feed: Mapping[Node, Any]) -> Values:
+def _evaluated(outputs: Sequence[Node], feed: Mapping[Node, Any], sizes: Mapping[str, int]) -> Values:
     """The values of nodes, and whether all values on the way to them are finite."""
     values, finite = dict(feed), True
     with np.errstate(all="ignore"):
         for node in topological(outputs):
             if node not in values:
-                values[node] = in_order(value_of(node, [values[source] for source in node.inputs]))
+                values[node] = in_order(value_of(node, [values[source] for source in node.inputs], sizes))
             finite = finite and (not node.type.is_float or bool(np.all(np.isfinite(values[node]))))
     return [values[node] for node in outputs], finite
 

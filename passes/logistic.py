@@ -169,6 +169,13 @@ def difference_over_logistics_one_by_one(a, b, x, y):
     return (a / p - b / q) * p * q, a * q - b * p
 
 
+@rule(kind="stabilizing", samples=[call("f32[9](0.5,1)", "f32[9](-1,-0.5)", "f32[9]", "f32[9]")])
+def difference_over_logistics_last_first(a, b, x, y):
+    """(a / p − b / q) q · p = a q − b p with p = σ(x), q = σ(y)"""
+    p, q = sigmoid(x), sigmoid(y)
+    return (a / p - b / q) * q * p, a * q - b * p
+
+
 @rule(kind="stabilizing", samples=[call("f32[9](0.5,1)", "f32[9](0.5,1)", "f32[9]", "f32[9]")])
 def sum_over_logistics_one_by_one(a, b, x, y):
     """(a / p + b / q) p · q = a q + b p with p = σ(x), q = σ(y)"""

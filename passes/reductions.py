@@ -220,18 +220,25 @@ def _is_factor(x: Node, y: Node, axis: Axes, **others: object) -> bool:
     return {y.shape[at - lead] for at in axis if at >= lead} <= {1}
 
 
-@rule(kind="fast", when=_is_factor, samples=[call("f64[2,3]", 3.0, **_AXES), call("f32[2,3]", "f32[2,1]", **_AXES)])
+def _in_shape_of(left: Node, value: Node) -> Node:
+    return value if value.shape == left.shape else reshape(value, left.shape)
+
+
+_MULTIPLES = (call("f64[9,99]", 3.0, **_AXES), call("f32[9,99]", "f32[9,1]", **_AXES))
+
+
+@rule(kind="fast", when=_is_factor, samples=_MULTIPLES)
 def sum_of_multiples(x, y, *, axis, keepdims):
     """Σ x y = (Σ x) y where y does not depend on what is summed over"""
     left = sum(x * y, axis=axis, keepdims=keepdims)
-    return left, lambda: reshape(sum(x, axis=axis, keepdims=True) * y, left.shape)
+    return left, lambda: _in_shape_of(left, sum(x, axis=axis, keepdims=keepdims or y.shape != ()) * y)
 
 
-@rule(kind="fast", when=_is_factor, samples=[call("f64[2,3]", 3.0, **_AXES), call("f32[2,3]", "f32[2,1]", **_AXES)])
+@rule(kind="fast", when=_is_factor, samples=_MULTIPLES)
 def sum_of_quotients(x, y, *, axis, keepdims):
     """Σ x / y = (Σ x) / y where y does not depend on what is summed over"""
     left = sum(x / y, axis=axis, keepdims=keepdims)
-    return left, lambda: reshape(sum(x, axis=axis, keepdims=True) / y, left.shape)
+    return left, lambda: _in_shape_of(left, sum(x, axis=axis, keepdims=keepdims or y.shape != ()) / y)
 
 
 RULES = RuleSet.of(globals(), fold_numbers)

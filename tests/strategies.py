@@ -22,8 +22,9 @@ INPUTS = (("a", (ROWS, COLUMNS), "float64"), ("b", (COLUMNS,), "float64"), ("c",
 SPECIAL = (0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e-310, 1e300, -2.5)
 
 UNARY = (
-    gr.negative, gr.tanh, gr.square, gr.abs, gr.relu, gr.sigmoid, gr.exp, gr.floor, gr.sign, gr.softplus, gr.log1p, gr.sqrt,
-    gr.reciprocal, gr.cos, gr.logical_not, gr.isnan, gr.stop_gradient, gr.positive, gr.log, gr.expm1, gr.erf, gr.rint,
+    gr.negative, gr.tanh, gr.square, gr.abs, gr.relu, gr.sigmoid, gr.exp, gr.floor, gr.sign, gr.softplus, gr.log1p,
+    gr.sqrt, gr.reciprocal, gr.cos, gr.logical_not, gr.isnan, gr.stop_gradient, gr.positive, gr.log, gr.expm1, gr.erf,
+    gr.rint,
 )  # fmt: skip
 BINARY = (
     gr.add, gr.subtract, gr.multiply, gr.divide, gr.maximum, gr.minimum, gr.less, gr.greater_equal, gr.equal,
@@ -31,17 +32,21 @@ BINARY = (
 )  # fmt: skip
 NUMBERS = (0, 1, -1, 2, 0.5, -0.0, 3.0, np.inf, 4, -8)
 """Constants that rules look for."""
+CONDITIONS = (
+    lambda x, y: x > 0, lambda x, y: gr.logical_not(x < y), lambda x, y: gr.isfinite(x), lambda x, y: gr.equal(x, y),
+)  # fmt: skip
 REDUCTIONS = (gr.sum, gr.max, gr.min, gr.prod, gr.mean, gr.any, gr.all, gr.logsumexp)
 VIEWS = (
-    lambda x: x.T, lambda x: x.reshape(x.size), lambda x: gr.expand_dims(x, 0), lambda x: x[..., ::-1], lambda x: x[:1],
-    lambda x: gr.broadcast_to(x, (2, *x.shape)), lambda x: gr.broadcast_to(x, (ROWS, COLUMNS)), lambda x: x.reshape(x.shape),
-    lambda x: gr.flip(x), lambda x: gr.pad(x, 0), lambda x: gr.concatenate([x, x]), lambda x: gr.squeeze(x),
+    lambda x: x.T, lambda x: x.reshape(x.size), lambda x: gr.expand_dims(x, 0), lambda x: x[..., ::-1],
+    lambda x: gr.broadcast_to(x, (2, *x.shape)), lambda x: gr.broadcast_to(x, (ROWS, COLUMNS)), lambda x: x[:1],
+    lambda x: x.reshape(x.shape), lambda x: gr.flip(x), lambda x: gr.pad(x, 0), lambda x: gr.concatenate([x, x]),
+    lambda x: gr.squeeze(x),
 )  # fmt: skip
 FORMULAS = (
     lambda x: gr.log(1 + gr.exp(x)), lambda x: 1 / (1 + gr.exp(-x)), lambda x: gr.log(gr.sum(gr.exp(x))),
     gr.nn.softmax, gr.nn.log_softmax, gr.nn.layer_norm, lambda x: gr.exp(x) / gr.sum(gr.exp(x), -1, keepdims=True),
     lambda x: x**2, lambda x: x**3, lambda x: gr.add_n(x, x, x), lambda x: gr.add_n(x), lambda x: x - x * gr.sigmoid(x),
-    lambda x: gr.log(gr.sigmoid(x)), lambda x: -(-x), lambda x: (x * 2) * 0.25, lambda x: gr.var(x),
+    lambda x: gr.log(gr.sigmoid(x)), lambda x: gr.negative(-x), lambda x: (x * 2) * 0.25, lambda x: gr.var(x),
 )  # fmt: skip
 
 
@@ -96,8 +101,8 @@ def _reduced(which, x, y):
 
 
 def _chosen(which, x, y):
-    condition = [lambda: x > 0, lambda: gr.logical_not(x < y), lambda: gr.isfinite(x), lambda: gr.equal(x, y)][which % 4]()
-    return gr.where(condition, *((x, y), (y, 0), (x, x), (x * 2, -y))[which % 3])
+    condition = CONDITIONS[which % len(CONDITIONS)](x, y)
+    return gr.where(condition, *((x, y), (y, 0), (x, x))[which % 3])
 
 
 STEPS = (
