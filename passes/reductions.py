@@ -108,7 +108,8 @@ def sum_of_repeated(node: Node) -> Outcome:
     count = math.prod(dim for dim in (node.inputs[0].shape[axis] for axis in repeated) if isinstance(dim, int))
     if node.op is not sum or not repeated or not count or not node.inputs[0].type.is_static:
         return None
-    return astype(_without_repeats(node, repeated), node.dtype) * count
+    once = _without_repeats(node, repeated)
+    return (once if once.dtype == node.dtype else astype(once, node.dtype)) * count
 
 
 # Of reductions.

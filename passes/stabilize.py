@@ -179,7 +179,8 @@ def _one_is_exact(x: Node, a: Node, b: Node) -> bool:
     """Whether a or b only moves the exponent, and their product is a normal number."""
     if not (is_power_of_two(number(a)) or is_power_of_two(number(b))) or is_fixed(x):
         return False
-    return a.dtype == b.dtype and bool(np.finfo(a.dtype).tiny <= abs_product(a, b) <= np.finfo(a.dtype).max)
+    limits = np.finfo(a.dtype)
+    return a.dtype == b.dtype and float(limits.tiny) <= abs_product(a, b) <= float(limits.max)
 
 
 def abs_product(a: Node, b: Node) -> float:
