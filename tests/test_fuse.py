@@ -8,7 +8,8 @@ import graphc as gr
 from graphc.evaluate import evaluate
 from graphc.ir import Graph
 from graphc.op import OPS
-from graphc.passes.fuse import LARGEST_PART, fuse
+from graphc.passes.fuse import fuse
+from graphc.spaces import LARGEST_PART
 from graphc.verify import verify
 
 
@@ -30,9 +31,26 @@ def assert_same_values(graph, after, feed):
 @pytest.mark.parametrize("seed", range(60))
 def test_values_stay(seed):
     graph, feeds, _ = random_graph(seed)
+    for options in ({"fusible": lambda node: True}, {"fusible": lambda node: node.op is not gr.tanh, "max_ops": 5}):
+        after = fuse(graph, **options)
+        assert_same_values(graph, after, dict(zip(graph.inputs, feeds, strict=True)))
+        assert "kernel" in names(after)
+
+
+def test_a_kernel_may_begin_with_a_reshape():
+    x = gr.placeholder("x", (1, 6))
+    graph = Graph(None, [gr.exp(gr.reshape(x, (6,)))])
     after = fuse(graph, fusible=lambda node: True)
-    assert_same_values(graph, after, dict(zip(graph.inputs, feeds, strict=True)))
-    assert "kernel" in names(after)
+    assert_same_values(graph, after, {x: np.ones((1, 6), "f4")})
+
+
+def test_an_outer_product_of_rows_that_one_kernel_knows_is_a_kernel_of_its_own():
+    x = gr.placeholder("x", (4, 6))
+    row, column = gr.sum(x, axis=1), gr.max(x, axis=1, keepdims=True)
+    graph = Graph(None, [gr.exp(gr.tanh(row) * gr.tanh(column))])
+    after = fuse(graph, fusible=lambda node: True)
+    assert_same_values(graph, after, {x: np.random.default_rng(0).standard_normal((4, 6)).astype("f4")})
+    assert names(after).count("kernel") == 3
 
 
 def test_without_a_backend_nothing_is_fused():

@@ -1,0 +1,196 @@
+"""The index space of a kernel, and where in it the axes of each value lie.
+
+Inside a kernel all values have the rank of its index space, with 1 where they do not vary, so that broadcasting lines
+up. A reduction over the innermost axes may be used by later nodes of the kernel; any other one is only a result.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from graphc import ops
+from graphc.ir import Node
+
+REDUCTIONS = frozenset(["sum", "prod", "max", "min", "any", "all"])
+WHOLE_ROW = 4096
+"""An index space of at most so many elements is one row, so that reductions over all of it may be used inside."""
+LARGEST_PART = 16384
+"""The most elements that a reduction over outer axes may keep per block of rows."""
+Axes = tuple[int, ...]
+"""For each axis of a value the axis of the index space that it runs along, or -1 where it has size 1."""
+
+
+class Place(NamedTuple):
+    """Where a node's axes lie. A reduction also sets the number of inner axes, or is an end."""
+
+    axes: Axes
+    inner: int = 0
+    ends: bool = False
+
+
+@dataclass(eq=False)
+class Space:
+    """An index space of these sizes, of which the `inner` innermost axes are reduced inside."""
+
+    sizes: tuple[int, ...]
+    inner: int = 0
+    axes: dict[Node, Axes] = field(default_factory=dict)
+    """Where members, and operands from outside, have their axes."""
+    ends: set[Node] = field(default_factory=set)
+    """Reductions that later members cannot use."""
+
+    @classmethod
+    def of(cls, node: Node) -> Space | None:
+        """The space of a kernel that begins with a node, or None for a reduction that no kernel can hold.
+
+        Its sizes are the node's own, or for a reduction those of its operand.
+        """
+        spanning = node.inputs[0] if node.op.name in REDUCTIONS else node
+        space = cls(spanning.array_type.static_shape)
+        found = Place(_identity(node)) if spanning is node else space._reduced(node, _identity(spanning))
+        return space if found is not None and space._put(node, found) else None
+
+    @classmethod
+    def common(cls, spaces: Sequence[Space]) -> Space | None:
+        """One space for what several hold, the first itself if there is no other, or None where they disagree."""
+        first, *others = spaces
+        if not others:
+            return first
+        result = cls(first.sizes, max(space.inner for space in spaces), dict(first.axes), set(first.ends))
+        for space in others:
+            if space.sizes != first.sizes or not _agree(space.inner, first.inner):
+                return None
+            if any(result.axes.setdefault(node, axes) != axes for node, axes in space.axes.items()):
+                return None
+            result.ends |= space.ends
+        return result if result._whole_inner(result.axes.values()) else None
+
+    def take(self, node: Node) -> bool:
+        """Add a node that reads a member or operand; False, and nothing changes, where it does not fit."""
+        if not self.ends.isdisjoint(node.inputs):
+            return False
+        found = self._places(node)
+        return found is not None and self._put(node, found)
+
+    def shape_of(self, node: Node) -> tuple[int, ...]:
+        """The shape of a member or operand in the rank of the space."""
+        axes = self.axes[node]
+        return tuple(size if place in axes else 1 for place, size in enumerate(self.sizes))
+
+    def _put(self, node: Node, found: Place) -> bool:
+        """Note where a node's axes lie, and those of its operands from outside, if all values fit the inner axes."""
+        new = {node: found.axes}
+        for source in node.inputs:
+            if source not in self.axes and number_of(source) is None:
+                new[source] = _operand_axes(source, node, found.axes)
+        before, self.inner = self.inner, found.inner or self.inner
+        if not self._whole_inner(new.values() if self.inner == before else [*self.axes.values(), *new.values()]):
+            self.inner = before
+            return False
+        self.axes |= new
+        self.ends |= {node} if found.ends else set()
+        return True
+
+    def _places(self, node: Node) -> Place | None:
+        """Where a node's axes lie, or None where it does not fit."""
+        known = [self.axes[source] for source in node.inputs if source in self.axes]
+        if node.op.name in REDUCTIONS:
+            return self._reduced(node, known[0])
+        axes = _moved_ones(node, known[0]) if only_ones_move(node) else self._aligned(node, known)
+        return None if axes is None else Place(axes)
+
+    def _reduced(self, node: Node, axes: Axes) -> Place | None:
+        """Where the axes of a reduction's result lie; it sets the inner axes, or is an end."""
+        over = node.attrs["axis"]
+        reduced = {axes[axis] for axis in over} - {-1}
+        kept = [-1 if axis in over else place for axis, place in enumerate(axes)]
+        left = tuple(kept if node.attrs["keepdims"] else [place for axis, place in enumerate(kept) if axis not in over])
+        inner = len(self.sizes) - min(reduced, default=len(self.sizes))
+        if self._usable(reduced, inner) and all(axes[axis] in reduced for axis in over):
+            return Place(left, inner)
+        part = math.prod(size for place, size in enumerate(self.sizes) if place in kept)
+        return Place(left, ends=True) if part <= LARGEST_PART and set(self._real()) <= set(axes) else None
+
+    def _usable(self, reduced: set[int], inner: int) -> bool:
+        """Whether later members may use a reduction: it takes whole rows, unless all is one row too long for that."""
+        real = set(self._real())
+        if not reduced or reduced != real & set(range(len(self.sizes) - inner, len(self.sizes))):
+            return False
+        return _agree(self.inner, inner) and (reduced != real or math.prod(self.sizes) <= WHOLE_ROW)
+
+    def _real(self) -> Iterator[int]:
+        return (axis for axis, size in enumerate(self.sizes) if size != 1)
+
+    def _aligned(self, node: Node, known: Sequence[Axes]) -> Axes | None:
+        """Where an elementwise node's axes lie: as its operands' in the kernel do, and free ones where they must."""
+        rank = len(node.shape)
+        places: list[int] = [-1] * rank
+        for axes in known:
+            for axis, place in enumerate(axes, rank - len(axes)):
+                if place != -1:
+                    if places[axis] not in (-1, place):
+                        return None
+                    places[axis] = place
+        for axis, dim in enumerate(node.shape):
+            if dim != 1 and places[axis] == -1:
+                free = [place for place, size in enumerate(self.sizes)
+                        if size == dim and place not in places and _in_order(places, axis, place)]  # fmt: skip
+                if len(free) != 1:
+                    return None
+                places[axis] = free[0]
+        real = [place for place in places if place != -1]
+        return tuple(places) if real == sorted(set(real)) else None  # an outer product x[:, None] * x: twice one axis
+
+    def _whole_inner(self, values: Iterable[Axes]) -> bool:
+        """Whether each value varies over all of the inner axes or over none."""
+        inner = {axis for axis in self._real() if axis >= len(self.sizes) - self.inner}
+        return not inner or all(inner.issubset(axes) or inner.isdisjoint(axes) for axes in values)
+
+
+def number_of(node: Node) -> Node | None:
+    """The constant number that a node repeats over its shape, or None; a kernel writes it into its code."""
+    while node.op is ops.broadcast_to:
+        node = node.inputs[0]
+    return node if "value" in node.attrs and node.array_type.shape == () else None
+
+
+def only_ones_move(node: Node) -> bool:
+    """Whether a node is a reshape that adds or drops nothing but axes of size 1."""
+    if node.op is not ops.reshape:
+        return False
+    before, after = ([dim for dim in shape if dim != 1] for shape in (node.inputs[0].shape, node.shape))
+    return before == after
+
+
+def _agree(inner: int, other: int) -> bool:
+    """Whether two numbers of inner axes fit one kernel: where one is 0, nothing is reduced yet."""
+    return 0 in (inner, other) or inner == other
+
+
+def _identity(node: Node) -> Axes:
+    return tuple(-1 if dim == 1 else axis for axis, dim in enumerate(node.shape))
+
+
+def _moved_ones(node: Node, axes: Axes) -> Axes:
+    """Where a node's axes lie if they are those of another value but for axes of size 1."""
+    real = iter([place for place in axes if place != -1])
+    return tuple(-1 if dim == 1 else next(real) for dim in node.shape)
+
+
+def _operand_axes(source: Node, node: Node, axes: Axes) -> Axes:
+    """Where the axes of an operand from outside lie, from those of the node that reads it."""
+    if node.op.name in REDUCTIONS:  # it began the kernel
+        return _identity(source)
+    if only_ones_move(node):
+        return _moved_ones(source, axes)
+    last = axes[len(axes) - source.ndim :]
+    return tuple(-1 if dim == 1 else place for dim, place in zip(source.shape, last, strict=True))
+
+
+def _in_order(places: Sequence[int], axis: int, place: int) -> bool:
+    before = [p for p in places[:axis] if p != -1]
+    after = [p for p in places[axis + 1 :] if p != -1]
+    return all(p < place for p in before) and all(p > place for p in after)
