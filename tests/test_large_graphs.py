@@ -1,0 +1,68 @@
+"""Long and wide graphs go through everything at Python's default recursion limit."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import sys
+
+import numpy as np
+import pytest
+
+import graphc as gr
+
+SIZES = [20_000, pytest.param(1_000_000, marks=pytest.mark.slow)]
+
+
+def chain(n):
+    x = y = gr.placeholder("x", (4,), "float64")
+    for _ in range(n):
+        y = gr.sin(y)
+    return x, gr.sum(y)
+
+
+@pytest.mark.parametrize("n", SIZES)
+def test_a_chain_is_declared_differentiated_compiled_run_printed_pickled_and_deleted(n):
+    assert sys.getrecursionlimit() <= 1000
+    x, y = chain(n)
+    dx = gr.grad(y, x)
+    f = gr.compile([x], [y, dx])
+    value, slope = f(np.full(4, 0.5))
+    expected = np.full(4, 0.5)
+    product = np.ones(4)
+    for _ in range(n):
+        product = product * np.cos(expected)
+        expected = np.sin(expected)
+    np.testing.assert_allclose(value, expected.sum(), rtol=1e-9)
+    np.testing.assert_allclose(slope, product, rtol=1e-6)
+    text = str(f.source)
+    assert str(gr.parse(text)) == text
+    again = pickle.loads(pickle.dumps(f.source))
+    assert again.structure() == f.source.structure()
+    assert copy.deepcopy(y) is y
+    assert f.graph.structure() is not None
+    del f, x, y, dx, again, text
+
+
+def test_a_node_with_many_operands_and_a_value_with_many_readers():
+    x = gr.placeholder("x", (2,), "float64")
+    terms = [x * float(i) for i in range(5_000)]
+    y = gr.sum(gr.add_n(*terms))
+    f = gr.compile([x], [y, gr.grad(y, x)])
+    value, slope = f(np.ones(2))
+    assert value == 2 * sum(range(5_000))
+    np.testing.assert_array_equal(slope, np.full(2, float(sum(range(5_000)))))
+
+
+def test_pickling_keeps_names_lines_values_and_sharing():
+    w = gr.variable("w", [1.0, 2.0])
+    x = gr.placeholder("x", ("n", 2), "float64")
+    shared = gr.exp(x @ w).named("shared")
+    graph = pickle.loads(pickle.dumps(gr.Graph([x], [shared * shared, shared], "twice")))
+    product, once = graph.outputs
+    assert product.inputs[0] is product.inputs[1] is once
+    assert once.name == "shared" and graph.name == "twice"
+    assert once.origin.where() == shared.origin.where()
+    np.testing.assert_array_equal(graph.variables[0].value, [1.0, 2.0])
+    node = pickle.loads(pickle.dumps(shared))
+    assert str(gr.Graph(None, [node])) == str(gr.Graph(None, [shared]))
