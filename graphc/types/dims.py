@@ -5,6 +5,7 @@ Expressions over symbols (`2*batch`) are SymPy's, loaded only when arithmetic me
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -58,22 +59,22 @@ class Dim:
         return self.key
 
     def __add__(self, other: AnyDim) -> AnyDim:
-        return _combine(lambda a, b: a + b, self, other)
+        return _combine(operator.add, self, other)
 
     def __sub__(self, other: AnyDim) -> AnyDim:
-        return _combine(lambda a, b: a - b, self, other)
+        return _combine(operator.sub, self, other)
 
     def __rsub__(self, other: AnyDim) -> AnyDim:
-        return _combine(lambda a, b: b - a, self, other)
+        return _combine(operator.sub, other, self)
 
     def __mul__(self, other: AnyDim) -> AnyDim:
-        return _combine(lambda a, b: a * b, self, other)
+        return _combine(operator.mul, self, other)
 
     def __floordiv__(self, other: AnyDim) -> AnyDim:
-        return _combine(lambda a, b: a // b, self, other)
+        return _combine(operator.floordiv, self, other)
 
     def __rfloordiv__(self, other: AnyDim) -> AnyDim:
-        return _combine(lambda a, b: b // a, self, other)
+        return _combine(operator.floordiv, other, self)
 
     __radd__, __rmul__ = __add__, __mul__
 
