@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from graphc.errors import CompileError, GraphcError
 from graphc.ir import Graph, Node, collector_paused
@@ -74,6 +74,11 @@ class Pass:
         return hash(str(self))
 
 
+@overload
+def graph_pass(function: Callable[..., Graph]) -> Pass: ...
+@overload
+def graph_pass(*, kind: RuleKind = ..., raises: tuple[type[GraphcError], ...] = ...
+               ) -> Callable[[Callable[..., Graph]], Pass]: ...  # fmt: skip
 def graph_pass(function: Callable[..., Graph] | None = None, *, kind: RuleKind = "exact",
                raises: tuple[type[GraphcError], ...] = ()) -> Any:  # fmt: skip
     """Declare a pass from a function, whose name it takes; see `Pass` for the facts."""
@@ -152,7 +157,8 @@ class Pipeline(tuple[Pass, ...]):
             firings = Firings()
             started = time.perf_counter()
             with collector_paused():
-                after = _guarded(one, graph, [r.name for r in receipts], {**context, "firings": firings}, checked=checked)
+                done = [receipt.name for receipt in receipts]
+                after = _guarded(one, graph, done, {**context, "firings": firings}, checked=checked)
             seconds = time.perf_counter() - started
             receipts.append(Receipt(str(one), seconds, len(graph), len(after), firings))
             if keep_stages:

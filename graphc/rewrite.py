@@ -14,17 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
-from graphc.errors import GraphcError
-from graphc.facts import cost
-from graphc.ir import Graph, Node, attrs_key, current_origin
+from graphc.ir import Graph, Node, current_origin
 from graphc.op import Op
-from graphc.rules import AnyRule, Attempt, Declined
-
-FIRINGS_PER_NODE = 64
-"""After so many firings for one node of the old graph, rules leave it as it is, so that a loop among them ends."""
-
-LARGE_CONSTANT = 1024
-"""Bytes; larger constants are merged by `cse` only."""
+from graphc.rules import AnyRule, Attempt
+from graphc.sweep import Sweep
 
 
 @dataclass
@@ -116,7 +109,7 @@ def apply_rules(graph: Graph, rules: RuleSet, firings: Firings | None = None) ->
     """The graph in which no rule fires any more, or the firings that one node may have are used up."""
     if not rules.may_fire(graph):
         return graph
-    sweep = _Sweep(graph, rules, Firings() if firings is None else firings)
+    sweep = Sweep(graph, rules, Firings() if firings is None else firings)
     token = current_origin.set(None)
     try:
         sweep.run()
@@ -125,183 +118,12 @@ def apply_rules(graph: Graph, rules: RuleSet, firings: Firings | None = None) ->
     return moved_graph(graph, sweep.moved)
 
 
-def apply_in_turn(graph: Graph, sets: Sequence[RuleSet], firings: Firings | None = None) -> Graph:
-    """`apply_rules` with one set after the other."""
-    result = graph
-    for rules in sets:
-        after = apply_rules(result, rules, firings)
-        result = after if result is graph else compose(result, after)
-    return result
-
-
 def compose(first: Graph, second: Graph) -> Graph:
     """The second of two rewritten graphs, with the map from the nodes before the first."""
     if second is first:
         return first
     moved = {old: second.moved.get(middle, middle) for old, middle in first.moved.items()}
     return Graph(second.inputs, second.outputs, second.name, moved=moved)
-
-
-class _Sweep:
-    """One pass of rules over a graph. `final` holds the nodes that have their final form."""
-
-    def __init__(self, graph: Graph, rules: RuleSet, firings: Firings) -> None:
-        self.graph = graph
-        self.rules = rules
-        self.firings = firings
-        self.moved: dict[Node, Node] = {}
-        self.final: set[Node] = set()
-        self.interned: dict[Any, Node] = {}
-        """Final forms by key, from the first firing on: before it, nothing changes."""
-        self.readers: Counter[Node] | None = None
-
-    def run(self) -> None:
-        """Find the final form of every node, inputs first."""
-        moved, final = self.moved, self.final
-        for old in self.graph.nodes:
-            if self.interned:
-                moved[old] = self._final_form(old)
-                continue
-            new = self._rewritten(old)
-            if new is None:
-                moved[old] = old
-                final.add(old)
-            else:
-                self.interned = {_key(node): node for node in final}
-                moved[old] = self._settle(new, old.name)
-
-    def _final_form(self, old: Node) -> Node:
-        node = old
-        for source in old.inputs:
-            if self.moved[source] is not source:
-                node = old.with_inputs(tuple([self.moved[source] for source in old.inputs]))
-                break
-        key = _key(node)
-        result = self.interned.get(key)
-        if result is None:
-            new = self._rewritten(node)
-            if new is None:
-                result = node
-                self.final.add(node)
-            else:
-                result = self._settle(new, old.name)
-            self.interned[key] = result
-        if self.readers is not None and result is not old:
-            self.readers[result] += self.readers[old]
-        return result
-
-    def _settle(self, root: Node, name: str | None) -> Node:
-        """The final form of what a rule made, whose inputs may be new as well: depth first, with a stack of its own.
-
-        A node made here takes over the name of the node that it stands for.
-        """
-        became: dict[Node, Node] = {}
-        rewritten: dict[Node, Node] = {}
-        made: set[Node] = set()
-        final, start, stack = self.final, self.firings.total, [root]
-        while stack:
-            node = stack[-1]
-            if node in final or node in became:
-                stack.pop()
-            elif node in rewritten:
-                became[node] = became.get(rewritten[node], rewritten[node])
-                self.interned.setdefault(_key(_over(node, became)), became[node])
-            elif open_inputs := [source for source in node.inputs if source not in final and source not in became]:
-                stack += open_inputs
-            else:
-                rebuilt = _over(node, became)
-                known = self.interned.get(_key(rebuilt))
-                new = self._rewritten(rebuilt) if known is None and self._may_fire(start) else None
-                if new is not None:
-                    rewritten[node] = new
-                    stack.append(new)
-                    continue
-                if known is None:
-                    self.interned[_key(rebuilt)] = known = rebuilt
-                    final.add(rebuilt)
-                    made.add(rebuilt)
-                became[node] = known
-        result = became.get(root, root)
-        return self._named(result, name) if name is not None and result.name is None and result in made else result
-
-    def _named(self, node: Node, name: str) -> Node:
-        named = node.replace(name=name)
-        self.final.add(named)
-        self.interned[_key(named)] = named
-        return named
-
-    def _may_fire(self, start: int) -> bool:
-        if self.firings.total - start < FIRINGS_PER_NODE:
-            return True
-        self.firings.stopped = (f"stopped after {FIRINGS_PER_NODE} firings for one node, "
-                                f"the last being {self.firings.last}")  # fmt: skip
-        return False
-
-    def _rewritten(self, node: Node) -> Node | None:
-        """What the first rule that applies makes of a node, or None."""
-        attempts = self.rules.attempts(node)
-        if not attempts or not self.firings.allowed():
-            return None
-        current_origin.set(node.origin)
-        for one, attempt in attempts:
-            try:
-                result = attempt(node)
-            except GraphcError as error:
-                result = Declined(error.problem)
-            if result is None or result is node:
-                continue
-            if isinstance(result, Node):
-                if one.kind == "stabilizing" or self._no_worse(node, result):
-                    self.firings.record(one.name)
-                    return result
-                result = Declined("others read what it would replace, so it would add work")
-            self.firings.declined[f"{one.name}: {result.reason}"] += 1
-        return None
-
-    def _no_worse(self, left: Node, right: Node) -> bool:
-        """Whether the nodes that a rule adds cost no more than those that lose their last reader."""
-        added, kept = _down_to(right, self.final)
-        budget = sum(map(cost, added)) - cost(left)
-        if budget <= 0:
-            return True
-        if self.readers is None:
-            self.readers = self._count_readers()
-        pending = list(left.inputs)
-        while budget > 0 and pending:
-            node = pending.pop()
-            if node not in kept and self.readers[node] <= 1:
-                budget -= cost(node)
-                pending += node.inputs
-        return budget <= 0
-
-    def _count_readers(self) -> Counter[Node]:
-        readers = Counter(source for node in self.graph.nodes for source in node.inputs)
-        readers.update(self.graph.outputs)
-        for old, new in self.moved.items():
-            if new is not old:
-                readers[new] += readers[old]
-        return readers
-
-
-def _down_to(root: Node, final: set[Node]) -> tuple[set[Node], set[Node]]:
-    """The new nodes that a root needs, and the final ones right below them."""
-    added: set[Node] = set()
-    kept: set[Node] = set()
-    pending = [root]
-    while pending:
-        node = pending.pop()
-        if node in final:
-            kept.add(node)
-        elif node not in added:
-            added.add(node)
-            pending += node.inputs
-    return added, kept
-
-
-def _over(node: Node, became: Mapping[Node, Node]) -> Node:
-    """A node over what its inputs became."""
-    inputs = tuple([became.get(source, source) for source in node.inputs])
-    return node if inputs == node.inputs else node.with_inputs(inputs)
 
 
 def rewrite_graph(graph: Graph, visit: Callable[[Node], Node]) -> Graph:
@@ -332,19 +154,3 @@ def moved_graph(graph: Graph, moved: Mapping[Node, Node]) -> Graph:
         if moved[node] is not node:
             return Graph([moved[i] for i in graph.inputs], [moved[o] for o in graph.outputs], graph.name, moved=moved)
     return graph
-
-
-def node_key(node: Node) -> Any:
-    """What makes two nodes the same value: op, operands (in any order where that commutes), attributes by bits."""
-    if node.op.leaf:
-        return node
-    inputs = node.inputs
-    if len(inputs) == 2 and node.op.commutative and id(inputs[1]) < id(inputs[0]):
-        inputs = inputs[::-1]
-    return (node.op, inputs, attrs_key(node.attrs)) if node.attrs else (node.op, inputs)
-
-
-def _key(node: Node) -> Any:
-    """`node_key`, but the node itself for a large constant, whose bytes would be read in every pass."""
-    value = node.attrs.get("value") if node.attrs else None
-    return node_key(node) if value is None or value.nbytes <= LARGE_CONSTANT else node

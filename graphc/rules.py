@@ -15,74 +15,23 @@ because it holds for a whole class of ops, is a `@node_rule`: a function of the 
 from __future__ import annotations
 
 import inspect
-import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, TypeAlias, overload
 
 from graphc.errors import CompileError
-from graphc.facts import are_floats, converts_exactly, is_number
-from graphc.ir import Node, WeakConstant, freeze
-from graphc.op import Hole, Op
-from graphc.operators import OPS, Operators
+from graphc.facts import are_floats, converts_exactly
+from graphc.ir import Node
+from graphc.op import Op
+from graphc.operators import OPS
 from graphc.ops.core import full_like
+from graphc.patterns import Anything, AttributeHole, Operands, Pattern, Rest, fits, match, orders
 from graphc.samples import Call
 from graphc.types import Type, broadcast_shapes
 
 RuleKind = Literal["exact", "stabilizing", "fast"]
 """`exact` holds bit for bit (any NaN is NaN); `stabilizing` is closer to the true value; `fast` holds for reals."""
-
-
-class Anything(Operators, Hole):
-    """A hole that matches any value; the same hole twice matches the same node twice."""
-
-    __slots__ = ("name",)
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def apply(self, op: Op, args: Sequence[Any], attrs: Mapping[str, Any]) -> Pattern:
-        return Pattern(op, tuple(args), dict(attrs))
-
-    def __repr__(self) -> str:
-        return self.name
-
-
-class Rest(Anything):
-    """A hole that matches all operands of an op that takes any number."""
-
-    __slots__ = ()
-
-
-class Pattern(Anything):
-    """An op applied to patterns, holes and numbers. Every attribute is named: a value, or a hole for it."""
-
-    __slots__ = ("attrs", "op", "operands")
-
-    def __init__(self, op: Op, operands: tuple[Any, ...], attrs: dict[str, Any]) -> None:
-        super().__init__(op.name)
-        self.op = op
-        self.operands = operands
-        self.attrs = attrs
-        if set(attrs) != set(op.attributes) or op.arity not in (None, len(operands)):
-            names = ", ".join(f"{name}=..." for name in op.attributes)
-            raise CompileError(f"the pattern {self!r} does not name all operands and attributes of {op.name}",
-                               remedy=f"write {op.name}(..., {names})")  # fmt: skip
-
-    def __repr__(self) -> str:
-        parts = [*map(repr, self.operands), *(f"{name}={value!r}" for name, value in self.attrs.items())]
-        return f"{self.op.name}({', '.join(parts)})"
-
-
-@dataclass(frozen=True)
-class AttributeHole:
-    """A hole that matches any attribute value."""
-
-    name: str
-
-    def __repr__(self) -> str:
-        return self.name
 
 
 @dataclass(frozen=True)
@@ -95,8 +44,6 @@ class Declined:
 Outcome: TypeAlias = "Node | Declined | None"
 Attempt: TypeAlias = Callable[[Node], Outcome]
 Guard: TypeAlias = Callable[..., bool]
-Operands: TypeAlias = "Sequence[Op | None]"
-"""The ops that make the operands of a node; None is any op."""
 Over: TypeAlias = Callable[[Op, Operands], bool]
 
 
@@ -134,17 +81,14 @@ class Rule:
     @cached_property
     def orders(self) -> tuple[Pattern, ...]:
         """The left side with the operands of commutative ops in every order, once where only holes' names differ."""
-        orders = list(_permuted(self.pattern))
-        if self.when is not None:
-            return tuple(orders)
-        return tuple({_shape(pattern): pattern for pattern in reversed(orders)}.values())
+        return orders(self.pattern, distinct=self.when is None)
 
     def attempts(self, op: Op, operands: Operands) -> Iterator[Attempt]:
         """One attempt for each order of commutative operands in which the left side fits; None is an op not known."""
         if self.pattern.op is not op:
             return
         for pattern in self.orders:
-            if _fits(pattern, operands):
+            if fits(pattern, operands):
                 yield lambda node, pattern=pattern: self._attempt(node, pattern)  # type: ignore[misc]
 
     def _attempt(self, node: Node, pattern: Pattern) -> Outcome:
@@ -162,7 +106,6 @@ class Rule:
             return right
         operand = any(right is value for value in binding.values())
         return fitted(_widened(right, node) if operand else right, node)
-
 
     def _holds(self, node: Node, binding: Mapping[str, Any]) -> bool:
         """Whether the rule is true here: one about real numbers is about floats."""
@@ -216,6 +159,11 @@ def sample(formula: Callable[..., Node], *operands: str) -> Sample:
     return Sample(formula, operands)
 
 
+@overload
+def rule(body: Callable[..., Any]) -> Rule: ...
+@overload
+def rule(*, kind: RuleKind = ..., when: Guard | None = ..., exact_when: Guard | None = ...,
+         samples: Sequence[Call] = ...) -> Callable[[Callable[..., Any]], Rule]: ...  # fmt: skip
 def rule(body: Callable[..., Any] | None = None, *, kind: RuleKind = "exact", when: Guard | None = None,
          exact_when: Guard | None = None, samples: Sequence[Call] = ()) -> Any:  # fmt: skip
     """Declare a rule from a function that returns left and right; see `Rule`."""
@@ -285,115 +233,3 @@ def _widened(right: Node, node: Node) -> Node:
     """An operand that stands for a result of wider dtype, in that dtype."""
     widens = right.dtype != node.dtype and converts_exactly(right.dtype, node.dtype)
     return OPS["astype"](right, dtype=node.dtype) if widens else right
-
-
-# Matching
-
-
-def _permuted(pattern: Any) -> Iterator[Any]:
-    if not isinstance(pattern, Pattern):
-        yield pattern
-        return
-    for operands in itertools.product(*(list(_permuted(operand)) for operand in pattern.operands)):
-        yield Pattern(pattern.op, operands, pattern.attrs)
-        if pattern.op.commutative and len(operands) == 2 and all(isinstance(operand, Anything) for operand in operands):
-            yield Pattern(pattern.op, operands[::-1], pattern.attrs)
-
-
-def _shape(pattern: Pattern) -> str:
-    """A pattern's text with its holes numbered in the order met."""
-    numbers: dict[str, int] = {}
-
-    def show(part: Any) -> str:
-        if isinstance(part, Pattern):
-            return f"{part.op.name}({', '.join(map(show, part.operands))}, {part.attrs})"
-        return f"#{numbers.setdefault(part.name, len(numbers))}" if isinstance(part, Anything) else repr(part)
-
-    return show(pattern)
-
-
-def _fits(pattern: Pattern, operands: Operands) -> bool:
-    """Whether a pattern can match a node whose operands are made by these ops."""
-    parts = pattern.operands
-    if len(parts) == 1 and isinstance(parts[0], Rest):
-        return True
-    return len(parts) == len(operands) and all(map(_may_be, parts, operands))
-
-
-def _may_be(part: Any, op: Op | None) -> bool:
-    if op is None:
-        return True
-    if isinstance(part, Pattern):
-        return part.op is op
-    return isinstance(part, Anything) or op.view or "value" in op.attributes
-
-
-def match(pattern: Pattern, node: Node) -> dict[str, Any] | None:
-    """What each hole stands for if the pattern is this node, or None."""
-    values = [node]
-    checks = _checks(pattern)
-    for parent, operand, op in checks.ops:
-        inputs = values[parent].inputs
-        if len(inputs) <= operand or inputs[operand].op is not op:
-            return None
-        values.append(inputs[operand])
-    if node.op is not pattern.op:
-        return None
-    binding: dict[str, Any] = {}
-    for part, value in zip(checks.patterns, values, strict=True):
-        if not _operands_match(part, value, binding) or not _attrs_match(part.attrs, value.attrs, binding):
-            return None
-    return {name: _strong(value) for name, value in binding.items()}
-
-
-class _Checks(NamedTuple):
-    """The ops of a pattern, outermost first: what is cheapest to see that a node is something else."""
-
-    patterns: tuple[Pattern, ...]
-    ops: tuple[tuple[int, int, Op], ...]
-    """For each pattern but the outermost: which pattern it is an operand of, which operand, and its op."""
-
-
-@cache
-def _checks(pattern: Pattern) -> _Checks:
-    patterns: list[Pattern] = [pattern]
-    found: list[tuple[int, int, Op]] = []
-    for parent, outer in enumerate(patterns):  # grows as it goes
-        for operand, part in enumerate(outer.operands):
-            if isinstance(part, Pattern):
-                patterns.append(part)
-                found.append((parent, operand, part.op))
-    return _Checks(tuple(patterns), tuple(found))
-
-
-def _operands_match(pattern: Pattern, node: Node, binding: dict[str, Any]) -> bool:
-    """Whether the holes and numbers among the operands of one op fit; its patterns are seen to elsewhere."""
-    if len(pattern.operands) == 1 and isinstance(pattern.operands[0], Rest):
-        binding[pattern.operands[0].name] = [_strong(operand) for operand in node.inputs]
-        return True
-    if len(pattern.operands) != len(node.inputs):
-        return False
-    for part, value in zip(pattern.operands, node.inputs, strict=True):
-        if isinstance(part, Pattern):
-            continue
-        if not isinstance(part, Anything):
-            if not is_number(value, part):
-                return False
-        elif binding.setdefault(part.name, value) is not value:
-            return False
-    return True
-
-
-def _strong(value: Any) -> Any:
-    """A constant whose dtype stays as it is in the company that a right side gives it."""
-    return value.replace() if isinstance(value, WeakConstant) else value
-
-
-def _attrs_match(wanted: Mapping[str, Any], actual: Mapping[str, Any], binding: dict[str, Any]) -> bool:
-    for name, part in wanted.items():
-        value = actual[name]
-        if isinstance(part, AttributeHole):
-            part = binding.setdefault(part.name, value)
-        if part is not value and freeze(part) != freeze(value):
-            return False
-    return True

@@ -13,7 +13,7 @@ import numpy as np
 
 from graphc.errors import CompileError
 from graphc.evaluate import in_order, value_of
-from graphc.ir import Graph, Node, topological
+from graphc.ir import NO_ATTRS, Graph, Node, topological
 from graphc.pipeline import Stage
 from graphc.rules import RuleKind
 
@@ -87,16 +87,16 @@ Run: TypeAlias = Callable[[Graph], Values]
 def _runner(source: Graph, feed: Mapping[Node, Any], sizes: Mapping[str, int]) -> Run:
     """What computes the outputs of a graph from one feed and the variables' values of one moment."""
     arguments = [feed[node] for node in source.inputs]
-    state = {variable: variable.value for variable in source.variables}
+    state: dict[Node, Any] = {variable: variable.value for variable in source.variables}
     return lambda graph: _evaluated(graph.outputs, {**dict(zip(graph.inputs, arguments, strict=True)), **state}, sizes)
 
 
-def values_of(outputs: Sequence[Node], feed: Mapping[Node, Any]) -> list[Any]:
+def values_of(outputs: Sequence[Node], feed: Mapping[Node, Any], sizes: Mapping[str, int] = NO_ATTRS) -> list[Any]:
     """The values of nodes, each computed from arrays whose elements lie in order, as no view of another array does.
 
     NumPy adds in the order of memory: on views, a sum's last bits would depend on more than its operand's value.
     """
-    return _evaluated(outputs, feed, {})[0]
+    return _evaluated(outputs, feed, sizes)[0]
 
 
 def _evaluated(outputs: Sequence[Node], feed: Mapping[Node, Any], sizes: Mapping[str, int]) -> Values:

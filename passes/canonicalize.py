@@ -33,9 +33,10 @@ from graphc.ops import (
     stop_gradient,
     where,
 )
+from graphc.patterns import Operands
 from graphc.pipeline import graph_pass
 from graphc.rewrite import Firings, RuleSet, apply_rules
-from graphc.rules import Operands, Outcome, node_rule, rule, sample
+from graphc.rules import Outcome, node_rule, rule, sample
 from graphc.samples import call
 
 # Operands: constants on the right, nothing broadcast by hand that broadcasts by itself.

@@ -6,7 +6,8 @@ from typing import Any
 
 from graphc.ir import Graph, Node
 from graphc.pipeline import graph_pass
-from graphc.rewrite import node_key, rewrite_graph
+from graphc.rewrite import rewrite_graph
+from graphc.sweep import node_key
 
 
 @graph_pass

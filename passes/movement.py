@@ -13,9 +13,10 @@ from graphc.ir import Graph, Node
 from graphc.op import Op
 from graphc.operators import OPS
 from graphc.ops import broadcast_to, flip, getitem, reshape, roll, transpose
+from graphc.patterns import Operands
 from graphc.pipeline import graph_pass
 from graphc.rewrite import Firings, RuleSet, apply_rules
-from graphc.rules import Operands, Outcome, node_rule, rule, sample
+from graphc.rules import Outcome, node_rule, rule, sample
 from graphc.samples import call
 
 # One view after another.

@@ -110,7 +110,7 @@ def _dims(*factors: Node) -> list[int]:
     first, last = factors[0], factors[-1]
     rows = [1] if first.ndim == 1 else [first.shape[0]]
     inner = [factor.shape[-1] for factor in factors[:-1]]
-    return [*rows, *inner, 1 if last.ndim == 1 else last.shape[-1]]  # type: ignore[list-item]
+    return [*rows, *inner, 1 if last.ndim == 1 else last.shape[-1]]
 
 
 # An order is a tree: a factor's position, or the pair of the orders of two factors.

@@ -14,9 +14,10 @@ from graphc.folding import fold_numbers
 from graphc.ir import Graph, Node
 from graphc.op import Op
 from graphc.ops import astype, broadcast_to, max, min, prod, reshape, sum, transpose
+from graphc.patterns import Operands
 from graphc.pipeline import graph_pass
 from graphc.rewrite import Firings, RuleSet, apply_rules
-from graphc.rules import Operands, Outcome, node_rule, rule, sample
+from graphc.rules import Outcome, node_rule, rule, sample
 from graphc.samples import call
 from graphc.types import broadcast_shapes
 

@@ -9,9 +9,10 @@ from graphc.folding import fold_numbers
 from graphc.ir import Graph, Node
 from graphc.op import Op
 from graphc.ops import abs, constant, cos, cosh, negative, reciprocal, square
+from graphc.patterns import Operands
 from graphc.pipeline import graph_pass
 from graphc.rewrite import Firings, RuleSet, apply_rules
-from graphc.rules import Operands, Outcome, node_rule, rule, sample
+from graphc.rules import Outcome, node_rule, rule, sample
 from graphc.samples import call
 
 

@@ -21,8 +21,9 @@ from graphc.passes.signs import RULES as SIGNS
 from graphc.passes.signs import signs, subtract_constant
 from graphc.passes.specialize import specialize
 from graphc.pipeline import Pipeline, graph_pass
-from graphc.rewrite import FIRINGS_PER_NODE, Firings, RuleSet, apply_rules
+from graphc.rewrite import Firings, RuleSet, apply_rules
 from graphc.rules import rule
+from graphc.sweep import FIRINGS_PER_NODE
 from graphc.testing_rules import check_pass
 from graphc.validate import validate
 from graphc.verify import verify

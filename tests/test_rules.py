@@ -13,7 +13,9 @@ from graphc.passes.signs import signs
 from graphc.rewrite import Firings, RuleSet, apply_rules
 from graphc.rules import Declined, node_rule, rule, sample
 from graphc.samples import call
-from graphc.testing_rules import check_rule, trials
+from graphc.testing_operands import trials
+from graphc.testing_rules import check_rule, pair_of
+from graphc.truth import true_values
 
 DECLARED = [(name, value) for name, module in pass_modules().items() for value in vars(module).values()
             if isinstance(value, rules.AnyRule)]  # fmt: skip
@@ -33,7 +35,7 @@ AFTER = [one for name, one in DECLARED if name not in NORMAL_FORMS and one is no
 def test_left_side_is_in_normal_form(one):
     """A rule fires on what `canonicalize` and `signs` make of its left side."""
     for trial in trials(one):
-        if next(trial.pairs(one), None) is not None:
+        if pair_of(trial, one) is not None:
             normal = signs(canonicalize(Graph(None, [trial.build()[0]])))
             firings = Firings()
             apply_rules(normal, RuleSet([one]), firings)
@@ -244,3 +246,13 @@ def test_a_weak_constant_keeps_its_dtype():
     after = apply_rules(Graph([x], [x.astype("f8") + gr.constant(0.1)]), RuleSet([cast_last]))
     assert after.outputs[0].type == gr.placeholder("y", (3,), "float64").type
     assert after.outputs[0].inputs[1].dtype == np.float64
+
+
+def test_true_values_keep_what_floats_lose():
+    """1 − σ(100) is e⁻¹⁰⁰ up to a factor of 1 + e⁻¹⁰⁰, log(1 + exp(1000)) is 1000, and 0 / 0 has no value."""
+    x, y = gr.placeholder("x", (), "float64"), gr.placeholder("y", (), "float64")
+    feed = {x: np.array(100.0), y: np.array(1000.0)}
+    tail, log, none = true_values([1 - gr.sigmoid(x), gr.log(1 + gr.exp(y)), (x - x) / (y - y)], feed)
+    assert tail == np.exp(-100)
+    assert log == 1000
+    assert np.isnan(none)

@@ -1,0 +1,195 @@
+"""Patterns: formulas over holes, the ways to write them, and whether a node is one.
+
+Holes take part in the user's own operators. A pattern names every attribute of its ops, by a value or by a hole.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple, TypeAlias
+
+from graphc.errors import CompileError
+from graphc.facts import is_number
+from graphc.ir import Node, WeakConstant, freeze
+from graphc.op import Hole, Op
+from graphc.operators import Operators
+
+Operands: TypeAlias = "Sequence[Op | None]"
+"""The ops that make the operands of a node; None is any op."""
+
+
+class Anything(Operators, Hole):
+    """A hole that matches any value; the same hole twice matches the same node twice."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def apply(self, op: Op, args: Sequence[Any], attrs: Mapping[str, Any]) -> Pattern:
+        return Pattern(op, tuple(args), dict(attrs))
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+class Rest(Anything):
+    """A hole that matches all operands of an op that takes any number."""
+
+    __slots__ = ()
+
+
+class Pattern(Anything):
+    """An op applied to patterns, holes and numbers. Every attribute is named: a value, or a hole for it."""
+
+    __slots__ = ("attrs", "op", "operands")
+
+    def __init__(self, op: Op, operands: tuple[Any, ...], attrs: dict[str, Any]) -> None:
+        super().__init__(op.name)
+        self.op = op
+        self.operands = operands
+        self.attrs = attrs
+        if set(attrs) != set(op.attributes) or op.arity not in (None, len(operands)):
+            names = ", ".join(f"{name}=..." for name in op.attributes)
+            raise CompileError(f"the pattern {self!r} does not name all operands and attributes of {op.name}",
+                               remedy=f"write {op.name}(..., {names})")  # fmt: skip
+
+    def __repr__(self) -> str:
+        parts = [*map(repr, self.operands), *(f"{name}={value!r}" for name, value in self.attrs.items())]
+        return f"{self.op.name}({', '.join(parts)})"
+
+
+@dataclass(frozen=True)
+class AttributeHole:
+    """A hole that matches any attribute value."""
+
+    name: str
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+# The ways to write a pattern
+
+
+def orders(pattern: Pattern, *, distinct: bool) -> tuple[Pattern, ...]:
+    """A pattern with the operands of commutative ops in every order; `distinct` drops those that rename holes only."""
+    found = list(_permuted(pattern))
+    if not distinct:
+        return tuple(found)
+    return tuple({_shape(each): each for each in reversed(found)}.values())
+
+
+def _permuted(pattern: Any) -> Iterator[Any]:
+    if not isinstance(pattern, Pattern):
+        yield pattern
+        return
+    for operands in itertools.product(*(list(_permuted(operand)) for operand in pattern.operands)):
+        yield Pattern(pattern.op, operands, pattern.attrs)
+        if pattern.op.commutative and len(operands) == 2 and all(isinstance(operand, Anything) for operand in operands):
+            yield Pattern(pattern.op, operands[::-1], pattern.attrs)
+
+
+def _shape(pattern: Pattern) -> str:
+    """A pattern's text with its holes numbered in the order met."""
+    numbers: dict[str, int] = {}
+
+    def show(part: Any) -> str:
+        if isinstance(part, Pattern):
+            return f"{part.op.name}({', '.join(map(show, part.operands))}, {part.attrs})"
+        return f"#{numbers.setdefault(part.name, len(numbers))}" if isinstance(part, Anything) else repr(part)
+
+    return show(pattern)
+
+
+# Whether a node is a pattern
+
+
+def fits(pattern: Pattern, operands: Operands) -> bool:
+    """Whether a pattern can match a node whose operands are made by these ops."""
+    parts = pattern.operands
+    if len(parts) == 1 and isinstance(parts[0], Rest):
+        return True
+    return len(parts) == len(operands) and all(map(_may_be, parts, operands))
+
+
+def _may_be(part: Any, op: Op | None) -> bool:
+    if op is None:
+        return True
+    if isinstance(part, Pattern):
+        return part.op is op
+    return isinstance(part, Anything) or op.view or "value" in op.attributes
+
+
+def match(pattern: Pattern, node: Node) -> dict[str, Any] | None:
+    """What each hole stands for if the pattern is this node, or None."""
+    values = [node]
+    checks = _checks(pattern)
+    for parent, operand, op in checks.ops:
+        inputs = values[parent].inputs
+        if len(inputs) <= operand or inputs[operand].op is not op:
+            return None
+        values.append(inputs[operand])
+    if node.op is not pattern.op:
+        return None
+    binding: dict[str, Any] = {}
+    for part, value in zip(checks.patterns, values, strict=True):
+        if not _operands_match(part, value, binding) or not _attrs_match(part.attrs, value.attrs, binding):
+            return None
+    return {name: _strong(value) for name, value in binding.items()}
+
+
+class _Checks(NamedTuple):
+    """The ops of a pattern, outermost first: what is cheapest to see that a node is something else."""
+
+    patterns: tuple[Pattern, ...]
+    ops: tuple[tuple[int, int, Op], ...]
+    """For each pattern but the outermost: which pattern it is an operand of, which operand, and its op."""
+
+
+@cache
+def _checks(pattern: Pattern) -> _Checks:
+    patterns: list[Pattern] = [pattern]
+    found: list[tuple[int, int, Op]] = []
+    for parent, outer in enumerate(patterns):  # grows as it goes
+        for operand, part in enumerate(outer.operands):
+            if isinstance(part, Pattern):
+                patterns.append(part)
+                found.append((parent, operand, part.op))
+    return _Checks(tuple(patterns), tuple(found))
+
+
+def _operands_match(pattern: Pattern, node: Node, binding: dict[str, Any]) -> bool:
+    """Whether the holes and numbers among the operands of one op fit; its patterns are seen to elsewhere."""
+    if len(pattern.operands) == 1 and isinstance(pattern.operands[0], Rest):
+        binding[pattern.operands[0].name] = [_strong(operand) for operand in node.inputs]
+        return True
+    if len(pattern.operands) != len(node.inputs):
+        return False
+    for part, value in zip(pattern.operands, node.inputs, strict=True):
+        if isinstance(part, Pattern):
+            continue
+        if not isinstance(part, Anything):
+            if not is_number(value, part):
+                return False
+        elif binding.setdefault(part.name, value) is not value:
+            return False
+    return True
+
+
+def _strong(value: Any) -> Any:
+    """A constant whose dtype stays as it is in the company that a right side gives it."""
+    return value.replace() if isinstance(value, WeakConstant) else value
+
+
+def _attrs_match(wanted: Mapping[str, Any], actual: Mapping[str, Any], binding: dict[str, Any]) -> bool:
+    for name, part in wanted.items():
+        value = actual[name]
+        if isinstance(part, AttributeHole):
+            part = binding.setdefault(part.name, value)
+        if part is not value and freeze(part) != freeze(value):
+            return False
+    return True
