@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from graphc.errors import GraphcError, GraphError
 from graphc.ir import Graph, Node
 from graphc.operators import OPS
-from graphc.types import TupleType
 
 
 def verify(graph: Graph) -> None:
@@ -41,6 +40,7 @@ def _check_node(node: Node) -> None:
     if node.op.leaf:
         return
     try:
+        node.op.check_operands(node.inputs)
         inferred = node.op.infer(*[source.type for source in node.inputs], **node.attrs)
     except GraphcError as error:
         raise GraphError(f"expected {node.op.name} to accept its inputs: {error.problem}",
@@ -48,10 +48,6 @@ def _check_node(node: Node) -> None:
     if inferred != node.type:
         raise GraphError(f"expected {node.op.name} to have type {inferred}, it says {node.type}",
                          nodes=[node, *node.inputs])  # fmt: skip
-    for source in node.inputs:
-        if isinstance(source.type, TupleType) and node.op.name != "item":
-            raise GraphError(f"expected one array as an operand, {node.op.name} got a tuple", nodes=[node, source],
-                             remedy="unpack the tuple")  # fmt: skip
 
 
 def check_names(nodes: Iterable[Node]) -> None:

@@ -71,6 +71,8 @@ class Op:
     """Whether the derivative is 0 wherever it exists (floor, sign), so that a path through it adds nothing."""
     view: bool = False
     """Whether the result may share memory with the first operand."""
+    unpacks: bool = False
+    """Whether the operand is the tuple of another op's results, which no other op takes."""
     leaf: bool = False
     """Whether two nodes of this op are never the same value, however alike they look."""
     effort: float | Callable[..., float] = 1.0
@@ -130,13 +132,20 @@ class Op:
         key = (types, attrs_key(attrs)) if attrs else types
         kind = self._types.get(key)
         if kind is None:
-            if self.arity is not None and len(types) != self.arity:
-                raise GraphError(f"{self.name} takes {self.arity} operands, got {len(types)}", remedy=self._usage())
+            self.check_operands(operands)
             kind = self.infer(*types, **attrs)
             if len(self._types) >= _MAX_REMEMBERED:
                 self._types.clear()
             self._types[key] = kind
         return kind
+
+    def check_operands(self, operands: Sequence[Node]) -> None:
+        """Raise GraphError unless there are as many operands as the op takes, each of them one array."""
+        if self.arity is not None and len(operands) != self.arity:
+            raise GraphError(f"{self.name} takes {self.arity} operands, got {len(operands)}", remedy=self._usage())
+        if not self.unpacks:
+            for operand in operands:
+                _ = operand.array_type  # raises for a tuple
 
     def _misused(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> GraphError | None:
         """What is wrong with the arguments of a call, or None where the signature takes them."""

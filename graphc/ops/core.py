@@ -88,7 +88,7 @@ def as_constant(value: Any, dtype: Any = None) -> np.ndarray[Any, Any]:
     return array
 
 
-@primitive(infer=lambda kind, *, index: kind.elements[index], view=True,
+@primitive(infer=lambda kind, *, index: kind.elements[index], view=True, unpacks=True,
            samples=cases())  # none, for its operand is a tuple; the ops that return one have theirs  # fmt: skip
 def item(values: tuple[Any, ...], *, index: int) -> Any:
     """One result of an op with several."""

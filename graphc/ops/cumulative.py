@@ -97,8 +97,8 @@ def cumprod(x: Any, *, axis: int, exclusive: bool, reverse: bool, out: Any = Non
 
 
 def _pair_along_axis(decay: Operand, x: Operand, axis: int = -1, *, reverse: bool = False) -> Stored:
-    nodes = [lift(decay), lift(x)]
-    return nodes, {"axis": normalize_axis(axis, nodes[1].ndim), "reverse": bool(reverse)}
+    node = lift(x)
+    return (lift(decay), node), {"axis": normalize_axis(axis, node.ndim), "reverse": bool(reverse)}
 
 
 def _recurrent(decay: Type, x: Type, *, axis: int, reverse: bool) -> Type:
