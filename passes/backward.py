@@ -146,11 +146,16 @@ def _common_mask(g: Node) -> tuple[Node, Node] | None:
     return None if None in masks else (reduce(ops.logical_or, conditions), g)
 
 
+def _sums_or_moves(node: Node) -> bool:
+    """Whether each element of a node is an element of its one operand, or a sum of some."""
+    return node.op is ops.sum or (node.op.view and len(node.inputs) == 1 and isinstance(node.inputs[0].type, Type))
+
+
 def _moved_mask(g: Node) -> tuple[Node, Node] | None:
     """Where any element behind a masked cotangent that was summed or moved is let through, and the cotangent."""
     moves: list[Node] = []
     source = g
-    while source.op is ops.sum or source.op.view and len(source.inputs) == 1 and isinstance(source.inputs[0].type, Type):
+    while _sums_or_moves(source):
         moves.append(source)
         source = source.inputs[0]
     mask = _mask(source) if moves else None

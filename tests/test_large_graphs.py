@@ -61,7 +61,7 @@ def test_pickling_keeps_names_lines_values_and_sharing():
     graph = pickle.loads(pickle.dumps(gr.Graph([x], [shared * shared, shared], "twice")))
     product, once = graph.outputs
     assert product.inputs[0] is product.inputs[1] is once
-    assert once.name == "shared" and graph.name == "twice"
+    assert (once.name, graph.name) == ("shared", "twice")
     assert once.origin.where() == shared.origin.where()
     np.testing.assert_array_equal(graph.variables[0].value, [1.0, 2.0])
     node = pickle.loads(pickle.dumps(shared))
