@@ -1,0 +1,203 @@
+"""How a product is cut: register tiles, panels, blocks for threads, parts of k, and which operands are packed.
+
+Everything follows from the problem and the vector unit, never from the number of threads: so results do not either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from graphc.native.panels import Cut
+from graphc.native.vectors import Unit
+
+BLOCK_WORK = 1 << 18
+"""The least work of a block in operations (some 2 µs), so that handing blocks out costs little beside it."""
+BLOCKS = 16
+"""A large product is cut into at least about so many blocks."""
+BLOCK_ROWS = 128
+"""A block has so many rows if it can: it reads a panel of B from far away, and perhaps copies it, for all of them."""
+PANEL_BYTES = 1 << 17
+"""The most that a copy of a panel may take: half of it, at least, stays in the first-level cache's neighbourhood."""
+CHUNK = 256
+"""Operands that would not fit are copied so many steps of k at a time."""
+SUMS_BYTES = 1 << 18
+"""The most that a block's unfinished sums may take meanwhile."""
+PART = 4096
+"""The longest stretch of k in one go: a panel of it still lies in the second-level cache."""
+SHORT_PART = 256
+"""The shortest stretch that k is cut into for the sake of more blocks."""
+CACHE_BYTES = 1 << 19
+"""What a core's second-level cache holds beside other things."""
+CONFLICT_BYTES = 4096
+"""Lines so far apart, or a multiple of it, compete for few places of the caches."""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Elements to step along the axes of an operand: batch axes, rows, columns."""
+
+    batch: tuple[int, ...]
+    row: int
+    column: int
+
+    @property
+    def transposed(self) -> Matrix:
+        """The same elements with rows and columns exchanged."""
+        return Matrix(self.batch, self.column, self.row)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A product in the order that the code computes it in: C[entry, m, n] = A[entry, m, k] · B[entry, k, n]."""
+
+    batch: tuple[int, ...]
+    m: int
+    n: int
+    k: int
+    dtype: np.dtype[np.floating]
+    a: Matrix
+    b: Matrix
+
+    @property
+    def entries(self) -> int:
+        """The number of batch entries."""
+        return int(np.prod(self.batch, dtype=np.int64))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The decisions for a problem.
+
+    A block computes some `entries`, `tiles` and `panels` over one part of k (`depth`). With `chunk` it goes through its
+    part in chunks and keeps unfinished sums in memory.
+    """
+
+    dots: bool
+    rows: Cut
+    columns: Cut
+    tiles: Cut
+    panels: Cut
+    entries: Cut
+    depth: Cut
+    chunk: int
+    copies_a: bool
+    copies_b: bool
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks there are."""
+        return self.depth.count * self.entries.count * self.panels.count * self.tiles.count
+
+
+def plan(p: Problem, unit: Unit) -> Plan:
+    """Decide."""
+    dots = _prefers_dots(p)
+    height, width = _dot_tile(p, unit) if dots else _tile(p, unit)
+    rows, columns = Cut(p.m, height), Cut(p.n, width)
+    copies_a, copies_b = not dots and _copies_a(p), not dots and _copies_b(p)
+    long_panel = p.k * width * p.dtype.itemsize > PANEL_BYTES
+    chunk = _even(p.k, CHUNK) if p.k > CHUNK and (copies_a or (copies_b and long_panel)) else 0
+    tiles, panels = _block(p, rows, columns, limited=bool(chunk) or copies_a)
+    entries = Cut(p.entries, _entries_per_block(p, tiles, panels))
+    depth = Cut(max(p.k, 1), _part(p, chunk, tiles.count * panels.count * entries.count))
+    return Plan(dots, rows, columns, tiles, panels, entries, depth, chunk, copies_a, copies_b)
+
+
+def _prefers_dots(p: Problem) -> bool:
+    """Whether both operands lie along k and one is too thin to repay a transposition."""
+    return p.b.row == 1 and (p.b.column != 1 or p.n == 1) and (p.a.column == 1 or p.m == 1) and min(p.m, p.n) <= 4
+
+
+def _dot_tile(p: Problem, unit: Unit) -> tuple[int, int]:
+    sums = 16 if unit.registers >= 32 else 8
+    height = min(p.m, 4)
+    width = min(p.n, sums // height, 8)
+    return min(height, max(sums // max(width, 1), 1)), width
+
+
+def _tile(p: Problem, unit: Unit) -> tuple[int, int]:
+    """Rows and columns of the register tile: as many sums as registers allow beside the factors."""
+    sums = 24 if unit.registers >= 32 else 12
+    per_vector = unit.vector_bytes // p.dtype.itemsize
+    vectors = -(-p.n // per_vector)
+    if p.m <= 3:
+        wide = min(vectors, sums // p.m, 8)
+    elif _conflicts(p.a.row, p) and not _copies_a(p) and sums == 24:
+        wide = min(vectors, 4)
+    else:
+        wide = 3 if vectors == 3 else min(vectors, 2)
+    return _even(p.m, min(sums // wide, 16)), wide * per_vector
+
+
+def _even(size: int, most: int) -> int:
+    """A width up to `most` that divides the size, or leaves strips of nearly one width."""
+    if size <= most:
+        return size
+    exact = [width for width in range(most, 2 * most // 3 - 1, -1) if size % width == 0]
+    return exact[0] if exact else -(-size // -(-size // most))
+
+
+def _block(p: Problem, rows: Cut, columns: Cut, *, limited: bool) -> tuple[Cut, Cut]:
+    """Tiles and panels per block: the whole matrix, halved along its longer side until a block is small enough."""
+    work = 2 * rows.width * columns.width * max(p.k, 8)
+    most = max(BLOCK_WORK, 2 * p.m * p.n * max(p.k, 8) * max(p.entries, 1) // BLOCKS)
+    tiles, panels = rows.count, columns.count
+    if limited:
+        tiles = _even(tiles, max(2 * BLOCK_ROWS // rows.width, 1))
+        panels = _even(panels, max(SUMS_BYTES // (tiles * rows.width * columns.width * p.dtype.itemsize), 1))
+    while tiles * panels * work > most:
+        if tiles * rows.width >= max(panels * columns.width, 3 * BLOCK_ROWS // 2):
+            tiles = -(-tiles // 2)
+        elif panels > 1:
+            panels = -(-panels // 2)
+        else:
+            break
+    return _without_lone_rest(rows, tiles), _without_lone_rest(columns, panels)
+
+
+def _without_lone_rest(cut: Cut, per_block: int) -> Cut:
+    """Blocks of strips, none of which begins with the narrow one: code that copies is written for whole ones."""
+    while cut.rest and per_block < cut.count and cut.whole % per_block == 0:
+        per_block += 1
+    return Cut(cut.count, per_block)
+
+
+def _entries_per_block(p: Problem, tiles: Cut, panels: Cut) -> int:
+    """Small products of a batch go several to a block."""
+    work = 2 * p.m * p.n * max(p.k, 8)
+    if tiles.count * panels.count > 1 or p.entries <= 1:
+        return 1
+    return max(1, min(BLOCK_WORK // max(work, 1), -(-p.entries // 2)))
+
+
+def _part(p: Problem, chunk: int, blocks: int) -> int:
+    """The length of a stretch of k: whole, unless that leaves few blocks or panels too long for the caches."""
+    work = 2 * p.m * p.n * p.k * p.entries
+    wanted = min(8 // max(blocks, 1), work // (4 * BLOCK_WORK), p.k // SHORT_PART)
+    parts = max(wanted, 1 if chunk else -(-p.k // PART), 1)
+    length = max(-(-p.k // parts), 1)
+    return -(-length // chunk) * chunk if chunk else length
+
+
+def _copies_b(p: Problem) -> bool:
+    """Whether a block copies each panel of B first: to have its columns contiguous, or near to each other."""
+    return p.k > 0 and (p.b.column != 1 or (p.m >= BLOCK_ROWS // 2 and _is_scattered(p.b.row, p)))
+
+
+def _copies_a(p: Problem) -> bool:
+    """Whether a block copies its rows of A first, where they are contiguous but far from one step of k to the next."""
+    if p.a.row == 1:
+        return p.m > 1 and p.n >= BLOCK_ROWS // 2 and _is_scattered(p.a.column, p)
+    return min(p.m, p.n) >= 2 * BLOCK_ROWS and p.k > CHUNK and _conflicts(p.a.row, p)
+
+
+def _is_scattered(stride: int, p: Problem) -> bool:
+    """Whether lines of an operand, k of them so far apart, would not stay in the caches until they are read again."""
+    reach = p.k * abs(stride) * p.dtype.itemsize
+    return reach > CACHE_BYTES if _conflicts(stride, p) else reach > 4 * CACHE_BYTES
+
+
+def _conflicts(stride: int, p: Problem) -> bool:
+    return stride != 0 and stride * p.dtype.itemsize % CONFLICT_BYTES == 0

@@ -1,0 +1,136 @@
+"""Matrix products as kernels for one shape: C = epilogue(A · B), for any strides, batched, in f32 and f64.
+
+    void kernel(ptr table, i64 first_block, i64 last_block, i64)
+
+`table` holds A, B, C, the epilogue's operands, its further results, and scratch memory if the product wants some. A
+product runs as one or more stages, each a kernel with a number of blocks; all blocks of a stage must end before the
+next begins. Blocks are cut by the shape alone, so the result is the same bits for any number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from graphc.native.blocking import Matrix, Plan, Problem, plan
+from graphc.native.epilogues import Access, Axes, Epilogue, Strides
+from graphc.native.stages import Multiplication, summation
+from graphc.native.vectors import SYMBOL, Unit, host_unit
+
+BLAS_EXTENT = 1536
+"""Above it in every direction, NumPy's BLAS may be the faster."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A kernel and how many blocks it has."""
+
+    text: str
+    symbol: str
+    blocks: int
+
+
+@dataclass(frozen=True)
+class Product:
+    """A matrix product. Strides count elements and run along the batch axes and the two axes of each matrix.
+
+    A broadcast batch axis has stride 0. `epilogue` may read C itself in place of an operand with C's strides.
+    """
+
+    batch: tuple[int, ...]
+    m: int
+    n: int
+    k: int
+    dtype: np.dtype[Any]
+    a: Strides
+    b: Strides
+    c: Strides
+    epilogue: Epilogue | None = None
+    unit: Unit | None = None
+    """The vector unit to write for; this machine's if None."""
+
+    @property
+    def flops(self) -> int:
+        """Multiplications and additions."""
+        return 2 * math.prod(self.batch) * self.m * self.n * self.k
+
+    @property
+    def accesses(self) -> tuple[Access, ...]:
+        """C, the epilogue's operands and its further results, in the order of the table."""
+        more = (*self.epilogue.operands, *self.epilogue.results) if self.epilogue else ()
+        *outer, column = self.c
+        return (Access((*outer, column if self.n > 1 else 1), self.dtype), *more)
+
+    @cached_property
+    def axes(self) -> Axes:
+        """Batch entries become rows where all strides allow; a row vector or a transposed C is computed transposed."""
+        folded = self._folds()
+        *_, row, column = Axes(self.batch, self.m, folded=folded).strides(self.accesses[0].strides)
+        swapped = self._rows > 1 and (self.n == 1 or row == 1 != column)
+        return Axes(self.batch, self.m, folded=folded, swapped=swapped)
+
+    @cached_property
+    def problem(self) -> Problem:
+        """What the code computes."""
+        *batch_a, row, along = Axes(self.batch, self.m, folded=self._folds()).strides(self.a)
+        *batch_b, deep, column = self.b
+        along, deep, column = along if self.k > 1 else 1, deep if self.k > 1 else 0, column if self.n > 1 else 1
+        a = Matrix(tuple(batch_a), row, along)
+        b = Matrix(() if self._folds() else tuple(batch_b), deep, column)
+        batch = () if self._folds() else self.batch
+        if self.axes.swapped:
+            return Problem(batch, self.n, self._rows, self.k, self.dtype, b.transposed, a.transposed)
+        return Problem(batch, self._rows, self.n, self.k, self.dtype, a, b)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """How it is cut."""
+        return plan(self.problem, self.target)
+
+    @property
+    def target(self) -> Unit:
+        """The vector unit that the code is for."""
+        return self.unit or host_unit()
+
+    @cached_property
+    def stages(self) -> tuple[Stage, ...]:
+        """The kernels to run, one after the other; none for an empty result."""
+        if math.prod(self.batch) * self.m * self.n == 0:
+            return ()
+        stages = [(Multiplication(self).text(), self.plan.blocks)]
+        if self.plan.depth.count > 1:
+            stages.append(summation(self))
+        return tuple(Stage(text, SYMBOL, blocks) for text, blocks in stages)
+
+    @cached_property
+    def scratch_bytes(self) -> int:
+        """The memory that the last pointer of the table must offer; the pointer may be missing where this is 0."""
+        size = math.prod(self.batch) * self.m * self.n
+        parts = self.plan.depth.count if size else 1
+        return parts * size * self.dtype.itemsize if parts > 1 else 0
+
+    @property
+    def _rows(self) -> int:
+        return self.m * math.prod(self.batch) if self._folds() else self.m
+
+    def _folds(self) -> bool:
+        arrays = [self.a, *(access.strides for access in self.accesses)]
+        return bool(self.batch) and not any(self._steps(self.b)) and all(map(self._is_chain, arrays))
+
+    def _steps(self, strides: Strides) -> list[int]:
+        return [stride for stride, size in zip(strides, self.batch, strict=False) if size != 1]
+
+    def _is_chain(self, strides: Strides) -> bool:
+        """Whether batch entries follow one another as rows do."""
+        sized = [(s, size) for s, size in zip(strides, (*self.batch, self.m), strict=False) if size != 1]
+        return all(outer == inner * size for (outer, _), (inner, size) in pairwise(sized))
+
+
+def use_blas(m: int, n: int, k: int, dtype: np.dtype[Any]) -> bool:
+    """Whether NumPy's BLAS computes such a product faster than a kernel."""
+    return min(m, n, k) >= BLAS_EXTENT

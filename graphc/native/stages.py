@@ -1,0 +1,234 @@
+"""The kernels of a product: one that multiplies, and where k is cut into parts one that adds them up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from graphc.native.blocking import Matrix
+from graphc.native.epilogues import Access, Axes, Finish, Place, entry_indices, offset
+from graphc.native.panels import Cut, Source, pack
+from graphc.native.scalars import stored_type
+from graphc.native.tiles import Strip, dotted, multiplied
+from graphc.native.vectors import Code, Index, Lanes, divided, lanes, plus, smaller, times, zeros
+
+if TYPE_CHECKING:
+    from graphc.native.gemm import Product
+
+PADDING = 16
+"""Elements between strips, so that they do not begin on conflicting lines."""
+SUMS_PER_BLOCK = 1 << 15
+"""About so many elements are added up in one block."""
+
+
+def pointers(product: Product, code: Code) -> list[Any]:
+    """A and B as the code sees them, C, operands, further results, scratch memory."""
+    first, second, *others = code.table(2 + len(product.accesses) + bool(product.scratch_bytes))
+    return [second, first, *others] if product.axes.swapped else [first, second, *others]
+
+
+def finish(product: Product, code: Code, table: Sequence[Any]) -> Finish:
+    """How final values are stored."""
+    own = table[2 : 2 + len(product.accesses)]
+    return Finish(code, product.accesses[0], product.epilogue, product.axes, own)
+
+
+def unfinished(product: Product, code: Code, table: Sequence[Any]) -> Finish:
+    """How the parts of k are stored in scratch memory."""
+    p = product.problem
+    axes = Axes((product.plan.depth.count * p.entries,), p.m)
+    return Finish(code, Access((p.m * p.n, p.n, 1), p.dtype), None, axes, table[-1:])
+
+
+class Multiplication:
+    """Writes the kernel that multiplies."""
+
+    def __init__(self, product: Product) -> None:
+        self.p, self.plan, self.unit = product.problem, product.plan, product.target
+        self.kind = stored_type(self.p.dtype)
+        self.code = Code.kernel("product")
+        table = pointers(product, self.code)
+        self.whole = self.plan.depth.count == 1
+        self.finish = (finish if self.whole else unfinished)(product, self.code, table)
+        self.a, self.b = table[:2]
+        self._make_room()
+
+    def text(self) -> str:
+        """The kernel, for all blocks that the caller names."""
+        _, first, last, _ = self.code.function.args
+        self.code.loop(first, last, 1, lambda number: self._block(0 if self.plan.blocks == 1 else number))
+        return self.code.text()
+
+    def _make_room(self) -> None:
+        """Memory on the stack for copies of operands and for unfinished sums."""
+        plan, length = self.plan, self.plan.chunk or self.p.k
+        rows, columns = plan.tiles.width * plan.rows.width, plan.panels.width * plan.columns.width
+        self.apart = plan.rows.width * length + PADDING
+        self.copy_a = self.code.room(plan.tiles.width * self.apart, self.kind) if plan.copies_a else None
+        self.copy_b = self.code.room(plan.columns.width * length, self.kind) if plan.copies_b else None
+        self.sums = self.code.room(rows * columns, self.kind) if plan.chunk else None
+
+    def _block(self, number: Index) -> None:
+        b, plan = self.code.b, self.plan
+        number, tile = divided(b, number, plan.tiles.count)
+        number, panel = divided(b, number, plan.panels.count)
+        part, group = divided(b, number, plan.entries.count)
+        self.part, self.stretch = part, plan.depth.range(self.code, part)
+        self.tiles, self.panels = plan.tiles.range(self.code, tile), plan.panels.range(self.code, panel)
+        self.code.loop(*plan.entries.range(self.code, group), 1, self._entry)
+
+    def _entry(self, entry: Index) -> None:
+        code, p, plan = self.code, self.p, self.plan
+        self.entry = entry
+        self.at_a, self.at_b = (
+            code.at(start, offset(code.b, entry_indices(code.b, entry, p.batch), matrix.batch), self.kind)
+            for start, matrix in ((self.a, p.a), (self.b, p.b))
+        )
+        first, last = self.stretch
+        if not plan.chunk:
+            self._chunk(first, last)
+            return
+        self._each_tile(self._clear)
+        code.loop(first, last, plan.chunk, lambda i: self._chunk(i, smaller(code.b, plus(code.b, i, plan.chunk), last)))
+        self._each_tile(self._finish)
+
+    def _chunk(self, first: Index, last: Index) -> None:
+        """Multiply over a stretch of k. The first panel may copy A on the way, and the first tile B."""
+        code, p, plan = self.code, self.p, self.plan
+        self.begin, self.length = first, plus(code.b, last, times(code.b, first, -1))
+        panel, last_panel = self.panels
+        if self.copy_a is not None and p.a.row == 1:
+            self._panel(panel, plan.columns.width, first=True)
+            panel = plus(code.b, panel, 1)
+        elif self.copy_a is not None:
+            self._copy(p.a, self.at_a, self.copy_a, plan.rows, self.tiles)
+        plan.columns.visit(code, panel, last_panel, self._panel)
+
+    def _panel(self, panel: Index, width: int, *, first: bool = False) -> None:
+        code, p, plan = self.code, self.p, self.plan
+        strip = self._strip(self.at_b, p.b.transposed, plan.columns, panel, width)
+        tile, last_tile = self.tiles
+        if self.copy_b is not None and p.b.column == 1:
+            self._tile(replace(strip, copy=self.copy_b), panel, first, tile, plan.rows.width)
+            tile = plus(code.b, tile, 1)
+        elif self.copy_b is not None:
+            self._copy(p.b.transposed, self.at_b, self.copy_b, plan.columns, (panel, plus(code.b, panel, 1)))
+        if self.copy_b is not None:
+            strip = Strip(self.copy_b, 1, width, width)
+        plan.rows.visit(code, tile, last_tile, partial(self._tile, strip, panel, first))
+
+    def _copy(self, matrix: Matrix, start: Any, target: Any, cut: Cut, strips: tuple[Index, Index]) -> None:
+        begin = self.code.at(start, times(self.code.b, self.begin, matrix.column), self.kind)
+        source = Source(matrix.row, matrix.column, self.length, self.p.dtype, tiny=self.p.k < self._per_vector)
+        pack(self.code, source, begin, target, cut, strips, self.apart, self.unit)
+
+    def _tile(self, columns: Strip, panel: Index, first: bool, tile: Index, height: int) -> None:  # noqa: FBT001
+        code, p, plan = self.code, self.p, self.plan
+        rows, place = self._rows(tile, height, first=first), self._place(tile, panel)
+        if plan.dots:
+            self.finish.scalars(dotted(code, rows, columns, self._per_vector, self.length, p.dtype), place)
+            return
+        pieces = lanes(columns.width, self.unit, p.dtype.itemsize)
+        sums = self._load_sums(panel, tile, height, pieces) if plan.chunk else ()
+        tiles = multiplied(code, rows, columns, pieces, self.length, p.dtype, sums, self.unit)
+        if plan.chunk:
+            self._store_sums(panel, tile, tiles, pieces)
+        else:
+            self.finish.tile(tiles, pieces, place)
+
+    def _rows(self, tile: Index, height: int, *, first: bool) -> Strip:
+        """The rows of A of a tile: where they lie, to be copied on the way for the first panel, or their copy."""
+        b, matrix = self.code.b, self.p.a
+        if self.copy_a is None:
+            return self._strip(self.at_a, matrix, self.plan.rows, tile, height)
+        number = plus(b, tile, times(b, self.tiles[0], -1))
+        place = self.code.at(self.copy_a, times(b, number, self.apart), self.kind)
+        if first:
+            return replace(self._strip(self.at_a, matrix, self.plan.rows, tile, height), copy=place)
+        return Strip(place, 1, height, height)
+
+    def _strip(self, start: Any, matrix: Matrix, cut: Cut, which: Index, width: int) -> Strip:
+        """A strip of an operand as it lies, from the stretch of k in hand on; `matrix` has k as its columns."""
+        b = self.code.b
+        way = plus(b, times(b, which, cut.width * matrix.row), times(b, self.begin, matrix.column))
+        return Strip(self.code.at(start, way, self.kind), matrix.row, matrix.column, width)
+
+    def _place(self, tile: Index, panel: Index) -> Place:
+        b, plan = self.code.b, self.plan
+        entry = plus(b, self.entry, times(b, self.part, 0 if self.whole else self.p.entries))
+        return Place(entry, times(b, tile, plan.rows.width), times(b, panel, plan.columns.width))
+
+    # ---------------------------------------------------------------------------------------------- unfinished sums
+
+    def _each_tile(self, body: Any) -> None:
+        rows, code = self.plan.rows, self.code
+
+        def column(panel: Index, width: int) -> None:
+            pieces = lanes(width, self.unit, self.p.dtype.itemsize)
+            rows.visit(code, *self.tiles, lambda tile, height: body(panel, tile, height, pieces))
+
+        self.plan.columns.visit(code, *self.panels, column)
+
+    def _clear(self, panel: Index, tile: Index, height: int, pieces: Sequence[Lanes]) -> None:
+        row = [zeros(self.kind, piece.width) for piece in pieces]
+        self._store_sums(panel, tile, [row] * height, pieces)
+
+    def _finish(self, panel: Index, tile: Index, height: int, pieces: Sequence[Lanes]) -> None:
+        sums = self._load_sums(panel, tile, height, pieces)
+        rows = [sums[i : i + len(pieces)] for i in range(0, len(sums), len(pieces))]
+        self.finish.tile(rows, pieces, self._place(tile, panel))
+
+    def _load_sums(self, panel: Index, tile: Index, height: int, pieces: Sequence[Lanes]) -> list[Any]:
+        places = self._sum_places(panel, tile, height, pieces)
+        return [self.code.load(place, piece, self.p.dtype) for place, piece in places]
+
+    def _store_sums(self, panel: Index, tile: Index, rows: Sequence[Sequence[Any]], pieces: Sequence[Lanes]) -> None:
+        values = [value for row in rows for value in row]
+        for value, (place, piece) in zip(values, self._sum_places(panel, tile, len(rows), pieces), strict=True):
+            self.code.store(value, place, piece, self.p.dtype)
+
+    def _sum_places(self, panel: Index, tile: Index, height: int, pieces: Sequence[Lanes]) -> list[tuple[Any, Lanes]]:
+        """Where a tile's sums lie: tile after tile, row after row."""
+        b, plan = self.code.b, self.plan
+        across = plus(b, panel, times(b, self.panels[0], -1))
+        number = plus(b, times(b, across, plan.tiles.width), plus(b, tile, times(b, self.tiles[0], -1)))
+        width, at = plan.columns.width, self.code.at
+        start = at(self.sums, times(b, number, plan.rows.width * width), self.kind)
+        return [(at(start, row * width + piece.start, self.kind), piece) for row in range(height) for piece in pieces]
+
+    @property
+    def _per_vector(self) -> int:
+        return self.unit.vector_bytes // self.p.dtype.itemsize
+
+
+def summation(product: Product) -> tuple[str, int]:
+    """The kernel that adds the parts of k up, in their order, and finishes; and its number of blocks."""
+    p, parts, code = product.problem, product.plan.depth.count, Code.kernel("sum")
+    kind, table = stored_type(p.dtype), pointers(product, code)
+    final = finish(product, code, table)
+    wide = Cut(p.n, 4 * product.target.vector_bytes // p.dtype.itemsize)
+    work = Cut(p.entries * p.m, max(SUMS_PER_BLOCK // (parts * p.n), 1))
+
+    def row(number: Index) -> None:
+        wide.visit(code, 0, wide.count, partial(stretch, number))
+
+    def stretch(number: Index, which: Index, width: int) -> None:
+        column = times(code.b, which, wide.width)
+        start = code.at(table[-1], plus(code.b, times(code.b, number, p.n), column), kind)
+        pieces = lanes(width, product.target, p.dtype.itemsize)
+        totals = [part(start, 0, piece) for piece in pieces]
+        for i in range(1, parts):
+            totals = [code.b.fadd(total, part(start, i, piece)) for total, piece in zip(totals, pieces, strict=True)]
+        entry, line = divided(code.b, number, p.m)
+        final.tile([totals], pieces, Place(entry, line, column))
+
+    def part(start: Any, number: int, piece: Lanes) -> Any:
+        way = number * p.entries * p.m * p.n + piece.start
+        return code.load(code.at(start, way, kind), piece, p.dtype)
+
+    _, first, last, _ = code.function.args
+    end = smaller(code.b, times(code.b, last, work.width), work.size)
+    code.loop(times(code.b, first, work.width), end, 1, row)
+    return code.text(), work.count

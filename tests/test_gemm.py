@@ -1,0 +1,426 @@
+"""Products in native code: right for any shape, strides, batch and epilogue, within their operands' memory, and the
+same bits however their blocks are shared out."""
+
+import ctypes
+import itertools
+import mmap
+import threading
+from functools import cache
+
+import numpy as np
+import pytest
+
+pytest.importorskip("llvmlite")
+
+from graphc.native import host, vecmath
+from graphc.native.epilogues import Access, Epilogue, affine, masked_where_positive, rectified
+from graphc.native.gemm import Product, use_blas
+from graphc.native.vectors import Unit, host_unit
+
+UNITS = {"host": host_unit(), "32 bytes": Unit(32, 16, masked=False), "16 bytes": Unit(16, 16, masked=False),
+         "16 bytes, 32 registers": Unit(16, 32, masked=False)}  # fmt: skip
+DTYPES = ["float32", "float64"]
+KERNEL = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+
+
+class Fence:
+    """Memory with an unreadable page before and behind it: reading or writing past the end kills the process."""
+
+    def __init__(self, nbytes):
+        page = mmap.PAGESIZE
+        self.inside = -(-max(nbytes, 1) // page) * page
+        self.map = mmap.mmap(-1, self.inside + 2 * page)
+        self.begin = ctypes.addressof(ctypes.c_char.from_buffer(self.map)) + page
+        if hasattr(ctypes.CDLL(None), "mprotect"):
+            protect = ctypes.CDLL(None).mprotect
+            for place in (self.begin - page, self.begin + self.inside):
+                assert protect(ctypes.c_void_p(place), ctypes.c_size_t(page), 0) == 0
+
+
+def fenced(array, *, at_end=True):
+    """A copy of an array with the same strides, flush with the end (or the start) of fenced memory."""
+    if array.size == 0:
+        return array
+    low = sum((size - 1) * step for size, step in zip(array.shape, array.strides, strict=True) if step < 0)
+    high = sum((size - 1) * step for size, step in zip(array.shape, array.strides, strict=True) if step > 0)
+    nbytes = high - low + array.itemsize
+    fence = Fence(nbytes)
+    memory = (ctypes.c_char * nbytes).from_address(fence.begin + (fence.inside - nbytes if at_end else 0))
+    view = np.ndarray(array.shape, array.dtype, memory, -low, array.strides)
+    view[...] = array
+    KEPT.append(fence)
+    return view
+
+
+KEPT = []
+
+
+def steps(array):
+    """Strides in elements."""
+    return tuple(step // array.itemsize for step in array.strides)
+
+
+def access(array):
+    return Access(steps(array), array.dtype)
+
+
+def product_of(a, b, c, epilogue=None, unit=None):
+    """The product that computes c from a and b, which broadcast over c's batch axes."""
+    batch = c.shape[:-2]
+    a, b = (np.broadcast_to(x, batch + x.shape[-2:]) for x in (a, b))
+    return Product(batch, *c.shape[-2:], a.shape[-1], c.dtype, steps(a), steps(b), steps(c), epilogue, unit)
+
+
+@cache
+def compiled(text, symbol):
+    return host.Loaded(host.object_code(text), symbol)
+
+
+def run(product, *arrays, order=None):
+    """All stages, block by block in the given order of blocks (a function from their number to their order)."""
+    scratch = fenced(np.full(max(product.scratch_bytes, 1), 255, np.uint8), at_end=False)
+    table = (ctypes.c_void_p * (len(arrays) + 1))(*[x.ctypes.data for x in arrays], scratch.ctypes.data)
+    for stage in product.stages:
+        kernel = KERNEL(compiled(stage.text, stage.symbol).address)
+        for first, last in order(stage.blocks) if order else [(0, stage.blocks)]:
+            kernel(ctypes.addressof(table), first, last, 0)
+
+
+def close(c, a, b, more=0.0):
+    """Fail unless each element is as near to the exact product as rounding at every step allows."""
+    exact = np.matmul(a.astype("f8"), b.astype("f8")) + more
+    size = np.matmul(np.abs(a).astype("f8"), np.abs(b).astype("f8")) + np.abs(more)
+    bound = (a.shape[-1] + 4) * np.finfo(c.dtype).eps * size
+    if c.dtype == np.float64:
+        bound *= 2  # the reference is rounded as well
+    assert np.all(np.abs(c - exact) <= bound + np.finfo(c.dtype).tiny)
+
+
+def matrix(rng, shape, dtype, *, transposed=False, at_end=True):
+    values = rng.normal(size=shape).astype(dtype)
+    if transposed:
+        values = np.swapaxes(np.ascontiguousarray(np.swapaxes(values, -1, -2)), -1, -2)
+    return fenced(values, at_end=at_end)
+
+
+def check(rng, batch, m, n, k, dtype="float32", *, ta=False, tb=False, tc=False, unit=None, batch_a=None, batch_b=None):
+    """Compute and compare one product, its operands at the end and at the start of their memory."""
+    for at_end in (True, False):
+        a = matrix(rng, ((batch if batch_a is None else batch_a) + (m, k)), dtype, transposed=ta, at_end=at_end)
+        b = matrix(rng, ((batch if batch_b is None else batch_b) + (k, n)), dtype, transposed=tb, at_end=at_end)
+        c = matrix(rng, (*batch, m, n), dtype, transposed=tc, at_end=at_end)
+        c.fill(np.nan)
+        run(product_of(a, b, c, unit=unit), a, b, c)
+        close(c, a, b)
+    KEPT.clear()
+
+
+ODD = [1, 2, 3, 4, 5, 7, 8, 9, 13, 15, 16, 17, 23, 31, 32, 33, 47, 63, 64, 65, 70]
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_odd_shapes(seed):
+    rng = np.random.default_rng(seed)
+    m, n, k = (int(x) for x in rng.choice(ODD, 3))
+    ta, tb, tc = (bool(x) for x in rng.integers(2, size=3))
+    check(rng, (), m, n, k, DTYPES[seed % 2], ta=ta, tb=tb, tc=tc and seed % 3 == 0)
+
+
+@pytest.mark.parametrize("unit", list(UNITS)[1:])
+@pytest.mark.parametrize("shape", [(7, 5, 3), (17, 33, 20), (3, 19, 64), (33, 7, 9), (1, 50, 31), (50, 1, 31)])
+@pytest.mark.parametrize("transposes", [(0, 0), (1, 1)])
+def test_any_vector_unit(unit, shape, transposes):
+    rng = np.random.default_rng(0)
+    dtype = DTYPES[sum(shape) % 2]
+    check(rng, (), *shape, dtype, ta=bool(transposes[0]), tb=bool(transposes[1]), unit=UNITS[unit])
+
+
+@pytest.mark.parametrize("transposes", list(itertools.product([False, True], repeat=2)))
+@pytest.mark.parametrize(
+    "shape", [(1, 100, 60), (100, 1, 60), (1, 1, 1000), (40, 30, 1), (1, 1, 1), (2, 100, 33), (100, 3, 33)]
+)
+def test_thin_shapes(shape, transposes):
+    check(np.random.default_rng(1), (), *shape, "float32", ta=transposes[0], tb=transposes[1])
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "k", "ta", "tb"),
+    [
+        (200, 512, 130, False, False),  # columns of B lie on conflicting lines: copied in the block
+        (130, 512, 1500, False, False),  # too long for that: packed before
+        (512, 200, 130, True, False),  # A packed before
+        (300, 260, 80, False, True),  # B transposed before
+        (20, 30, 5000, False, True),  # k in parts
+        (20, 30, 9000, True, False),
+        (2, 3, 70000, False, True),
+        (600, 70, 70, False, False),  # several blocks of rows
+    ],
+)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_large_shapes(m, n, k, ta, tb, dtype):
+    check(np.random.default_rng(2), (), m, n, k, dtype, ta=ta, tb=tb)
+
+
+@pytest.mark.parametrize(
+    ("batch", "batch_a", "batch_b"),
+    [
+        ((3,), (3,), (3,)),
+        ((2, 3), (2, 3), (2, 3)),
+        ((2, 3), (2, 1), (1, 3)),
+        ((4,), (4,), ()),  # one B: the batch is rows
+        ((4,), (), (4,)),
+        ((2, 3), (), (3,)),
+        ((300,), (300,), (300,)),
+        ((1, 5), (1, 5), (1, 5)),
+    ],
+)
+@pytest.mark.parametrize("transposes", [(False, False), (True, False), (False, True)])
+def test_batches(batch, batch_a, batch_b, transposes):
+    ta, tb = transposes
+    check(np.random.default_rng(3), batch, 5, 6, 7, ta=ta, tb=tb, batch_a=batch_a, batch_b=batch_b)
+
+
+@pytest.mark.parametrize("n", [1, 6, 70])
+def test_batches_of_rows_with_one_matrix(n):
+    check(np.random.default_rng(3), (3, 1), 5, n, 40, batch_b=())
+    check(np.random.default_rng(3), (2, 3), 1, n, 40, batch_b=())
+
+
+def test_packed_batches():
+    check(np.random.default_rng(4), (3, 2), 270, 260, 64, tb=True)
+    check(np.random.default_rng(4), (3, 2), 270, 260, 64, tb=True, batch_b=(1, 2))
+    check(np.random.default_rng(4), (3, 2), 512, 130, 130, ta=True, batch_a=(3, 1))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_any_strides(dtype):
+    rng = np.random.default_rng(5)
+    big = fenced(rng.normal(size=(60, 200)).astype(dtype))
+    for a, b in [(big[:20, 3:180:3], big[1:60, 10:90:2]), (big[19::-1, :40], big[40:0:-1, 90::-1]),
+                 (big[:, :9].T, big[::-1, ::-3]), (np.broadcast_to(big[0, :40], (6, 40)), big[:40, 4:9]),
+                 (big[:7, :40], np.broadcast_to(big[0, :40, None], (40, 18)))]:  # fmt: skip
+        c = fenced(np.zeros((2 * a.shape[0], 3 * b.shape[1]), dtype))
+        for target in (c[: a.shape[0], : b.shape[1]], c[::2, ::3], c[::-2, ::-3]):
+            c.fill(np.nan)
+            run(product_of(a, b, target), a, b, target)
+            close(target, a, b)
+            assert np.isnan(c).sum() == c.size - target.size
+    KEPT.clear()
+
+
+@pytest.mark.parametrize(("m", "n", "k", "batch"), [(0, 3, 4, ()), (3, 0, 4, ()), (3, 4, 5, (0,)), (0, 0, 0, ())])
+def test_empty_results_need_no_kernel(m, n, k, batch):
+    a, b, c = np.zeros((*batch, m, k)), np.zeros((*batch, k, n)), np.zeros((*batch, m, n))
+    product = product_of(a, b, c)
+    assert product.stages == ()
+    assert product.scratch_bytes == 0
+    assert product.flops == 0
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (1, 9), (9, 1), (40, 70)])
+def test_no_terms_give_zero(shape):
+    m, n = shape
+    a, b, c = np.zeros((m, 0)), np.zeros((0, n)), fenced(np.full((m, n), np.nan))
+    run(product_of(a, b, c, affine(Access((0, 0), np.dtype("f8")))), a, b, c, fenced(np.array([2.5])))
+    np.testing.assert_array_equal(c, 2.5)
+
+
+@pytest.mark.parametrize("tb", [False, True])
+@pytest.mark.parametrize("shape", [(5, 7, 9), (1, 40, 33), (33, 70, 40), (4, 4, 100)])
+def test_nan_and_infinity_spread_as_they_should(shape, tb):
+    m, n, k = shape
+    rng = np.random.default_rng(6)
+    for place in range(3):
+        a, b = matrix(rng, (m, k), "float32"), matrix(rng, (k, n), "float32", transposed=tb)
+        c = matrix(rng, (m, n), "float32")
+        a[m // 2, [0, k // 2, k - 1][place]] = np.inf
+        b[[k - 1, 0, k // 2][place], n - 1] = np.nan
+        run(product_of(a, b, c), a, b, c)
+        expected = a.astype("f8") @ b.astype("f8")
+        np.testing.assert_array_equal(np.isnan(c), np.isnan(expected))
+        np.testing.assert_array_equal(np.isinf(c), np.isinf(expected))
+
+
+# ------------------------------------------------------------------------------------------------------- epilogues
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(5, 7, 9), (1, 40, 33), (40, 1, 33), (33, 70, 40), (20, 30, 5000)])
+@pytest.mark.parametrize("unit", ["host", "32 bytes"])
+def test_affine_epilogue(shape, dtype, unit):
+    m, n, k = shape
+    rng = np.random.default_rng(7)
+    a, b = matrix(rng, (m, k), dtype), matrix(rng, (k, n), dtype)
+    row, column, other = (matrix(rng, size, dtype) for size in [(1, n), (m, 1), (m, n)])
+    views = [np.broadcast_to(x, (m, n)) for x in (row, column, other)]
+    for alpha, addends in [(1.0, views[:1]), (0.5, views[1:2]), (-2.0, views), (1.0, [])]:
+        c = fenced(np.full((m, n), np.nan, dtype))
+        run(product_of(a, b, c, affine(*map(access, addends), alpha=alpha), UNITS[unit]), a, b, c, *addends)
+        close(c, dtype_times(a, alpha), b, sum(x.astype("f8") for x in addends) if addends else 0.0)
+    KEPT.clear()
+
+
+def dtype_times(a, alpha):
+    return a * a.dtype.type(alpha)
+
+
+@pytest.mark.parametrize("shape", [(5, 7, 9), (33, 70, 40), (20, 30, 5000), (1, 60, 30)])
+def test_accumulating_in_place(shape):
+    m, n, k = shape
+    rng = np.random.default_rng(8)
+    a, b, c = matrix(rng, (m, k), "float32"), matrix(rng, (k, n), "float32"), matrix(rng, (m, n), "float32")
+    before = c.copy()
+    run(product_of(a, b, c, affine(access(c))), a, b, c, c)
+    close(c, a, b, before)
+
+
+def test_a_layer_and_its_derivative_in_one_kernel_each():
+    rng = np.random.default_rng(9)
+    x, w, bias = (matrix(rng, size, "float32") for size in [(33, 40), (40, 50), (1, 50)])
+    h = fenced(np.empty((33, 50), "f4"))
+    bias = np.broadcast_to(bias, (33, 50))
+    run(product_of(x, w, h, rectified(affine(access(bias)))), x, w, h, bias)
+    expected = np.maximum(x.astype("f8") @ w + bias, 0)
+    np.testing.assert_allclose(h, expected, atol=1e-4)
+    g, v, d = matrix(rng, (33, 21), "float32"), matrix(rng, (50, 21), "float32"), fenced(np.empty((33, 50), "f4"))
+    run(product_of(g, v.T, d, masked_where_positive(affine(), access(h))), g, v.T, d, h)
+    np.testing.assert_allclose(d, np.where(h > 0, g.astype("f8") @ v.T, 0), atol=1e-4)
+
+
+def test_a_rectifier_keeps_nan():
+    a, b, c = np.array([[np.nan, 1.0]]), np.eye(2), np.zeros((1, 2))
+    run(product_of(a, b, c, rectified(affine())), a, b, c)
+    assert np.isnan(c).all()
+
+
+def general(operand, result, *, vector):
+    """2·value + operand where the column's index is below the row's, else -value; and whether value > 0 beside it."""
+
+    def emit(site):
+        b = site.b
+        below = b.icmp_signed("<", site.index(-1), site.index(-2))
+        sum_ = b.fadd(b.fmul(site.value, site.number(2.0)), site.operand(0))
+        return [b.select(below, sum_, b.fneg(site.value)), b.fcmp_ordered(">", site.value, site.number(0.0))]
+
+    return Epilogue("general", emit, (access(operand),), (access(result),), vector=vector)
+
+
+@pytest.mark.parametrize("vector", [False, True])
+@pytest.mark.parametrize(
+    ("batch", "m", "n", "k", "one_b"),
+    [((), 5, 7, 9, False), ((), 33, 70, 40, False), ((), 1, 40, 33, False), ((), 40, 1, 33, False),
+     ((), 20, 30, 5000, False), ((3,), 9, 10, 11, False), ((2, 3), 9, 10, 11, True), ((2, 2), 9, 1, 11, True),
+     ((), 4, 30, 40, False)],
+)  # fmt: skip
+@pytest.mark.parametrize("transposed", [False, True])
+def test_general_epilogue(batch, m, n, k, one_b, vector, transposed):
+    rng = np.random.default_rng(10)
+    a = matrix(rng, (*batch, m, k), "float64")
+    b = matrix(rng, (() if one_b else batch) + (k, n), "float64", transposed=True)
+    c, other = (matrix(rng, (*batch, m, n), "float64", transposed=transposed) for _ in range(2))
+    positive = fenced(np.zeros((*batch, m, n), "?"))
+    run(product_of(a, b, c, general(other, positive, vector=vector)), a, b, c, other, positive)
+    value = a @ b
+    below = np.arange(n) < np.arange(m)[:, None]
+    np.testing.assert_allclose(c, np.where(below, 2 * value + other, -value), rtol=1e-11, atol=1e-10)
+    np.testing.assert_array_equal(positive, value > 0)
+    KEPT.clear()
+
+
+def test_half_precision_operands_and_results():
+    rng = np.random.default_rng(11)
+    a, b, c = matrix(rng, (9, 8), "float32"), matrix(rng, (8, 20), "float32"), fenced(np.zeros((9, 20), "f4"))
+    half, result = matrix(rng, (9, 20), "float16"), fenced(np.zeros((9, 20), "f2"))
+    for vector in (False, True):
+        emit = lambda site: [site.value, site.b.fadd(site.value, site.operand(0))]  # noqa: E731
+        epilogue = Epilogue("half", emit, (access(half),), (access(result),), vector=vector)
+        run(product_of(a, b, c, epilogue), a, b, c, half, result)
+        np.testing.assert_array_equal(result, (c + half.astype("f4")).astype("f2"))
+
+
+@pytest.mark.parametrize("n", [16, 50])
+def test_mathematics_in_a_scalar_epilogue(n):
+    rng = np.random.default_rng(12)
+    a, b, c = matrix(rng, (33, 40), "float32"), matrix(rng, (40, n), "float32"), fenced(np.zeros((33, n), "f4"))
+    product = product_of(a, b, c, Epilogue("tanh", lambda site: [vecmath.emit(site.b, "tanh", site.value)]))
+    run(product, a, b, c)
+    np.testing.assert_allclose(c, np.tanh(a.astype("f8") @ b), atol=2e-5)
+
+
+# ---------------------------------------------------------------------------------------------------------- threads
+
+
+@pytest.mark.parametrize(
+    ("batch", "m", "n", "k", "tb"),
+    [((), 64, 64, 64, False), ((), 200, 512, 130, False), ((), 300, 260, 80, True), ((), 20, 30, 5000, False),
+     ((7,), 30, 40, 50, False), ((300,), 4, 4, 4, False), ((), 1, 3000, 500, True), ((), 512, 1024, 1, False)],
+)  # fmt: skip
+def test_bits_do_not_depend_on_how_blocks_are_shared_out(batch, m, n, k, tb):
+    rng = np.random.default_rng(13)
+    a, b = matrix(rng, (*batch, m, k), "float32"), matrix(rng, (*batch, k, n), "float32", transposed=tb)
+    c, again = (fenced(np.full((*batch, m, n), np.nan, "f4")) for _ in range(2))
+    product = product_of(a, b, c)
+    assert any(stage.blocks > 1 for stage in product.stages)
+    run(product, a, b, c)
+    orders = [lambda n: [(i, i + 1) for i in rng.permutation(n)], lambda n: [(n // 3, n), (0, n // 3)]]
+    for order in orders:
+        again.fill(np.nan)
+        run(product, a, b, again, order=order)
+        assert again.tobytes() == c.tobytes()
+    KEPT.clear()
+
+
+def test_threads_work_on_blocks_of_one_product():
+    rng = np.random.default_rng(14)
+    a, b = matrix(rng, (300, 80), "float32"), matrix(rng, (80, 260), "float32", transposed=True)
+    c, again = (fenced(np.full((300, 260), np.nan, "f4")) for _ in range(2))
+    product = product_of(a, b, c)
+    run(product, a, b, c)
+    scratch = np.zeros(product.scratch_bytes, np.uint8)
+    table = (ctypes.c_void_p * 4)(*[x.ctypes.data for x in (a, b, again, scratch)])
+    for stage in product.stages:
+        kernel, blocks = KERNEL(compiled(stage.text, stage.symbol).address), iter(range(stage.blocks))
+
+        def work(kernel=kernel, blocks=blocks):
+            for block in blocks:
+                kernel(ctypes.addressof(table), block, block + 1, 0)
+
+        threads = [threading.Thread(target=work) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert again.tobytes() == c.tobytes()
+
+
+# ------------------------------------------------------------------------------------------------------- the object
+
+
+def test_equal_descriptions_are_one_kernel():
+    first, second = (Product((), 4, 5, 6, np.dtype("f4"), (6, 1), (5, 1), (5, 1), affine(alpha=2.0)) for _ in range(2))
+    assert first == second
+    assert hash(first) == hash(second)
+    assert first.stages == second.stages
+    assert first != Product((), 4, 5, 6, np.dtype("f4"), (6, 1), (5, 1), (5, 1), affine(alpha=3.0))
+
+
+def test_blocks_follow_from_the_shape():
+    product = Product((), 784, 512, 128, np.dtype("f4"), (1, 784), (512, 1), (512, 1))
+    assert product.flops == 2 * 784 * 512 * 128
+    assert 16 <= product.stages[-1].blocks <= 100
+    assert product.scratch_bytes == 0
+
+
+def test_only_large_products_go_to_blas():
+    assert not use_blas(64, 64, 64, np.dtype("f4"))
+    assert not use_blas(1, 100_000, 5000, np.dtype("f4"))
+    assert use_blas(8192, 8192, 8192, np.dtype("f4"))
+
+
+def test_the_fence_catches_a_read_past_the_end():
+    script = "import sys; sys.path.insert(0, 'tests'); import test_gemm as t, numpy as np, ctypes;" \
+             "x = t.fenced(np.zeros(3)); ctypes.c_char.from_address(x.ctypes.data + 24).value"  # fmt: skip
+    import subprocess
+    import sys
+
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode < 0
