@@ -101,11 +101,11 @@ def _same_types(*types: Type) -> Type:
 
 @primitive(infer=_same_types, elementwise=True, vjp=lambda g, y, *terms: (g,) * len(terms),
            samples=cases(call("f64[3]", "f64[3]", "f64[3]"), call("f32[2,3]", "f32[2,3]"), call("f64[]"),
-                         call("f32[1]", "f32[]", "f64[2,1]", "f64[3]")))  # fmt: skip
+                         call("f32[1]", "f32[]", "f64[2,1]", "f64[3]"), call("bool[2]")))  # fmt: skip
 def add_n(*terms: Any, out: Any = None) -> Any:
     """The sum of any number of terms, from left to right: where paths of a derivative meet."""
     if len(terms) == 1:
-        return np.positive(terms[0], out=out)
+        return np.logical_or(terms[0], False, out=out) if terms[0].dtype.kind == "b" else np.positive(terms[0], out=out)
     if out is None or any(np.may_share_memory(out, term) for term in terms[2:]):
         return np.add(reduce(np.add, terms[:-1]), terms[-1], out=out)
     np.add(terms[0], terms[1], out=out)
