@@ -6,6 +6,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -104,7 +105,7 @@ class Executable:
         self._planning = threading.RLock()
         self._latest: Plan | None = None
 
-    def __call__(self, *args: Any, **named: Any) -> Any:
+    def __call__(self, /, *args: Any, **named: Any) -> Any:
         """Run on arrays given by position or by name, and write the updates if the run succeeds."""
         feeds = self._feeds(args, named)
         plan = self._plan(feeds)
@@ -151,8 +152,14 @@ class Executable:
         for symbol, places in self._symbols.items():
             if len(places) > 1:
                 self._check_same_size(symbol, places, feeds)
-        self._latest = self._plans.get(key) or self._plan_for(dict(zip(self._symbols, key, strict=True)))
-        return self._latest
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plan_for(key)
+        elif plan is not self._latest:
+            with suppress(KeyError):  # another thread may have dropped it just now
+                self._plans.move_to_end(key)
+        self._latest = plan
+        return plan  # never `_latest`: another thread may have set it since
 
     def _check_same_size(self, symbol: str, places: Sequence[tuple[int, int]], feeds: Sequence[Array]) -> None:
         argument, axis = places[0]
@@ -164,23 +171,24 @@ class Executable:
                 raise FeedError(f"{symbol} is {size} in {first.name} and {other_size} in {second.name}",
                                 nodes=[first, second], remedy=f"feed arrays that agree on {symbol}")  # fmt: skip
 
-    def _plan_for(self, sizes: Mapping[str, int]) -> Plan:
-        key = tuple(sizes[symbol] for symbol in self._symbols)
+    def _plan_for(self, key: tuple[int, ...]) -> Plan:
+        """The plan for these sizes of the symbols; the plans used last are kept."""
         with self._planning:
             if key not in self._plans:
+                sizes = dict(zip(self._symbols, key, strict=True))
                 with collector_paused():
                     self._plans[key] = Plan(self.source, self._updated, sizes, self.options)
                 if len(self._plans) > PLANS_KEPT:
                     self._plans.popitem(last=False)
             return self._plans[key]
 
-    def prepare(self, **sizes: int) -> Executable:
+    def prepare(self, /, **sizes: int) -> Executable:
         """Optimize and plan now for these sizes of the symbolic dims, rather than at the first call."""
         unknown = [symbol for symbol in self._symbols if symbol not in sizes]
         if unknown or len(sizes) > len(self._symbols):
             raise CompileError(f"expected a size for each of {', '.join(self._symbols) or 'no symbols'}, got {sizes}",
                                remedy="call f.prepare(batch=128), or call f with arrays")  # fmt: skip
-        self._latest = self._plan_for(sizes)
+        self._latest = self._plan_for(tuple(sizes[symbol] for symbol in self._symbols))
         return self
 
     @property
@@ -226,7 +234,7 @@ class Executable:
         plan = self.plan
         return Report(self.source, plan.sizes, plan.optimized, plan.program)
 
-    def profile(self, *args: Any, **named: Any) -> Any:
+    def profile(self, /, *args: Any, **named: Any) -> Any:
         """Seconds per node and per level of one run on these arguments; variables keep their values."""
         feeds = self._feeds(args, named)
         plan = self._plan(feeds)

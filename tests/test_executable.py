@@ -1,0 +1,98 @@
+"""Executables: arguments, results, variables, and the plans for the sizes that a feed brings."""
+
+import numpy as np
+import pytest
+
+import graphc as gr
+from graphc import executable
+from graphc.executable import Executable
+
+
+@pytest.fixture
+def x():
+    return gr.placeholder("x", ("n",), "float64")
+
+
+def test_results_have_the_structure_that_was_asked_for(x):
+    f = gr.compile([x], {"sum": gr.sum(x), "both": (x + 1, [x * 2])})
+    result = f([1.0, 2.0])
+    assert list(result) == ["sum", "both"]
+    assert result["sum"] == 3.0
+    assert isinstance(result["both"], tuple)
+    np.testing.assert_array_equal(result["both"][0], [2, 3])
+    np.testing.assert_array_equal(result["both"][1][0], [2, 4])
+
+
+def test_arguments_come_by_position_or_by_name_whatever_the_name():
+    inputs = [gr.placeholder(name, (), "float64") for name in ("self", "args", "head/x")]
+    f = gr.compile(inputs, inputs[0] - inputs[1] * inputs[2])
+    assert f(7, 2, 3) == f(7, args=2, **{"head/x": 3}) == f(**{"head/x": 3, "self": 7, "args": 2}) == 1
+
+
+def test_results_share_memory_with_nothing(x):
+    w = gr.variable("w", [1.0, 2.0])
+    f = gr.compile([x], [x, x[::-1], w, w, gr.constant([3.0, 4.0]), x + w, x + w])
+    fed = np.array([5.0, 6.0])
+    results = [*f(fed), *f(fed)]
+    for i, result in enumerate(results):
+        assert result.flags.writeable
+        assert not any(np.shares_memory(result, other) for other in (fed, w.state.array, *results[:i]))
+
+
+def test_updates_read_old_values_and_all_become_current():
+    a, b = gr.variable("a", [1.0, 2.0]), gr.variable("b", [3.0, 4.0])
+    f = gr.compile([], [a, b], updates={a: b, b: a + b})
+    for _ in range(3):
+        old = a.value, b.value
+        np.testing.assert_array_equal(f(), old)
+        np.testing.assert_array_equal((a.value, b.value), (old[1], old[0] + old[1]))
+
+
+def test_a_run_that_fails_leaves_every_variable_as_it_was():
+    i = gr.placeholder("i", (), "int64")
+    a, b = gr.variable("a", [1.0, 2.0]), gr.variable("b", 0.0)
+    f = gr.compile([i], b, updates={a: a * 2, b: gr.take(a, i)})
+    assert f(1) == 0.0
+    with pytest.raises(gr.ExecutionError, match="out of bounds"):
+        f(2)
+    np.testing.assert_array_equal(a.value, [2, 4])
+    assert b.value == 2.0
+    assert f(0) == 2.0
+    assert b.value == 2.0
+    np.testing.assert_array_equal(a.value, [4, 8])
+
+
+def test_the_plans_used_last_are_kept(x, monkeypatch):
+    monkeypatch.setattr(executable, "PLANS_KEPT", 2)
+    f = gr.compile([x], gr.sum(x))
+    plans = {}
+    for n in (1, 2, 1, 3, 1):
+        assert f(np.ones(n)) == n
+        plans.setdefault(n, f.plan)
+    assert f.plan is plans[1]  # used again in between, it outlived the plan for 2
+    f(np.ones(3))
+    assert f.plan is plans[3]
+    f(np.ones(2))
+    assert f.plan is not plans[2]
+
+
+def test_a_call_runs_the_plan_for_its_own_sizes_whatever_other_threads_run(x):
+    class Busy(Executable):
+        """Between any two lines of ours, another thread has run on three numbers."""
+
+        _latest = property(lambda self: self._plans[3,], lambda self, plan: None)
+
+    f = gr.compile([x], x + 1)
+    f(np.ones(3))
+    del f._latest
+    f.__class__ = Busy
+    for n in (5, 3, 5):
+        np.testing.assert_array_equal(f(np.ones(n)), np.full(n, 2.0))
+
+
+def test_sizes_may_be_prepared_in_any_order():
+    a, b = gr.placeholder("a", ("n", 2)), gr.placeholder("b", ("m",))
+    f = gr.compile([a, b], gr.sum(a) + gr.sum(b))
+    prepared = f.prepare(m=3, n=1).plan
+    assert f(np.ones((1, 2), "float32"), np.ones(3, "float32")) == 5
+    assert f.plan is prepared
