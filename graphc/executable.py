@@ -104,16 +104,35 @@ class Executable:
         self._plans: OrderedDict[tuple[int, ...], Plan] = OrderedDict()
         self._planning = threading.RLock()
         self._latest: Plan | None = None
+        self._quick: Callable[[tuple[Any, ...]], Any] | None = None
 
     def __call__(self, /, *args: Any, **named: Any) -> Any:
         """Run on arrays given by position or by name, and write the updates if the run succeeds."""
+        if self._quick is not None and not named:
+            return self._quick(args)
+        return self._call(args, named)
+
+    def _call(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
         feeds = self._feeds(args, named)
         plan = self._plan(feeds)
+        if self._quick is None and not self._symbols:
+            self._quick = self._quick_call(plan)
         if self.options.debug:
             from graphc.validate import validate
 
             validate(plan.optimized.stages, dict(zip(self.source.inputs, feeds, strict=True)))
         return self._rebuild(iter(self._run(plan, plan.program.run, feeds)))
+
+    def _quick_call(self, plan: Plan) -> Callable[[tuple[Any, ...]], Any] | None:
+        """The short way into a native program, where there is one."""
+        if self.options.backend != "native":
+            return None
+        from graphc.native.lean import quick_call
+        from graphc.native.program import NativeProgram
+
+        assert isinstance(plan.program, NativeProgram)
+        updated = [variable.state for variable in self._updated]
+        return quick_call(plan.program, plan.states, updated, self._rebuild, lambda args: self._call(args, {}))
 
     def _run(self, plan: Plan, run: Callable[..., Any], feeds: list[Array]) -> Any:
         if not plan.variables and not self._updated:

@@ -104,3 +104,38 @@ def _take_spare(state: State) -> Buffer:
         if spare is not None and spare.readers == 0:
             return spare
     return Buffer(np.empty_like(state.array))
+
+
+class Exchange:
+    """What `reading` and `writing` do for one run after another of the same program, with less ceremony for each."""
+
+    __slots__ = ("_locked", "_read", "_written")
+
+    def __init__(self, read: Sequence[State], written: Sequence[State]) -> None:
+        self._read, self._written = tuple(read), tuple(written)
+        self._locked = sorted(written, key=id)
+
+    def begin(self) -> tuple[list[Buffer], list[Buffer]]:
+        """The current buffers of the variables that are read, and buffers for the next values of those written."""
+        with ExitStack() as undo:
+            for state in self._locked:
+                undo.enter_context(state.writing)
+            targets = [_take_spare(state) for state in self._written]
+            with _swapping:
+                held: list[Buffer] = [state.current for state in self._read]  # type: ignore[misc]
+                for buffer in held:
+                    buffer.readers += 1
+            undo.pop_all()  # from here on `end` lets go of the locks
+        return held, targets
+
+    def end(self, held: Sequence[Buffer], targets: Sequence[Buffer], *, succeeded: bool) -> None:
+        """Let go of what was read; the new values become current, all together, if the run has succeeded."""
+        with _swapping:
+            for buffer in held:
+                buffer.readers -= 1
+            for state, target in zip(self._written, targets, strict=True):
+                state.spare = state.current if succeeded else target
+                if succeeded:
+                    state.current = target
+        for state in self._locked:
+            state.writing.release()

@@ -1,7 +1,10 @@
 """The native backend: the same values as the reference, whatever the graph, and the same bits for any threads."""
 
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,6 +78,44 @@ def test_a_transposed_operand_is_gathered_where_a_kernel_walks_whole_arrays():
     check([x], [y - gr.sum(y, axis=(1, 2), keepdims=True)], [rng.normal(size=(5, 4, 6))])
 
 
+PRODUCTS = [((2, 3), (3, 4)), ((3,), (3,)), ((3,), (3, 2)), ((2, 3), (3,)), ((4, 2, 3), (3, 5)), ((2, 3), (4, 3, 2)),
+            ((4, 1, 2, 3), (5, 3, 2)), ((1, 2, 3), (4, 3, 2)), ((3,), (2, 3, 4)), ((2, 4, 3), (3,)),
+            ((33, 65), (65, 17))]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("a", "b"), PRODUCTS)
+def test_products_of_all_ranks_and_transposes_are_native(a, b, dtype):
+    x, y = gr.placeholder("x", a, dtype), gr.placeholder("y", b, dtype)
+    program = check([x, y], [x @ y], [rng.normal(size=a).astype(dtype), rng.normal(size=b).astype(dtype)], rtol=1e-5)
+    assert all(work.task is not None for work in program.works.listed)
+    if x.ndim == y.ndim == 2:
+        program = check([x, y], [y.T @ x.T], [rng.normal(size=a).astype(dtype), rng.normal(size=b).astype(dtype)], 1e-5)
+        assert all(work.task is not None for work in program.works.listed)
+
+
+def test_a_contraction_of_heads_is_a_native_product_of_strided_operands():
+    q, k = gr.placeholder("q", (2, 8, 3, 5), "float64"), gr.placeholder("k", (2, 9, 3, 5), "float64")
+    scores = gr.einsum("bqhd,bkhd->bhqk", q, k)
+    feeds = [rng.normal(size=q.shape), rng.normal(size=k.shape)]
+    program = check([q, k], [scores, scores @ gr.transpose(k, (0, 2, 1, 3))], feeds)
+    assert all(work.task is not None for work in program.works.listed)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_shared_stages_give_the_same_bits_for_any_number_of_threads(dtype):
+    x, w = gr.placeholder("x", (700, 300), dtype), gr.placeholder("w", (300, 500), dtype)
+    y = gr.sum(gr.tanh(x @ w) * 0.5, axis=0)
+    feeds = [rng.normal(size=(700, 300)).astype(dtype), rng.normal(size=(300, 500)).astype(dtype)]
+    outputs = [gr.sum(y), *gr.gradients(gr.sum(y), [x, w])]
+    programs = [native([x, w], outputs, threads) for threads in (1, 2, 3)]
+    assert any(stage.shared for stage in programs[1].stages)
+    results = [values(program, feeds) for program in programs for _ in range(3)]
+    for result in results:
+        for one, other in zip(results[0], result, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
 def test_a_kernel_that_llvm_rejects_is_computed_by_numpy_with_a_warning(monkeypatch):
     x = gr.placeholder("x", (5, 7), "float64")
     monkeypatch.setattr(LIBRARY, "kernel", lambda *args: (_ for _ in ()).throw(RuntimeError("no such instruction")))
@@ -112,6 +153,168 @@ def test_arrays_of_any_layout_are_taken(layout):
     doubled, total = f(array)
     np.testing.assert_allclose(doubled, array * 2)
     np.testing.assert_allclose(total, array.sum(0))
+
+
+SCALARS = [(1.5, 0.5), (np.float64(1.5), 0.5), (np.array(1.5), np.float32(0.5)), (True, 2)]
+
+
+@pytest.mark.parametrize("arguments", SCALARS)
+def test_numbers_of_any_kind_are_taken_by_the_short_way_or_the_long(arguments):
+    x, y = gr.placeholder("x", (), "float64"), gr.placeholder("y", (), "float64")
+    f = (1 - x) ** 2 + 100 * (y - x * x) ** 2
+    run = gr.compile([x, y], {"f": f, "g": tuple(gr.gradients(f, [x, y]))}, backend="native")
+    a, b = map(float, arguments)
+    for _ in range(3):
+        result = run(*arguments)
+        assert result["f"] == pytest.approx((1 - a) ** 2 + 100 * (b - a * a) ** 2)
+        assert isinstance(result["f"], np.float64)
+        assert result["g"][1] == pytest.approx(200 * (b - a * a))
+    with pytest.raises(gr.FeedError):
+        run("1.5", 2)
+    with pytest.raises(gr.FeedError, match="expected a value for y"):
+        run(1.5)
+
+
+def trainer(threads=None):
+    """A step that is long enough for several threads, and what to feed it."""
+    generator = np.random.default_rng(1)
+    x, w = gr.placeholder("x", (256, 300), "float64"), gr.variable("w", generator.normal(size=(300, 200)))
+    loss = gr.sum(gr.square(gr.tanh(x @ w)))
+    step = gr.compile([x], loss, updates={w: w - 1e-3 * gr.gradients(loss, [w])[0]}, backend="native", threads=threads)
+    return step, w, generator.normal(size=(256, 300))
+
+
+def test_training_gives_the_same_bits_on_one_thread_and_on_two():
+    (one, w1, x), (two, w2, _) = trainer(1), trainer(2)
+    assert [one(x) for _ in range(20)] == [two(x) for _ in range(20)]
+    np.testing.assert_array_equal(w1.value, w2.value)
+
+
+def test_concurrent_calls_do_not_share_memory():
+    x = gr.placeholder("x", (200, 300), "float64")
+    f = gr.compile([x], [gr.tanh(x @ x.T) * 2, gr.sum(x)], backend="native", threads=2)
+    feeds = [rng.normal(size=(200, 300)) for _ in range(6)]
+    expected = [f(feed) for feed in feeds]
+
+    def call(i):
+        for _ in range(20):
+            for value, reference in zip(f(feeds[i]), expected[i], strict=True):
+                np.testing.assert_array_equal(value, reference)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(call, range(6)))
+
+
+def test_results_stay_when_the_program_runs_again():
+    x = gr.placeholder("x", (5,), "float64")
+    f = gr.compile([x], [x + 1, gr.cumsum(x)], backend="native")
+    first = f(np.zeros(5))
+    f(np.ones(5))
+    np.testing.assert_array_equal(first[0], np.ones(5))
+    np.testing.assert_array_equal(first[1], np.zeros(5))
+
+
+def test_the_program_keeps_no_arguments_alive():
+    x = gr.placeholder("x", (5,), "float64")
+    f = gr.compile([x], [x + 1, gr.cumsum(x)], backend="native")
+    g = gr.compile([x], [x + 1], backend="native")
+    for call in (f, g, g):
+        array = np.ones(5).view(np.ndarray)
+        before = sys.getrefcount(array)
+        call(array)
+        assert sys.getrefcount(array) == before
+
+
+CHILD = """
+import os, sys, numpy as np
+sys.path.insert(0, "tests")
+from test_native import trainer
+step, w, x = trainer(2)
+first = step(x)
+pid = os.fork()
+value = step(x)
+if pid == 0:
+    os._exit(0 if value < first and all(step(x) > 0 for _ in range(50)) else 1)
+assert os.waitpid(pid, 0)[1] == 0
+"""
+
+INTERRUPTED = """
+import signal, sys, time, threading, os
+sys.path.insert(0, "tests")
+from test_native import trainer
+step, w, x = trainer(2)
+step(x)
+threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+started = time.monotonic()
+try:
+    while time.monotonic() < started + 30:
+        step(x)
+except KeyboardInterrupt:
+    assert time.monotonic() < started + 10
+    assert step(x) > 0
+    print("interrupted")
+"""
+
+
+def python(code, **environment):
+    """Run code in another process and return what it printed."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False,
+                          env={**os.environ, **environment}, cwd=Path(__file__).parents[1])  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_runs_on_with_helpers_of_its_own():
+    python(CHILD)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+def test_an_interrupt_leaves_the_program_usable():
+    assert "interrupted" in python(INTERRUPTED)
+
+
+SMALL = """
+import numpy as np, graphc as gr
+x = gr.placeholder("x", (7,), "float64")
+assert np.array_equal(gr.compile([x], x * 3 + 1, backend="native")(np.arange(7.0)), np.arange(7.0) * 3 + 1)
+"""
+
+
+def test_kernels_are_kept_on_disk_and_damaged_entries_replaced(tmp_path):
+    assert not python(SMALL, GRAPHC_CACHE=str(tmp_path))
+    entries = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert len(entries) >= 2
+    assert not python(SMALL, GRAPHC_CACHE=str(tmp_path))
+    for name, content in entries.items():
+        (tmp_path / name).write_bytes(content[:-10])
+    assert "damaged" in python(SMALL, GRAPHC_CACHE=str(tmp_path))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == entries
+
+
+def test_a_directory_that_others_may_write_is_not_trusted(tmp_path):
+    tmp_path.chmod(0o777)
+    assert "other users may write to it" in python(SMALL, GRAPHC_CACHE=str(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_cache_that_cannot_be_written_costs_a_warning(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert "cannot write" in python(SMALL, GRAPHC_CACHE=str(tmp_path / "file"))
+
+
+def test_the_report_lists_kernels_and_what_is_not_native_and_the_dump_has_the_code(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRAPHC_DUMP", str(tmp_path))
+    x = gr.placeholder("x", (11, 13), "float64")
+    f = gr.compile([x], [gr.sum(gr.square(x) * 5.5, axis=0), gr.sort(x, axis=0)], backend="native")
+    text = str(f.report())
+    assert "backend native" in text
+    assert "square, multiply, sum" in text or "square, sum, multiply" in text
+    assert "1 x sort has no native code" in text
+    assert f.peak_bytes > 0
+    assert {path.suffix for path in tmp_path.iterdir()} == {".ll", ".s"}
+    assert sum(f.profile(rng.normal(size=(11, 13))).levels) > 0
+    assert len(f.levels()) == len(f.graph.levels())
 
 
 def test_importing_graphc_does_not_load_llvm():

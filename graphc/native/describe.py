@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from graphc.executor.cost import nanoseconds
+from graphc.executor.cost import nanoseconds, operations
 from graphc.executor.report import Description, Level, si
 from graphc.ir import Graph, Node
 from graphc.native.emit import Emitted, nodes_of
@@ -53,17 +53,22 @@ def describe(works: Works, stages: Sequence[Stage], memories: Memories, emitted:
         value_bytes=sum(node.type.nbytes for node in computed),
         scratch_bytes=sum(memory.nbytes for memory in memories.offsets if isinstance(memory, Parts)),
         result_bytes=results, own_bytes=memories.own_bytes, peak_bytes=workspace + results + memories.own_bytes,
-        operations=sum(known.operations for known in works.facts.values()),
+        operations=sum(_operations(node, works) for node in graph.nodes),
         seconds=sum(work.ns for work in works.listed) * 1e-9,
-        kernels=tuple(_kernel(work, works) for work in works.listed if work.node in works.facts and not work.combines),
+        kernels=tuple(_kernel(work, works) for work in works.listed if work.task is not None and not work.combines),
         not_native=tuple(_reasons(works.listed)))  # fmt: skip
 
 
 def _kernel(work: Work, works: Works) -> str:
-    known, task = works.facts[work.node], work.task
+    known, task = works.facts.get(work.node), work.task
     blocks = f" in {task.blocks} blocks" if task is not None and task.blocks > 1 else ""
-    return (f"kernel    {si(known.operations)} operations, {si(known.nbytes, 'B')}, {work.ns * 1e-3:.3g} µs{blocks}: "
-            f"{nodes_of(work)}")  # fmt: skip
+    counted = _operations(work.node, works)
+    moved = known.nbytes if known else sum(node.type.nbytes for node in (work.node, *work.node.inputs))
+    return f"kernel    {si(counted)} operations, {si(moved, 'B')}, {work.ns * 1e-3:.3g} µs{blocks}: {nodes_of(work)}"
+
+
+def _operations(node: Node, works: Works) -> float:
+    return works.facts[node].operations if node in works.facts else operations(node)
 
 
 def _reasons(works: Sequence[Work]) -> list[str]:

@@ -5,11 +5,13 @@ A context is an array of 64-bit words; places in it are given in words. Its head
     0   the claim word: epoch << 40 | stage << 20 | next block
     8   how many blocks of the open stage are done
     16  where the stages begin
+    17  the address of the run's list of values
 
 A stage is 4 words (first task, end of its tasks, blocks to share or 0 for a serial stage, its number), a task is 8
 (address of its code, its table of pointers, rows, rows per block, blocks, first block within the stage), a patch is 3
-(the word to set, the slot of an array in a run's list of values, bytes to add), a segment is 4 (first stage, end of
-stages, first patch, end of patches).
+(the word to set, the slot of an array in the list of values, bytes to add, or -1 where a number object stands there,
+which has its value where an array has its pointer), a segment is 5 (first stage, end of stages, first patch, end of
+patches, its own place).
 
 A block is claimed by raising the claim word from exactly what was seen, so nobody can claim a block of a stage that is
 not open: a helper that comes late, or stays from one run to the next, does no harm. The caller claims too, until no
@@ -23,8 +25,10 @@ import sys
 
 import numpy as np
 
-WORD, DONE, STAGES, HEADER = 0, 8, 16, 24
-STAGE_WORDS, TASK_WORDS, PATCH_WORDS, SEGMENT_WORDS = 4, 8, 3, 4
+WORD, DONE, STAGES, VALUES, HEADER = 0, 8, 16, 17, 24
+STAGE_WORDS, TASK_WORDS, PATCH_WORDS, SEGMENT_WORDS = 4, 8, 3, 5
+IN_OBJECT = -1
+"""The bytes of a patch whose pointer is into the object itself."""
 MOST_BLOCKS = 1 << 20
 """What the claim word can count in a stage, and among stages."""
 CLOSED = MOST_BLOCKS - 1
@@ -44,6 +48,9 @@ _PAUSES = {
 """By LLVM's name of the processor: how it is told that a thread only waits."""
 
 
+_NUMBERS = ((ctypes.c_double, 1.25), (ctypes.c_double, np.float64(1.25)), (ctypes.c_float, np.float32(1.25)))
+
+
 def knows_objects() -> bool:
     """Whether lists and arrays lie in memory as the driver reads them."""
     if sys.implementation.name != "cpython":
@@ -52,6 +59,8 @@ def knows_objects() -> bool:
     values = [None, array]
     items = ctypes.c_void_p.from_address(id(values) + LIST_ITEMS).value
     if not items or ctypes.c_void_p.from_address(items + 8).value != id(array):
+        return False
+    if any(kind.from_address(id(number) + ARRAY_DATA).value != 1.25 for kind, number in _NUMBERS):
         return False
     return ctypes.c_void_p.from_address(id(array) + ARRAY_DATA).value == array.ctypes.data
 
@@ -211,7 +220,9 @@ body:
   %item = load ptr, ptr %item.at, align 8
   %data.at = getelementptr i8, ptr %item, i64 ARRAY_DATA
   %data = load ptr, ptr %data.at, align 8
-  %pointer = getelementptr i8, ptr %data, i64 %bytes
+  %element = getelementptr i8, ptr %data, i64 %bytes
+  %in.object = icmp eq i64 %bytes, -1
+  %pointer = select i1 %in.object, ptr %data.at, ptr %element
   %place = getelementptr i64, ptr %ctx, i64 %word
   store ptr %pointer, ptr %place, align 8
   %next = getelementptr i64, ptr %at, i64 3
@@ -221,9 +232,14 @@ exit:
 }
 
 ; What a run's caller calls: the stages of one segment.
-define void @drive(ptr %ctx, i64 %segment.word, ptr %values) {
+define void @drive(ptr %segment) {
 entry:
-  %segment = getelementptr i64, ptr %ctx, i64 %segment.word
+  %own.at = getelementptr i64, ptr %segment, i64 4
+  %own.word = load i64, ptr %own.at, align 8
+  %back = sub i64 0, %own.word
+  %ctx = getelementptr i64, ptr %segment, i64 %back
+  %values.at = getelementptr i64, ptr %ctx, i64 17
+  %values = load ptr, ptr %values.at, align 8
   %first.word = load i64, ptr %segment, align 8
   %first = getelementptr i64, ptr %ctx, i64 %first.word
   %end.at = getelementptr i64, ptr %segment, i64 1

@@ -7,7 +7,7 @@ Comparisons and predicates give i1; everything else gives its operands' type.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -98,8 +98,13 @@ def _one(dtype: np.dtype[Any]) -> Any:
     return ir.Constant(computed_type(dtype), 1.0 if dtype.kind == "f" else 1)
 
 
-def _add_n(b: ir.IRBuilder, dtype: np.dtype[Any], *terms: Any) -> Any:
-    return reduce(lambda total, term: _ADD(b, dtype, total, term), terms)
+def _add_n(b: ir.IRBuilder, dtype: np.dtype[Any], *terms: Value) -> Any:
+    return cast(b, reduce(partial(_add_two, b), terms), dtype).ir
+
+
+def _add_two(b: ir.IRBuilder, x: Value, y: Value) -> Value:
+    dtype = promote(x.dtype, y.dtype)
+    return Value(rounded(b, _ADD(b, dtype, cast(b, x, dtype).ir, cast(b, y, dtype).ir), dtype), dtype)
 
 
 def _negative(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
@@ -180,7 +185,7 @@ _ADD, _MULTIPLY = _arithmetic("fadd", "add", "or_"), _arithmetic("fmul", "mul", 
 _MAXIMUM, _MINIMUM = _extremum(">", "maximum"), _extremum("<", "minimum")
 
 _RESULT: dict[str, Emitter] = {
-    "add": _ADD, "multiply": _MULTIPLY, "subtract": _arithmetic("fsub", "sub"), "add_n": _add_n,
+    "add": _ADD, "multiply": _MULTIPLY, "subtract": _arithmetic("fsub", "sub"),
     "negative": _negative, "positive": _same, "stop_gradient": _same, "abs": _abs, "square": _square,
     "reciprocal": _reciprocal, "maximum": _MAXIMUM, "minimum": _MINIMUM, "relu": _relu, "clip": _clip, "sign": _sign,
     "bitwise_and": _arithmetic("", "and_", "and_"), "bitwise_or": _arithmetic("", "or_", "or_"),
@@ -196,10 +201,10 @@ _OPERANDS: dict[str, Emitter] = {
     "greater": _compare(">"), "greater_equal": _compare(">="), "isnan": _isnan, "isinf": _isinf, "isfinite": _isfinite,
 }  # fmt: skip
 _AS_THEY_ARE: dict[str, Emitter] = {
-    "where": _where, "astype": _astype, "logical_not": _not, "logical_and": _logical("and_"),
+    "add_n": _add_n, "where": _where, "astype": _astype, "logical_not": _not, "logical_and": _logical("and_"),
     "logical_or": _logical("or_"), "logical_xor": _logical("xor"),
 }  # fmt: skip
-_FLOAT_ONLY = frozenset(["isnan", "isinf", "isfinite"])
+_FLOAT_ONLY = frozenset(["isnan", "isinf", "isfinite", "reciprocal"])
 _MATHEMATICS = (
     "exp", "expm1", "exp2", "log", "log1p", "log2", "log10", "sin", "cos", "tan", "arcsin", "arccos", "arctan",
     "arctan2", "sinh", "cosh", "tanh", "arcsinh", "arccosh", "arctanh", "sigmoid", "softplus", "erf", "erfc", "power",

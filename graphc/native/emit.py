@@ -38,6 +38,14 @@ class Emitted:
     given: tuple[Given, ...]
     numbers: tuple[int, ...]
     """The outputs that are given back as NumPy scalars."""
+    objects: frozenset[int]
+    """The inputs of rank 0 whose places take number objects: only native code reads them."""
+
+    @property
+    def passing(self) -> tuple[int, ...]:
+        """The places of all that is another one in every run."""
+        given = [place.slot for place in self.given]
+        return (*self.inputs, *(slot for slot, _ in self.variables), *given, *self.steps.passing)
 
 
 def emit(storage: Storage, stages: Sequence[Stage], memories: Memories, fresh: int, *, alone: bool = False) -> Emitted:
@@ -48,12 +56,15 @@ def emit(storage: Storage, stages: Sequence[Stage], memories: Memories, fresh: i
     copied = {work.output for stage in stages for work in stage.works if work.output is not None}
     outputs = tuple(slots["output", i] if i in copied else slots[node] for i, node in enumerate(graph.outputs))
     steps = steps_of(stages, storage, memories, slots, alone=alone)
-    builder = Builder(memories.offsets, _addresses(storage), _external(storage, slots))
+    seen = steps.seen | set(graph.outputs)
+    objects = [i for i, node in enumerate(graph.inputs) if not node.shape and node not in seen]
+    numbers = frozenset(graph.inputs[i] for i in objects)
+    builder = Builder(memories.offsets, _addresses(storage), _external(storage, slots), numbers)
     image = builder.build([step for step in steps.listed if isinstance(step, Segment)])
     given = tuple(Given(i, slot, graph.outputs[i].array_type.static_shape, graph.outputs[i].dtype)
                   for i, slot in enumerate(outputs) if i in copied or _is_target(i, storage))  # fmt: skip
-    numbers = tuple(i for i, node in enumerate(graph.outputs) if i < fresh and not node.shape)
-    return Emitted(steps, image, slots, inputs, variables, outputs, given, numbers)
+    scalars = tuple(i for i, node in enumerate(graph.outputs) if i < fresh and not node.shape)
+    return Emitted(steps, image, slots, inputs, variables, outputs, given, scalars, frozenset(objects))
 
 
 def _is_target(index: int, storage: Storage) -> bool:

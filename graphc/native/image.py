@@ -11,6 +11,7 @@ import numpy as np
 from graphc.native.driver import (
     CLOSED,
     HEADER,
+    IN_OBJECT,
     PATCH_WORDS,
     SEGMENT_WORDS,
     STAGE_WORDS,
@@ -56,9 +57,13 @@ class Image:
 class Builder:
     """Lays out an image: header, stages, tasks, tables, patches, segments."""
 
-    def __init__(self, offsets: dict[Memory, int], constants: dict[Memory, int], slots: dict[Memory, int]) -> None:
-        """`constants` has the addresses of constants, `slots` the places of all other arrays outside the arena."""
-        self._offsets, self._constants, self._slots = offsets, constants, slots
+    def __init__(self, offsets: dict[Memory, int], constants: dict[Memory, int], slots: dict[Memory, int],
+                 numbers: frozenset[Memory]) -> None:  # fmt: skip
+        """`constants` has the addresses of constants, `slots` the places of all other arrays outside the arena.
+
+        In the places of `numbers` stand number objects in place of arrays.
+        """
+        self._offsets, self._constants, self._slots, self._numbers = offsets, constants, slots, numbers
         self._arena_words: list[int] = []
 
     def build(self, segments: Sequence[Segment]) -> Image:
@@ -84,7 +89,7 @@ class Builder:
         for segment, record, patch in zip(segments, records, patches, strict=True):
             segment.word = len(self._words)
             start = segment.word + SEGMENT_WORDS
-            self._words += [*record, start, start + len(patch), *patch]
+            self._words += [*record, start, start + len(patch), segment.word, *patch]
         return Image(np.array(self._words, np.int64), np.array(self._arena_words, np.int64))
 
     def _tasks(self, share: Share, at: int, patch: list[int]) -> None:
@@ -98,7 +103,7 @@ class Builder:
                 word = len(self._words)
                 self._words.append(self._pointer(memory, offset, word))
                 if memory in self._slots:
-                    patch += [word, self._slots[memory], offset]
+                    patch += [word, self._slots[memory], IN_OBJECT if memory in self._numbers else offset]
         assert len(patch) % PATCH_WORDS == 0
 
     def _pointer(self, memory: Memory, offset: int, word: int) -> int:

@@ -45,11 +45,13 @@ class Cut:
     def range(self, code: Code, strip: Index) -> tuple[Index, Index]:
         """What one strip covers: from where to where."""
         first = times(code.b, strip, self.width)
-        return first, smaller(code.b, plus(code.b, first, self.width), self.size)
+        last = plus(code.b, first, self.width)
+        return first, smaller(code.b, last, self.size) if self.rest else last
 
     def visit(self, code: Code, first: Index, last: Index, body: Callable[[Index, int], None]) -> None:
         """body(strip, width) for the strips first..last."""
-        code.loop(first, smaller(code.b, last, self.whole), 1, lambda strip: body(strip, self.width))
+        end = smaller(code.b, last, self.whole) if self.rest else last
+        code.loop(first, end, 1, lambda strip: body(strip, self.width))
         if not self.rest:
             return
         if isinstance(last, int):

@@ -25,7 +25,7 @@ from graphc.native.kernels import LIBRARY
 from graphc.native.schedule import plan_memory, schedule
 from graphc.native.storage import storage_of
 from graphc.native.work import works_of
-from graphc.native.workspace import Workspace
+from graphc.native.workspace import WORD_BYTES, Workspace
 
 Array = np.ndarray[Any, Any]
 WORKSPACES_KEPT = 8
@@ -51,10 +51,10 @@ class NativeProgram:
         self.memories = plan_memory(self.stages, self.storage)
         self.emitted = emit(self.storage, self.stages, self.memories, self._fresh)
         self._steps = _with_words(self.emitted)
-        self._workspaces: list[Workspace] = []
-        kinds = (None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
-        self._drive = ctypes.CFUNCTYPE(*kinds)(LIBRARY.driver.addresses[0])
-        self._helpers = Helpers(self.threads) if any(stage.shared for stage in self.stages) else None
+        self.workspaces: list[Workspace] = []
+        self._drive = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(LIBRARY.driver.addresses[0])
+        self._passing = self.emitted.passing
+        self.helpers = Helpers(self.threads) if any(stage.shared for stage in self.stages) else None
         self._blas = self._blas_context()
 
     def run(self, inputs: Sequence[Array], state: Mapping[Variable, Array],
@@ -63,39 +63,45 @@ class NativeProgram:
 
         Inputs and state are read only. Raises ExecutionError, naming the node, if a body fails.
         """
-        workspace = self._workspaces.pop() if self._workspaces else self._new_workspace(self.emitted)
-        values = self._filled(workspace, self.emitted, inputs, state, targets)
-        if self._helpers is not None:
-            self._helpers.call(workspace)
+        try:
+            workspace = self.workspaces.pop()
+        except IndexError:
+            workspace = self.new_workspace()
+        values = workspace.values
+        self._fill(values, self.emitted, inputs, state, targets)
+        if self.helpers is not None:
+            self.helpers.call(workspace)
         self._run_steps(workspace, values)
         results = [values[slot] for slot in self.emitted.outputs]
         for index in self.emitted.numbers:
             results[index] = results[index][()]
-        if len(self._workspaces) < WORKSPACES_KEPT:  # after an error it is dropped
-            self._workspaces.append(workspace)
+        for slot in self._passing:
+            values[slot] = None
+        if len(self.workspaces) < WORKSPACES_KEPT:  # after an error it is dropped
+            self.workspaces.append(workspace)
         return _with_targets(results, targets)
 
-    def _filled(self, workspace: Workspace, emitted: Emitted, inputs: Sequence[Array],
-                state: Mapping[Variable, Array], targets: Sequence[Array | None]) -> list[Any]:  # fmt: skip
-        """The list of values at the start of a run."""
-        values = workspace.values.copy()
+    def _fill(self, values: list[Any], emitted: Emitted, inputs: Sequence[Array],
+              state: Mapping[Variable, Array], targets: Sequence[Array | None]) -> None:  # fmt: skip
+        """Put in place what the caller gives."""
         for slot, array in zip(emitted.inputs, inputs, strict=True):
             values[slot] = array if array.flags.num & FIT == FIT else np.require(array, requirements=["C", "A"])
+        for index in emitted.objects:
+            values[emitted.inputs[index]] = inputs[index][()]
         for slot, variable in emitted.variables:
             values[slot] = state[variable]
         for index, slot, shape, dtype in emitted.given:
             target = targets[index]
             values[slot] = np.empty(shape, dtype) if target is None else target
-        return values
 
     def _run_steps(self, workspace: Workspace, values: list[Any]) -> None:
-        drive, context, at = self._drive, workspace.context, id(values)
+        drive, context = self._drive, workspace.context
         step: Any = None
         try:
             with np.errstate(all="ignore"), self._blas:
                 for step, word in self._steps:
                     if word:
-                        drive(context, word, at)
+                        drive(context + WORD_BYTES * word)
                     else:
                         step(values)
         except GraphcError:
@@ -110,8 +116,10 @@ class NativeProgram:
         SINGLE_THREADED_BLAS.find_libraries()
         return SINGLE_THREADED_BLAS
 
-    def _new_workspace(self, emitted: Emitted) -> Workspace:
-        return Workspace(self.storage, self.memories, emitted.image, emitted.slots)
+    def new_workspace(self, emitted: Emitted | None = None) -> Workspace:
+        """Memory for one run at a time."""
+        chosen = emitted or self.emitted
+        return Workspace(self.storage, self.memories, chosen.image, chosen.slots)
 
     @property
     def peak_bytes(self) -> int:
@@ -132,15 +140,16 @@ class NativeProgram:
                 targets: Sequence[Array | None]) -> Profile:  # fmt: skip
         """Seconds per node and per level, each kernel on its own on one thread; the results are discarded."""
         emitted = emit(self.storage, self.stages, self.memories, self._fresh, alone=True)
-        workspace = self._new_workspace(emitted)
-        values = self._filled(workspace, emitted, inputs, state, targets)
+        workspace = self.new_workspace(emitted)
+        values = workspace.values
+        self._fill(values, emitted, inputs, state, targets)
         seconds: dict[Node, float] = {}
         started = perf_counter()
         with np.errstate(all="ignore"), self._blas:
             for step, word in _with_words(emitted):
                 before = perf_counter()
                 if word:
-                    self._drive(workspace.context, word, id(values))
+                    self._drive(workspace.context + WORD_BYTES * word)
                 else:
                     step(values)
                 node = emitted.steps.node_of.get(step)

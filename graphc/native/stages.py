@@ -75,6 +75,7 @@ class Multiplication:
         number, tile = divided(b, number, plan.tiles.count)
         number, panel = divided(b, number, plan.panels.count)
         part, group = divided(b, number, plan.entries.count)
+        part = 0 if self.whole else part
         self.part, self.stretch = part, plan.depth.range(self.code, part)
         self.tiles, self.panels = plan.tiles.range(self.code, tile), plan.panels.range(self.code, panel)
         self.code.loop(*plan.entries.range(self.code, group), 1, self._entry)

@@ -38,6 +38,10 @@ class Steps:
     listed: list[Segment | Step] = field(default_factory=list)
     node_of: dict[Segment | Step, Node] = field(default_factory=dict)
     """Whose body a step calls; for a segment, the last kernel of a serial stage."""
+    seen: set[Node] = field(default_factory=set)
+    """The values whose arrays Python steps read or write."""
+    passing: list[int] = field(default_factory=list)
+    """The slots that steps fill with arrays of one run."""
 
 
 def steps_of(stages: Sequence[Stage], storage: Storage, memories: Memories, slots: Slots, *, alone: bool) -> Steps:
@@ -117,12 +121,15 @@ class _Emission:
     def _see(self, node: Node) -> int:
         """The slot of a value's array, with a step that makes the array where it is a view made anew in every run."""
         slot = self.slots[node]
+        self.made.seen.add(node)
         root = self.storage.root(node)
         target = self.storage.target.get(root)
         base = root if target is None else self.storage.graph.outputs[target]
         if node is base or node in self.there or self.storage.home[root] in (Home.ARENA, Home.CONSTANT):
             return slot
         self.there.add(node)
+        self.made.seen.add(base)
+        self.made.passing.append(slot)
         self._flush()
         self.made.listed.append(_view(self.slots[base], slot, node, self.storage))
         return slot
@@ -133,6 +140,7 @@ class _Emission:
         if facts.is_kernel(node):
             return _all_into(body_of(node), operands, [self._see(result) for result in results])
         if self.storage.home[node] is Home.OWN:
+            self.made.passing.append(self.slots[node])
             return _kept(body_of(node), operands, self.slots[node])
         return call_into(body_of(node), operands, self._see(node))
 

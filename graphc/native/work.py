@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from graphc.executor.cost import copy_nanoseconds, nanoseconds
 from graphc.ir import Node, collector_paused
-from graphc.native import facts
+from graphc.native import facts, products
 from graphc.native.facts import Facts
 from graphc.native.kernel import Access
 from graphc.native.kernels import warn_of_fallback
@@ -77,7 +77,7 @@ def works_of(storage: Storage, fresh: int) -> Works:
         if facts.is_kernel(node):
             works.listed += _kernel(node, works, remembered)
         elif storage.root(node) is node:
-            works.listed.append(_call(node, storage))
+            works.listed += _product(node, storage) or [_call(node, storage)]
     works.listed += _copies(storage, fresh)
     return works
 
@@ -144,6 +144,32 @@ def _access(source: Node, storage: Storage) -> Access:
     kind = source.array_type
     steps = (stride // kind.dtype.itemsize for stride in storage.layout[source].strides)
     return Access(tuple(0 if dim == 1 else step for dim, step in zip(kind.shape, steps, strict=True)))
+
+
+def _product(node: Node, storage: Storage) -> list[Work]:
+    """The works of a matrix product, one per stage; none where NumPy computes it."""
+    product = products.product_of(node, storage)
+    if product is None:
+        return []
+    try:
+        known = products.compiled(product)
+    except Exception as error:  # whatever LLVM or its binding raises
+        warn_of_fallback(node, error)
+        return []
+    scratch = Parts(known.scratch_bytes)
+    table: list[Pointer] = [(storage.root(source), storage.layout[source].offset) for source in node.inputs]
+    table += [(node, 0), *([(scratch, 0)] if known.scratch_bytes else [])]
+    works: list[Work] = []
+    for address, blocks in known.stages:
+        before = () if not works else (scratch, *works[-1].writes)
+        last = len(works) == len(known.stages) - 1
+        writes: tuple[Memory, ...] = (node,) if last else (Parts(0),) if works else (scratch,)
+        task = Task(address, tuple(table), blocks, 1, blocks)
+        reads = (*_roots(node.inputs, storage), *before)
+        works.append(Work(node, reads, writes, known.ns / len(known.stages), task, combines=not last))
+    if len(works) == 1 and known.scratch_bytes:
+        works[0].writes = (node, scratch)
+    return works
 
 
 def _gathered(node: Node, source: Node, access: Access, operand: Pointer) -> Work:

@@ -8,6 +8,7 @@ import numpy as np
 
 from graphc.executor.arena import ALIGNMENT
 from graphc.ir import Node
+from graphc.native.driver import VALUES
 from graphc.native.image import Image
 from graphc.native.schedule import Memories
 from graphc.native.steps import Slots
@@ -37,6 +38,7 @@ class Workspace:
                 elif root in offsets:
                     own = arena[offsets[root] : offsets[root] + max(root.type.nbytes, 1)]
                     self.values[slot] = array_over(own, key, storage.layout[key])
+        self.words[VALUES] = id(self.values)
         self._arena = arena
 
 

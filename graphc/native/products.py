@@ -1,0 +1,123 @@
+"""Matrix products and contractions of two operands as tasks: which fit the product kernels, and how operands lie."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from typing import NamedTuple
+
+from graphc.executor.cost import NS_PER_BLAS_FLOP
+from graphc.ir import Node
+from graphc.native.gemm import Product
+from graphc.native.kernels import LIBRARY
+from graphc.native.storage import Storage, contiguous
+
+NS_PER_STAGE = 60.0
+"""Entering the kernel of a product and leaving it."""
+
+
+class Axis(NamedTuple):
+    """A size, and elements to step along it."""
+
+    size: int
+    stride: int
+
+
+Groups = Sequence[Sequence[Axis]]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """The kernels of a product: address and blocks of each, to run one after the other."""
+
+    stages: tuple[tuple[int, int], ...]
+    scratch_bytes: int
+    ns: float
+    flops: int
+
+
+def product_of(node: Node, storage: Storage) -> Product | None:
+    """The product that a node is, if its operands and its result lie as the kernels can read and write them."""
+    describe = _DESCRIBERS.get(node.op.name)
+    kinds = [kind.array_type for kind in (node, *node.inputs)] if describe else []
+    dtypes = {kind.dtype for kind in kinds}
+    if describe is None or len(dtypes) != 1 or node.dtype.kind != "f" or node.dtype.itemsize < 4:
+        return None
+    if any(0 in kind.shape for kind in kinds):
+        return None
+    return describe(node, *[_axes(source, storage) for source in node.inputs])
+
+
+def _axes(node: Node, storage: Storage) -> list[Axis]:
+    kind = node.array_type
+    strides = storage.layout[node].strides
+    return [Axis(n, stride // kind.dtype.itemsize) for n, stride in zip(kind.static_shape, strides, strict=True)]
+
+
+def _result_axes(node: Node) -> list[Axis]:
+    kind = node.array_type
+    return [Axis(n, s // kind.dtype.itemsize) for n, s in zip(kind.static_shape, contiguous(kind), strict=True)]
+
+
+def _matmul(node: Node, a: list[Axis], b: list[Axis]) -> Product | None:
+    """A vector is a matrix of one row on the left and of one column on the right."""
+    c = _result_axes(node)
+    if len(a) == 1:
+        a, c = [Axis(1, 0), *a], [*c[:-1], Axis(1, 0), *c[-1:]] if len(b) > 1 else [*c, Axis(1, 0)]
+    if len(b) == 1:
+        b, c = [*b, Axis(1, 0)], [*c, Axis(1, 0)]
+    batch = tuple(axis.size for axis in c[:-2])
+    strides = [_broadcast(x[:-2], len(batch)) for x in (a, b)]
+    (m, k), n = (axis.size for axis in a[-2:]), b[-1].size
+    in_a, in_b = ((*steps, *(axis.stride for axis in x[-2:])) for steps, x in zip(strides, (a, b), strict=True))
+    return Product(batch, m, n, k, node.dtype, in_a, in_b, tuple(axis.stride for axis in c))
+
+
+def _broadcast(axes: Sequence[Axis], rank: int) -> tuple[int, ...]:
+    """Strides along the batch axes of a result of that rank: 0 where an operand repeats."""
+    steps = tuple(0 if axis.size == 1 else axis.stride for axis in axes)
+    return (0,) * (rank - len(steps)) + steps
+
+
+def _einsum(node: Node, a: list[Axis], b: list[Axis]) -> Product | None:
+    """Labels are batch, left, right or inner; each but the batch must be one axis, or several that make one."""
+    operands, _, y = node.attrs["subscripts"].partition("->")
+    in_a, _, in_b = operands.partition(",")
+    lie = [dict(zip(labels, axes, strict=True)) for labels, axes in ((in_a, a), (in_b, b), (y, _result_axes(node)))]
+    batch = [label for label in y if label in in_a and label in in_b]
+    left, right = ([label for label in y if label not in other] for other in (in_b, in_a))
+    inner = [label for label in in_a if label not in y]
+    if not left and not right:
+        return None  # dot products of columns: NumPy walks the rows once
+    merged = [_merged([lie[i][label] for label in labels])
+              for i, labels in ((0, left), (0, inner), (1, inner), (1, right), (2, left), (2, right))]  # fmt: skip
+    if None in merged:
+        return None
+    rows_a, deep_a, deep_b, columns_b, rows_y, columns_y = (axis for axis in merged if axis is not None)
+    steps = [tuple(lie[i][label].stride if lie[i][label].size != 1 else 0 for label in batch) for i in range(3)]
+    return Product(tuple(lie[2][label].size for label in batch), rows_a.size, columns_b.size, deep_a.size, node.dtype,
+                   (*steps[0], rows_a.stride, deep_a.stride), (*steps[1], deep_b.stride, columns_b.stride),
+                   (*steps[2], rows_y.stride, columns_y.stride))  # fmt: skip
+
+
+def _merged(axes: Sequence[Axis]) -> Axis | None:
+    """Several axes as one, if their elements follow one another evenly."""
+    real = [axis for axis in axes if axis.size != 1]
+    if any(one.stride != other.stride * other.size for one, other in pairwise(real)):
+        return None
+    return Axis(math.prod(axis.size for axis in real), real[-1].stride if real else 0)
+
+
+_DESCRIBERS: dict[str, Callable[[Node, list[Axis], list[Axis]], Product | None]] = {
+    "matmul": _matmul, "einsum": _einsum}  # fmt: skip
+
+
+@cache
+def compiled(product: Product) -> Compiled:
+    """The kernels of a product. Raises what LLVM's binding raises."""
+    stages = tuple((LIBRARY.load(stage.text, stage.symbol).address, stage.blocks) for stage in product.stages)
+    ns = NS_PER_STAGE * len(stages) + product.flops * product.dtype.itemsize * NS_PER_BLAS_FLOP
+    return Compiled(stages, product.scratch_bytes, ns, product.flops)
