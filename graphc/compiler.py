@@ -42,7 +42,7 @@ def compile(inputs: Node | Sequence[Node], outputs: Any, *, updates: Updates | N
     """
     leaves, rebuild = flatten(outputs)
     targets = checked_updates(updates)
-    listed = [inputs] if isinstance(inputs, Node) else list(inputs)
+    listed = list(inputs) if isinstance(inputs, Iterable) and not isinstance(inputs, Node) else [inputs]
     source = Graph(listed, [*leaves, *targets.values()], name)
     check_names(source.nodes)
     chosen = "numpy" if debug else _backend(backend)  # the NumPy program can look for the first NaN

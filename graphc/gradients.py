@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
@@ -129,7 +129,7 @@ def gradients(y: Node, wrt: Node | Sequence[Node], *, seed: Any = None, unconnec
     """
     from graphc.passes.backward import backward  # with it come all passes, which `import graphc` need not load
 
-    targets = [wrt] if isinstance(wrt, Node) else list(wrt)
+    targets = list(wrt) if isinstance(wrt, Iterable) and not isinstance(wrt, Node) else [wrt]
     if unconnected not in ("raise", "zero"):
         raise GradientError(f'expected unconnected to be "raise" or "zero", got {unconnected!r}',
                             remedy='"zero" gives zeros where y does not depend on a node')  # fmt: skip

@@ -72,7 +72,10 @@ class Node(Operators):
         return self.type
 
     def named(self, name: str) -> Node:
-        """The same value under a name; the name nests in the scopes now open."""
+        """The same value under a name; the name nests in the scopes now open. Leaves have theirs from the start."""
+        if self.op.leaf:
+            raise GraphError(f"expected a value that was computed, got the {self.op.name} {self.name}: feeds and state "
+                             f"go by its name", remedy="name it where it is declared", nodes=[self])  # fmt: skip
         return self.replace(name=scoped(name))
 
     def replace(self, **changes: Any) -> Node:
