@@ -18,7 +18,7 @@ from graphc.op import OPS
 @pytest.fixture
 def fine(monkeypatch):
     """Everything is worth a run, blocks and threads: so small graphs show what large ones do."""
-    for name, value in (("PART_NS", 1.0), ("LEAST_ELEMENTS", 1), ("MOST_ELEMENTS", 16), ("SMALL_NS", 0.0)):
+    for name, value in (("PART_NS", 1.0), ("LEAST_ELEMENTS", 2), ("MOST_ELEMENTS", 4), ("SHORT_NS", 1.0)):
         monkeypatch.setattr(units, name, value)
     monkeypatch.setattr(schedule, "WAKE_NS", 0.1)
 
@@ -193,7 +193,7 @@ def test_operands_of_a_run_are_cut_where_they_have_its_axis(fine):
     for other in others:
         y = gr.tanh(y * other) + other
     told = assert_evaluates([y, y > 0]).describe()
-    assert (told.runs, told.blocks) == (1, 6)
+    assert (told.runs, told.blocks) == (1, 3)
 
 
 def test_runs_mix_dtypes(fine):

@@ -25,7 +25,7 @@ NBYTES = 64 * 64 * 4
 @pytest.fixture
 def fine(monkeypatch):
     """Everything is worth a run, blocks and threads: so small graphs show what large ones do."""
-    for name, value in (("PART_NS", 1.0), ("LEAST_ELEMENTS", 1), ("MOST_ELEMENTS", 16), ("SMALL_NS", 0.0)):
+    for name, value in (("PART_NS", 1.0), ("LEAST_ELEMENTS", 2), ("MOST_ELEMENTS", 4), ("SHORT_NS", 1.0)):
         monkeypatch.setattr(units, name, value)
     monkeypatch.setattr(schedule, "WAKE_NS", 0.1)
 

@@ -21,8 +21,9 @@ NS_PER_EFFORT = 0.016
 """One unit of an op's effort, for each byte of an element's width: an f32 exp has an effort of 8 and takes 0.5 ns."""
 NS_PER_BLAS_FLOP = 0.003
 """One operation inside BLAS, for each byte of an element's width."""
-WAKE_NS = 60_000.0
-"""Waking another thread and meeting it again: what parallel work must gain before it pays."""
+WAKE_NS = 100_000.0
+"""What parallel work must gain before it pays: waking another thread and meeting it again, measured at 20 to 50 µs on
+an idle machine and up to 170 on a busy one."""
 
 
 def arrays(kind: AnyType) -> Sequence[Type]:

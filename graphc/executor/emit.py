@@ -101,7 +101,7 @@ def _tasks(stage: Stage, groups: list[list[Step]], emitted: Emitted) -> list[Ste
     tasks: list[tuple[float, Step]] = []
     for unit, steps in zip(stage.units, groups, strict=True):
         named = [guarded(step, emitted.node_of[step]) if step in emitted.node_of else step for step in steps]
-        if unit.is_small:
+        if unit.is_short:
             short += named
         else:
             tasks += [(unit.ns / len(steps), step) for step in named]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ class Level:
     threads: int
     blocks: tuple[int, ...]
     seconds: float
-    """Predicted, on one thread."""
+    """Predicted, on one thread; NaN while sizes are symbols."""
 
     @property
     def parallel(self) -> bool:
@@ -36,7 +37,8 @@ class Level:
         kinds = Counter((node.op.name, blocks) for node, blocks in zip(self.nodes, self.blocks, strict=True))
         listed = (f"{count} {name}" + (f" in {blocks} blocks" if blocks > 1 else "")
                   for (name, blocks), count in kinds.items())  # fmt: skip
-        return f"level {self.index:<4} {how:<10} {self.seconds * 1e6:>10.1f} µs  {', '.join(listed)}"
+        predicted = "?" if math.isnan(self.seconds) else f"{self.seconds * 1e6:.1f}"
+        return f"level {self.index:<4} {how:<10} {predicted:>10} µs  {', '.join(listed)}"
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def unit_levels(units: Iterable[Unit]) -> list[list[Unit]]:
 
 def useful_threads(level: Sequence[Unit], threads: int) -> int:
     """How many threads a level is worth: as many as leave each of them more work than waking it costs."""
-    large = [unit for unit in level if not unit.is_small]
+    large = [unit for unit in level if not unit.is_short]
     parts = [unit.ns / max(len(unit.blocks), 1) for unit in large for _ in unit.blocks or (0,)]
     total = sum(parts)
     useful = min(threads, len(parts), int(total / WAKE_NS))

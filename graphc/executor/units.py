@@ -23,11 +23,13 @@ LONGEST_PART_NS = 1e8
 """The most, so that an interrupt never waits for long."""
 MOST_PARTS = 16
 """As many parts as threads are likely; more only to keep parts short."""
-MOST_ELEMENTS = 1 << 17
-"""The most elements in a block of a run: a few such blocks fit into a core's cache."""
-SMALL_NS = 10_000.0
+SHORT_NS = 20_000.0
+"""What takes less on one block is not shared: threads that call many short functions wait for each other, because only
+one at a time may run Python, and taking turns costs as much as waking up."""
+MOST_ELEMENTS = 1 << 18
+"""The most elements in a block of a run, so that inner values stay in the cache."""
 LEAST_ELEMENTS = 1 << 15
-"""The least: with fewer, two threads spend their time on handing Python's interpreter lock to and fro."""
+"""Arrays of fewer elements are not worth a run."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -42,9 +44,9 @@ class Unit:
     """For a copy: the index of the output that takes the node's value."""
 
     @property
-    def is_small(self) -> bool:
-        """Whether the work is too short to leave Python's interpreter lock to others."""
-        return self.ns < SMALL_NS
+    def is_short(self) -> bool:
+        """Whether the work is too short to be shared among threads."""
+        return self.ns < SHORT_NS
 
     @property
     def inputs(self) -> Iterator[Node]:
@@ -139,7 +141,7 @@ def _runs(graph: Graph) -> dict[Node, Unit]:
 
 def _may_run(node: Node) -> bool:
     op = node.op
-    return op.elementwise and op.writes_out and isinstance(node.type, Type) and node.size >= 2 * LEAST_ELEMENTS
+    return op.elementwise and op.writes_out and isinstance(node.type, Type) and node.size >= LEAST_ELEMENTS
 
 
 def _joined(node: Node, readers: Sequence[Node], run_of: Mapping[Node, _Run],
@@ -160,11 +162,12 @@ def _run_unit(run: _Run) -> Unit | None:
     ns = sum(nanoseconds(node) for node in nodes)
     axis, extent = next((axis, dim) for axis, dim in enumerate(static_shape(nodes[0].array_type)) if dim != 1)
     size: int = nodes[0].size
-    worthwhile = min(ns // PART_NS, MOST_PARTS, size // LEAST_ELEMENTS)
-    parts = min(max(worthwhile, size // MOST_ELEMENTS if len(nodes) > 1 else 0), extent)
+    worthwhile = min(ns // PART_NS, MOST_PARTS, ns / len(nodes) // SHORT_NS)
+    parts = min(max(int(worthwhile), size // MOST_ELEMENTS if len(nodes) > 1 else 0), extent)
     if parts < 2:
         return None
-    return Unit(nodes, ns, tuple(_slices(extent, int(parts))), tuple(_elementwise_cut(node, axis) for node in nodes))
+    parts = 1 << parts.bit_length() - 1  # a power of two leaves no thread of 2, 4, … without work
+    return Unit(nodes, ns, tuple(_slices(extent, parts)), tuple(_elementwise_cut(node, axis) for node in nodes))
 
 
 def _elementwise_cut(node: Node, axis: int) -> Cut:
