@@ -144,6 +144,13 @@ def test_sizes_are_exact(data):
     assert parse_dim(str(dim)).substitute(sizes) == dim.substitute(sizes)
 
 
+def test_a_size_has_one_form_however_it_was_made():
+    a = Dim("a")
+    assert (a - 1) // a == 0
+    assert parse_dim("floor((a - 1)/a)") == 0
+    assert parse_dim("2*(a + 1)") == 2 * a + 2
+
+
 @pytest.mark.parametrize("text", [
     "", "2 3", "a b", "a/2", "1.5", "a**b", "a**99", "f(a)", "a+", "(a", "a)", "__import__('os')", "a.b", "floor(a/2",
     "a/0", "9" * 30, "(" * 50 + "a" + ")" * 50, "a[0]", "a or b",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphc.errors import FormatError
 from graphc.types import LARGEST_SIZE, AnyDim, Dim
+from graphc.types.dims import dim_of
 
 if TYPE_CHECKING:
     import sympy
@@ -28,7 +29,7 @@ def parse_dim(text: str) -> AnyDim:
     if expression.is_integer is not True:
         raise FormatError(f"expected a size that is a whole number, got {text!r}",
                           remedy="write floor(...) around a quotient")  # fmt: skip
-    return int(expression) if expression.is_Integer else Dim(str(expression), expression)
+    return dim_of(expression)
 
 
 def _integer(text: str) -> int:

@@ -46,7 +46,7 @@ class Dim:
             return sizes[self.key]
         if not self.names() & sizes.keys():
             return self
-        return _as_dim(self.expression.subs({name: sizes[str(name)] for name in self.expression.free_symbols
+        return dim_of(self.expression.subs({name: sizes[str(name)] for name in self.expression.free_symbols
                                              if str(name) in sizes}))  # fmt: skip
 
     def __eq__(self, other: object) -> bool:
@@ -82,8 +82,17 @@ class Dim:
 AnyDim: TypeAlias = int | Dim
 
 
-def _as_dim(expression: sympy.Expr) -> AnyDim:
-    return int(expression) if expression.is_Integer else Dim(str(expression), expression)
+def dim_of(expression: sympy.Expr) -> AnyDim:
+    """The size that an expression stands for, in the one form that reading its text gives again.
+
+    SymPy settles floor(-1/a) as -1 when it is made, but leaves it in floor((a - 1)/a) = 1 + floor(-1/a) when expanding.
+    """
+    if expression.is_Integer:
+        return int(expression)
+    import sympy
+
+    made = sympy.expand(expression.replace(sympy.floor, sympy.floor))
+    return Dim(str(made), made) if made == expression else dim_of(made)
 
 
 @lru_cache(maxsize=4096)
@@ -91,7 +100,7 @@ def _combine(apply: Callable[[Any, Any], Any], a: AnyDim, b: AnyDim) -> AnyDim:
     import sympy
 
     left, right = (d.expression if isinstance(d, Dim) else sympy.Integer(d) for d in (a, b))
-    return _as_dim(sympy.expand(apply(left, right)))
+    return dim_of(apply(left, right))
 
 
 def as_dim(spec: object, fresh: str = "") -> AnyDim:
