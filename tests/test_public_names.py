@@ -1,5 +1,6 @@
 """The names under `gr.` are there, listed once, and cheap to import."""
 
+import pydoc
 import subprocess
 import sys
 
@@ -31,3 +32,10 @@ def test_import_loads_nothing_heavy():
     code = f"import sys, graphc; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True)
     assert done.stdout == "set()\n"
+
+
+def test_help_shows_an_op_as_the_function_that_users_call():
+    text = pydoc.plain(pydoc.render_doc(gr.sum))
+    assert "sum(x: 'Operand', axis: 'Axes | None' = None, *, dtype: 'Any' = None, keepdims: 'bool' = False)" in text
+    assert "The sum over some axes" in text
+    assert "find_op" not in text

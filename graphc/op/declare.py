@@ -42,7 +42,8 @@ def primitive(infer: Infer, vjp: Callable[..., Cotangents] | None = None,
 def _dress_as_function(op: Op, body: Callable[..., Any]) -> None:
     """Let help() and editors see the op as the function that the user calls."""
     shown = inspect.signature(op.signature or body)
-    shown = shown.replace(parameters=[p for p in shown.parameters.values() if p.name != "out"])
+    parameters = [p for p in shown.parameters.values() if p.name != "out"]
+    shown = shown.replace(parameters=parameters, return_annotation="Node")
     for field_name in WRAPPER_ASSIGNMENTS:
         object.__setattr__(op, field_name, getattr(body, field_name))
     object.__setattr__(op, "__name__", op.name)

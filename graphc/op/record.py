@@ -169,6 +169,10 @@ class Op:
         except GraphcError as error:
             raise error.about([arg for arg in args if isinstance(arg, Node)], origin_here().where()) from None
 
+    def __get__(self, instance: object, owner: type | None = None) -> Op:
+        """Itself. Only what has this method does help() show as a function, with its parameters."""
+        return self
+
     def __repr__(self) -> str:
         return f"<op {self.name}>"
 
