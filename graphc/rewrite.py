@@ -112,10 +112,10 @@ def apply_rules(graph: Graph, rules: RuleSet, firings: Firings | None = None) ->
     sweep = Sweep(graph, rules, Firings() if firings is None else firings)
     token = current_origin.set(None)
     try:
-        sweep.run()
+        changed = sweep.run()
     finally:
         current_origin.reset(token)
-    return moved_graph(graph, sweep.moved)
+    return moved_graph(graph, sweep.moved) if changed else graph
 
 
 def compose(first: Graph, second: Graph) -> Graph:

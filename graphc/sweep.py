@@ -31,32 +31,49 @@ class Sweep:
         self.moved: dict[Node, Node] = {}
         self.final: set[Node] = set()
         self.interned: dict[Any, Node] = {}
-        """Final forms by key, from the first firing on: before it, nothing changes."""
+        """Final forms by key, but for those in `waiting`."""
+        self.waiting: list[Node] = []
+        """Final forms that no rule has touched. Their keys are made when a rule makes something that may equal one."""
         self.readers: Counter[Node] | None = None
 
-    def run(self) -> None:
-        """Find the final form of every node, inputs first."""
-        moved, final = self.moved, self.final
-        for old in self.graph.nodes:
-            if self.interned:
-                moved[old] = self._final_form(old)
-                continue
+    def run(self) -> bool:
+        """Find the final form of every node, inputs first; whether any is new."""
+        nodes = self.graph.nodes
+        for position, old in enumerate(nodes):
             new = self._rewritten(old)
             if new is None:
-                moved[old] = old
-                final.add(old)
-            else:
-                self.interned = {_key(node): node for node in final}
-                moved[old] = self._settle(new, old.name)
+                self.final.add(old)
+                continue
+            before = nodes[:position]
+            self.moved = dict(zip(before, before, strict=True))
+            self.waiting += before
+            self.moved[old] = self._settle(new, old.name)
+            for later in nodes[position + 1 :]:
+                self.moved[later] = self._final_form(later)
+            return True
+        return False
 
     def _final_form(self, old: Node) -> Node:
-        node = old
-        for source in old.inputs:
-            if self.moved[source] is not source:
-                node = old.with_inputs(tuple([self.moved[source] for source in old.inputs]))
-                break
+        stays = all([self.moved[source] is source for source in old.inputs])
+        result = self._kept_form(old) if stays else self._moved_form(old)
+        if self.readers is not None and result is not old:
+            self.readers[result] += self.readers[old]
+        return result
+
+    def _kept_form(self, node: Node) -> Node:
+        """The final form of a node whose inputs stay."""
+        new = self._rewritten(node)
+        if new is not None:
+            return self._settle(new, node.name)
+        self.final.add(node)
+        self.waiting.append(node)
+        return node
+
+    def _moved_form(self, old: Node) -> Node:
+        """The final form of a node over inputs that have changed."""
+        node = old.with_inputs(tuple([self.moved[source] for source in old.inputs]))
         key = _key(node)
-        result = self.interned.get(key)
+        result = self._known(key)
         if result is None:
             new = self._rewritten(node)
             if new is None:
@@ -65,9 +82,14 @@ class Sweep:
             else:
                 result = self._settle(new, old.name)
             self.interned[key] = result
-        if self.readers is not None and result is not old:
-            self.readers[result] += self.readers[old]
         return result
+
+    def _known(self, key: Any) -> Node | None:
+        """The final form with that key, if there is one."""
+        for node in self.waiting:
+            self.interned.setdefault(_key(node), node)
+        self.waiting.clear()
+        return self.interned.get(key)
 
     def _settle(self, root: Node, name: str | None) -> Node:
         """The final form of what a rule made, whose inputs may be new as well: depth first, with a stack of its own.
@@ -89,7 +111,7 @@ class Sweep:
                 stack += open_inputs
             else:
                 rebuilt = _over(node, became)
-                known = self.interned.get(_key(rebuilt))
+                known = self._known(_key(rebuilt))
                 new = self._rewritten(rebuilt) if known is None and self._may_fire(start) else None
                 if new is not None:
                     rewritten[node] = new
