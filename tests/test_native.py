@@ -20,7 +20,9 @@ from graphc.native import facts
 from graphc.native.elementwise import is_native
 from graphc.native.kernels import LIBRARY
 from graphc.native.program import NativeProgram
+from graphc.op import OPS
 from graphc.passes.fuse import fuse
+from graphc.testing import _samples
 
 rng = np.random.default_rng(0)
 
@@ -153,6 +155,34 @@ def test_arrays_of_any_layout_are_taken(layout):
     doubled, total = f(array)
     np.testing.assert_allclose(doubled, array * 2)
     np.testing.assert_allclose(total, array.sum(0))
+
+
+def test_positions_outside_an_axis_raise_and_nothing_is_written():
+    x, i = gr.placeholder("x", (4, 5), "float64"), gr.placeholder("i", (4, 1), "int64")
+    w = gr.variable("w", np.zeros(3))
+    y = gr.take_along_axis(x, i, axis=1)
+    f = gr.compile([x, i], [y, gr.gradients(gr.sum(y * 2), [x])[0]], updates={w: w + 1}, backend="native")
+    assert all(work.task is not None for work in f.plan.program.works.listed)
+    feed = rng.normal(size=(4, 5))
+    for _ in range(2):
+        picked, gradient = f(feed, np.array([[0], [-1], [2], [3]]))
+        np.testing.assert_array_equal(picked[:, 0], feed[range(4), [0, -1, 2, 3]])
+        np.testing.assert_array_equal(np.nonzero(gradient)[1], [0, 4, 2, 3])
+        with pytest.raises(gr.ExecutionError, match=r"take_along_axis failed: IndexError: index -6 is out of bounds"):
+            f(feed, np.array([[0], [-6], [2], [3]]))
+    np.testing.assert_array_equal(w.value, [2, 2, 2])
+
+
+MOVED = ("take_along_axis", "add_along_axis", "gather", "setitem", "concatenate")
+COMPUTED = ("add_n", "any", "all", "sum", "max", "where", "astype", "matmul", "einsum", "reciprocal")
+
+
+@pytest.mark.parametrize("name", MOVED + COMPUTED)
+def test_samples_of_an_op_have_the_values_of_its_body(name):
+    op = OPS[name]
+    for sample in _samples(op.name, op, op.samples.for_arity(op.arity or 0)):
+        tolerance = 1e-3 if "f16" in str(sample.call) else 1e-5
+        check(list(sample.feed), [sample.node], list(sample.feed.values()), rtol=tolerance)
 
 
 SCALARS = [(1.5, 0.5), (np.float64(1.5), 0.5), (np.array(1.5), np.float32(0.5)), (True, 2)]

@@ -7,6 +7,8 @@ A context is an array of 64-bit words; places in it are given in words. Its head
     16  where the stages begin
     17  the address of the run's list of values
 
+and then a status word for each task that reads at positions.
+
 A stage is 4 words (first task, end of its tasks, blocks to share or 0 for a serial stage, its number), a task is 8
 (address of its code, its table of pointers, rows, rows per block, blocks, first block within the stage), a patch is 3
 (the word to set, the slot of an array in the list of values, bytes to add, or -1 where a number object stands there,
@@ -27,6 +29,7 @@ import numpy as np
 
 WORD, DONE, STAGES, VALUES, HEADER = 0, 8, 16, 17, 24
 STAGE_WORDS, TASK_WORDS, PATCH_WORDS, SEGMENT_WORDS = 4, 8, 3, 5
+WORD_BYTES = 8
 IN_OBJECT = -1
 """The bytes of a patch whose pointer is into the object itself."""
 MOST_BLOCKS = 1 << 20

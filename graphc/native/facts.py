@@ -57,9 +57,9 @@ def _attrs(node: Node) -> Hashable:
     return attrs_key(node.attrs) if node.attrs else ()
 
 
-def facts_of(body: Graph, accesses: Sequence[Access], structure: Hashable) -> Facts:
+def facts_of(body: Graph, accesses: Sequence[Access], structure: Hashable, results: Sequence[Access] = ()) -> Facts:
     """Compile a kernel and cut it into blocks. Raises what LLVM's binding raises."""
-    code = KernelCode(body, accesses)
+    code = KernelCode(body, accesses, results)
     address = LIBRARY.kernel(structure, lambda: code.text, "kernel")
     work = sum(operations(node) * node.array_type.dtype.itemsize for node in body.nodes)
     moved = sum(node.type.nbytes for node in (*body.inputs, *body.outputs))
@@ -108,11 +108,12 @@ def _reduced_axes(node: Node) -> int:
     return sum(before[axis] != 1 for axis in node.attrs["axis"])
 
 
-def copying(kind: Type, access: Access) -> Facts:
-    """The kernel that copies an operand into C order."""
+@lru_cache(maxsize=1024)
+def copying(kind: Type, access: Access, to: Access) -> Facts:
+    """The kernel that copies an operand to where elements lie in another way."""
     source = Node(OPS["placeholder"], (), {}, kind, "x")
     body = Graph([source], [source])
-    return facts_of(body, (access,), (structure_of(body), access))
+    return facts_of(body, (access,), (structure_of(body), access, to), (to,))
 
 
 def combination(result: Node, blocks: int) -> Facts:

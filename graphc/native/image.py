@@ -18,8 +18,10 @@ from graphc.native.driver import (
     STAGES,
     TASK_WORDS,
     WORD,
+    WORD_BYTES,
 )
-from graphc.native.work import Memory, Task
+from graphc.native.indexed import FINE
+from graphc.native.work import Memory, Status, Task
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,18 @@ class Image:
 
     words: np.ndarray[Any, Any]
     arena_words: np.ndarray[Any, Any]
+    own_words: np.ndarray[Any, Any]
+    """Those that are pointers to other words."""
+    statuses: slice
+    """The status words, ..."""
+    order: tuple[Status, ...]
+    """... and whose they are."""
 
-    def placed(self, arena: int) -> np.ndarray[Any, Any]:
-        """The words for a workspace whose arena begins at an address."""
-        words = self.words.copy()
+    def place(self, words: np.ndarray[Any, Any], arena: int) -> None:
+        """Write the words for a workspace whose arena begins at an address."""
+        words[:] = self.words
         words[self.arena_words] += arena
-        return words
+        words[self.own_words] += words.ctypes.data
 
 
 class Builder:
@@ -65,13 +73,19 @@ class Builder:
         """
         self._offsets, self._constants, self._slots, self._numbers = offsets, constants, slots, numbers
         self._arena_words: list[int] = []
+        self._own_words: list[int] = []
 
     def build(self, segments: Sequence[Segment]) -> Image:
         """The image of some segments; sets where the record of each lies."""
-        stages, tasks = HEADER, HEADER + STAGE_WORDS * sum(len(segment.shares) for segment in segments)
+        statuses = [memory for segment in segments for share in segment.shares for task in share.tasks
+                    for memory, _ in task.table if isinstance(memory, Status)]  # fmt: skip
+        self._statuses = {status: HEADER + i for i, status in enumerate(statuses)}
+        stages = HEADER + len(statuses)
+        tasks = stages + STAGE_WORDS * sum(len(segment.shares) for segment in segments)
         tables = tasks + TASK_WORDS * sum(len(share.tasks) for segment in segments for share in segment.shares)
         self._words: list[int] = [0] * tables
         self._words[WORD], self._words[STAGES] = CLOSED, stages
+        self._words[HEADER:stages] = [FINE] * len(statuses)
         patches: list[list[int]] = []
         records: list[list[int]] = []
         number = 0
@@ -90,7 +104,8 @@ class Builder:
             segment.word = len(self._words)
             start = segment.word + SEGMENT_WORDS
             self._words += [*record, start, start + len(patch), segment.word, *patch]
-        return Image(np.array(self._words, np.int64), np.array(self._arena_words, np.int64))
+        words, arena, own = (np.array(w, np.int64) for w in (self._words, self._arena_words, self._own_words))
+        return Image(words, arena, own, slice(HEADER, HEADER + len(statuses)), tuple(statuses))
 
     def _tasks(self, share: Share, at: int, patch: list[int]) -> None:
         first_block = 0
@@ -107,6 +122,9 @@ class Builder:
         assert len(patch) % PATCH_WORDS == 0
 
     def _pointer(self, memory: Memory, offset: int, word: int) -> int:
+        if isinstance(memory, Status):
+            self._own_words.append(word)
+            return WORD_BYTES * self._statuses[memory]
         if memory in self._offsets:
             self._arena_words.append(word)
             return self._offsets[memory] + offset

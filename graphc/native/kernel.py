@@ -205,10 +205,12 @@ class Plan:
 class KernelCode:
     """The code of one kernel: `text` is its IR module."""
 
-    def __init__(self, body: Graph, accesses: Sequence[Access]) -> None:
+    def __init__(self, body: Graph, accesses: Sequence[Access], results: Sequence[Access] = ()) -> None:
+        """`results` says how results lie that are not in C order; none may then be a reduction."""
         self.body = body
         self.accesses = tuple(accesses)
-        self.space = Space.of(body, accesses)
+        self.results = dict(zip(body.outputs, results, strict=True)) if results else {}
+        self.space = Space.of(body, [*accesses, *results])
         consumed = {source for node in body.nodes for source in node.inputs}
         reduces_rows = any(node.op.name in REDUCTIONS and node in consumed for node in body.nodes)
         self.chunk = CHUNK if self.space.sizes[-1] > CHUNK and not reduces_rows and not self._reduces_to_rows() else 0
@@ -412,6 +414,9 @@ class _Writer:
         return self._place(self.pointers[node], strides, node)
 
     def _result_place(self, node: Node, pointer: Any) -> Any:
+        if node in self.code.results:
+            steps, shape = self.code.results[node].strides, node.array_type.static_shape
+            return self._place(pointer, [_merged_stride(group, steps, shape) for group in self.space.groups], node)
         sizes = [size if v else 1 for size, v in zip(self.space.sizes, self.space.varies(node), strict=True)]
         strides = [math.prod(sizes[i + 1 :]) if sizes[i] != 1 else 0 for i in range(len(sizes))]
         assert math.prod(sizes) == math.prod(node.array_type.static_shape)

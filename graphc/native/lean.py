@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from graphc.ir import Node
+from graphc.native.driver import WORD_BYTES
 from graphc.native.image import Segment
 from graphc.native.kernels import LIBRARY
 from graphc.native.program import FIT, WORKSPACES_KEPT, NativeProgram
-from graphc.native.workspace import WORD_BYTES
 from graphc.state import Exchange, State
 
 QUICK_NS = 20_000.0
@@ -44,6 +44,7 @@ def quick_call(program: NativeProgram, states: Sequence[State], updated: Sequenc
     results = emitted.outputs[:first_target]
     numbers = [index for index in emitted.numbers if index < first_target]
     passing, workspaces, helpers = program.emitted.passing, program.workspaces, program.helpers
+    check, checked = program.check, bool(program.positions)
     count, ndarray, empty = len(wanted), np.ndarray, np.empty
 
     def call(args: tuple[Any, ...]) -> Any:
@@ -69,6 +70,8 @@ def quick_call(program: NativeProgram, states: Sequence[State], updated: Sequenc
         if exchange is None:
             for start in starts:
                 drive(context + start)
+            if checked:
+                check(workspace)
         else:
             held, spares = exchange.begin()
             succeeded = False
@@ -79,6 +82,8 @@ def quick_call(program: NativeProgram, states: Sequence[State], updated: Sequenc
                     values[slot] = spares[index].array
                 for start in starts:
                     drive(context + start)
+                if checked:
+                    check(workspace)
                 succeeded = True
             finally:
                 exchange.end(held, spares, succeeded=succeeded)

@@ -72,7 +72,8 @@ def _levels(works: Sequence[Work]) -> list[list[Work]]:
         if level == len(levels):
             levels.append([])
         levels[level].append(work)
-        level_of.update(dict.fromkeys(work.writes, level))
+        for memory in work.writes:  # several works may fill one memory
+            level_of[memory] = max(level, level_of.get(memory, 0))
     return levels
 
 
@@ -111,7 +112,7 @@ def plan_memory(stages: Sequence[Stage], storage: Storage) -> Memories:
             for memory in work.writes:
                 if _home(memory, storage) is Home.OWN:
                     held += nbytes_of(memory)
-                elif _home(memory, storage) is Home.ARENA:
+                elif _home(memory, storage) is Home.ARENA and memory not in plan.offsets:
                     _lay_out(memory, work, moment, last_use, time, taken, plan, arena, storage)
         plan.own_bytes = max(plan.own_bytes, held)
         for memory in plan.dies.get(time, ()):

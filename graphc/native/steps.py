@@ -142,6 +142,8 @@ class _Emission:
         if self.storage.home[node] is Home.OWN:
             self.made.passing.append(self.slots[node])
             return _kept(body_of(node), operands, self.slots[node])
+        if not node.op.writes_out:
+            return _all_into(body_of(node), operands, [self._see(node)])
         return call_into(body_of(node), operands, self._see(node))
 
     def _copy(self, work: Work) -> Step:
@@ -168,7 +170,7 @@ def _kept(body: Body, operands: Sequence[int], at: int) -> Step:
 
 
 def _all_into(body: Body, operands: Sequence[int], places: Sequence[int]) -> Step:
-    """A step that computes a kernel with NumPy."""
+    """A step that copies a body's results to where they belong."""
 
     def step(values: Values) -> None:
         result = body(*[values[operand] for operand in operands])

@@ -77,9 +77,10 @@ def contiguous(kind: Type) -> tuple[int, ...]:
     return tuple(kind.dtype.itemsize * math.prod(dims[axis + 1 :]) for axis in range(len(dims)))
 
 
-def storage_of(graph: Graph, fresh: int, is_kernel: Callable[[Node], bool]) -> Storage:
+def storage_of(graph: Graph, fresh: int, is_kernel: Callable[[Node], bool],
+               is_moved: Callable[[Node], bool]) -> Storage:  # fmt: skip
     """Find the place of every value. The first `fresh` outputs get new arrays; their numbers are read at the end."""
-    made = _Finder(graph, is_kernel).run()
+    made = _Finder(graph, is_kernel, is_moved).run()
     for index, node in enumerate(graph.outputs):
         if node not in made.layout:
             continue
@@ -93,8 +94,8 @@ def storage_of(graph: Graph, fresh: int, is_kernel: Callable[[Node], bool]) -> S
 class _Finder:
     """Goes through a graph in order, with a stand-in for each value that something is a view of."""
 
-    def __init__(self, graph: Graph, is_kernel: Callable[[Node], bool]) -> None:
-        self.graph, self.is_kernel = graph, is_kernel
+    def __init__(self, graph: Graph, is_kernel: Callable[[Node], bool], is_moved: Callable[[Node], bool]) -> None:
+        self.graph, self.is_kernel, self.is_moved = graph, is_kernel, is_moved
         self.made = Storage(graph)
         self.items = {(node.inputs[0], node.attrs["index"]): node for node in graph.nodes if node.op.name == "item"}
         self.stand_ins: dict[Node, Any] = {}
@@ -116,7 +117,7 @@ class _Finder:
             elif self.is_kernel(node):
                 self._kernel(node)
             elif not self._view(node):
-                writes = node.op.writes_out and isinstance(node.type, Type)
+                writes = (node.op.writes_out or self.is_moved(node)) and isinstance(node.type, Type)
                 self._place(node, Home.ARENA if writes else Home.OWN)
         return made
 

@@ -16,6 +16,9 @@ from llvmlite import ir
 from graphc.native.scalars import stored_type
 from graphc.native.vectors import Code, Index, Lanes, Unit, lanes, times, zeros
 
+AHEAD = 24
+"""So many steps of k ahead, what is copied on the way is fetched from where it lies."""
+
 
 @dataclass(frozen=True)
 class Strip:
@@ -37,11 +40,15 @@ def multiplied(code: Code, a: Strip, b: Strip, pieces: Sequence[Lanes], k: Index
 
     def step(i: Index, at_a: Any, at_b: Any, *totals: Any) -> list[Any]:
         columns = [code.load(code.at(at_b, piece.start, kind), piece, dtype) for piece in pieces]
-        _leave_copy(code, b, i, columns, pieces, dtype)
+        if b.copy is not None:
+            _leave_copy(code, b, i, columns, pieces, dtype)
+            code.prefetch(at_b, AHEAD * b.along, kind)
+            code.prefetch(at_b, AHEAD * b.along+16, kind)
         if a.copy is not None:
             lines = lanes(a.width, unit, dtype.itemsize)
             vectors = [code.load(code.at(at_a, line.start, kind), line, dtype) for line in lines]
             _leave_copy(code, a, i, vectors, lines, dtype)
+            code.prefetch(at_a, AHEAD * a.along, kind)
         following: list[Any] = []
         for row in range(a.width):
             element = code.b.load(code.at(at_a, row * a.across, kind), typ=kind, align=dtype.itemsize)
@@ -58,10 +65,9 @@ def multiplied(code: Code, a: Strip, b: Strip, pieces: Sequence[Lanes], k: Index
 def _leave_copy(
     code: Code, strip: Strip, i: Index, vectors: Sequence[Any], pieces: Sequence[Lanes], dtype: np.dtype[Any],
 ) -> None:  # fmt: skip
-    if strip.copy is not None:
-        place = code.at(strip.copy, times(code.b, i, strip.width), stored_type(dtype))
-        for vector, piece in zip(vectors, pieces, strict=True):
-            code.store(vector, code.at(place, piece.start, stored_type(dtype)), piece, dtype)
+    place = code.at(strip.copy, times(code.b, i, strip.width), stored_type(dtype))
+    for vector, piece in zip(vectors, pieces, strict=True):
+        code.store(vector, code.at(place, piece.start, stored_type(dtype)), piece, dtype)
 
 
 def dotted(code: Code, a: Strip, b: Strip, width: int, k: Index, dtype: np.dtype[Any]) -> list[list[Any]]:

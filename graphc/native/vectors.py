@@ -274,6 +274,11 @@ class Code:
         """x·y + total, rounded once where the processor can."""
         return self._call(f"llvm.fmuladd.{_suffix(total.type)}", total.type, x, y, total)
 
+    def prefetch(self, pointer: Any, index: Index, kind: Any) -> None:
+        """Have the line of an element brought near, if there is such an element."""
+        place = self.b.gep(pointer, [as_value(index)], source_etype=kind)
+        self._call("llvm.prefetch.p0", ir.VoidType(), place, I32(0), I32(3), I32(1))
+
     def total(self, vector: Any) -> Any:
         """The sum of the lanes."""
         kind = vector.type.element

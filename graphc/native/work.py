@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -9,10 +10,16 @@ from graphc.executor.cost import copy_nanoseconds, nanoseconds
 from graphc.ir import Node, collector_paused
 from graphc.native import facts, products
 from graphc.native.facts import Facts
+from graphc.native.indexed import SYMBOL
 from graphc.native.kernel import Access
-from graphc.native.kernels import warn_of_fallback
+from graphc.native.kernels import LIBRARY, warn_of_fallback
+from graphc.native.movement import Copy, Positions, moves_of
 from graphc.native.storage import Home, Storage
 from graphc.types import TupleType, Type
+
+NS_PER_POSITION = 2.0
+"""Reading one element at a position."""
+POSITIONS_IN_BLOCK = 8192
 
 
 @dataclass(eq=False)
@@ -22,7 +29,20 @@ class Parts:
     nbytes: int
 
 
-Memory = Node | Parts
+@dataclass(eq=False)
+class Status:
+    """A word that a position writes itself to which lies outside an axis of this size."""
+
+    axis: int
+    size: int
+
+    @property
+    def nbytes(self) -> int:
+        """It lies among the driver's words."""
+        return 0
+
+
+Memory = Node | Parts | Status
 """What has a place of its own: the root of a value, or parts."""
 Pointer = tuple[Memory, int]
 """Whose memory, and from which byte."""
@@ -53,6 +73,7 @@ class Work:
     """What it writes that may lie over what it reads, if nothing needs that afterwards."""
     why: str = ""
     """Why it is not native."""
+    status: Status | None = None
     combines: bool = False
     """Whether it prepares a kernel's operand or combines the parts of its results."""
 
@@ -77,7 +98,7 @@ def works_of(storage: Storage, fresh: int) -> Works:
         if facts.is_kernel(node):
             works.listed += _kernel(node, works, remembered)
         elif storage.root(node) is node:
-            works.listed += _product(node, storage) or [_call(node, storage)]
+            works.listed += _product(node, storage) or _moved(node, storage) or [_call(node, storage)]
     works.listed += _copies(storage, fresh)
     return works
 
@@ -172,9 +193,50 @@ def _product(node: Node, storage: Storage) -> list[Work]:
     return works
 
 
+def _moved(node: Node, storage: Storage) -> list[Work]:
+    """The works of an op that moves elements; none where NumPy computes it."""
+    try:
+        moves = moves_of(node, storage)
+        works = [_copied(node, move, storage) if isinstance(move, Copy) else _positioned(node, move, storage)
+                 for move in moves]  # fmt: skip
+    except Exception as error:  # whatever LLVM or its binding raises
+        warn_of_fallback(node, error)
+        return []
+    if works and isinstance(moves[0], Copy) and moves[0].shape == node.shape:
+        for work in works[1:]:  # it goes over what the first has written
+            work.reads = (*work.reads, node)
+    return works
+
+
+def _pointer(node: Node, storage: Storage) -> Pointer:
+    return storage.root(node), storage.layout[node].offset
+
+
+def _copied(node: Node, move: Copy, storage: Storage) -> Work:
+    kind = Type(node.dtype, move.shape)
+    from_, to = (Access(tuple(0 if n == 1 else step for n, step in zip(move.shape, steps, strict=True)))
+                 for steps in (move.strides, move.to))  # fmt: skip
+    known = facts.copying(kind, from_, to)
+    table = (_pointer(move.source, storage), (node, move.offset))
+    task = Task(known.address, table, known.rows, known.per_block, known.blocks)
+    return Work(node, (table[0][0],), (node,), known.ns, task)
+
+
+def _positioned(node: Node, move: Positions, storage: Storage) -> Work:
+    code = move.code
+    address = LIBRARY.kernel(code, lambda: code.text, SYMBOL)
+    count = math.prod(code.shape)
+    blocks = 1 if code.adds else max(1, min(count // POSITIONS_IN_BLOCK, facts.MOST_BLOCKS))
+    status = Status(move.axis, code.size)
+    table = (_pointer(move.index, storage), _pointer(move.operand, storage), (node, 0), (status, 0))
+    task = Task(address, table, count, -(-count // blocks), blocks)
+    reads = _roots([move.index, move.operand], storage)
+    return Work(node, reads, (node,), NS_PER_POSITION * count, task, status=status)
+
+
 def _gathered(node: Node, source: Node, access: Access, operand: Pointer) -> Work:
     """The copy of an operand in C order, for a kernel that must walk several of its axes as one."""
-    copying = facts.copying(source.array_type, access)
+    copying = facts.copying(source.array_type, access, Access(facts.contiguous(source.array_type)))
     parts = Parts(source.type.nbytes)
     task = Task(copying.address, (operand, (parts, 0)), copying.rows, copying.per_block, copying.blocks)
     return Work(node, (operand[0],), (parts,), copying.ns, task, combines=True)
@@ -215,4 +277,4 @@ def _copies(storage: Storage, fresh: int) -> Iterator[Work]:
 
 def nbytes_of(memory: Memory) -> int:
     """The bytes that something takes."""
-    return memory.nbytes if isinstance(memory, Parts) else memory.type.nbytes
+    return memory.type.nbytes if isinstance(memory, Node) else memory.nbytes

@@ -14,8 +14,6 @@ from graphc.native.schedule import Memories
 from graphc.native.steps import Slots
 from graphc.native.storage import Storage, array_over
 
-WORD_BYTES = 8
-
 
 class Workspace:
     """The arena, the words, and the list of values with all arrays that are the same in every run."""
@@ -25,7 +23,8 @@ class Workspace:
         arena = _aligned(memories.arena_bytes)
         base = arena.ctypes.data
         self.words = _aligned(image.words.nbytes).view(np.int64)[: image.words.size]
-        self.words[:] = image.placed(base)
+        image.place(self.words, base)
+        self.statuses = self.words[image.statuses]
         self.context: int = self.words.ctypes.data
         self.helpers: list[None] = []
         """One entry for each worker that is called and has not left: lists change in single steps."""
