@@ -144,7 +144,7 @@ def _axis_attr(x: Operand, axis: int) -> tuple[Sequence[Node], dict[str, Any]]:
     return (node,), {"axis": normalize_axis(axis, node.ndim)}
 
 
-@primitive(infer=lambda x, *, axis: Type(np.dtype("int64"), ()), signature=_axis_attr,
+@primitive(infer=lambda x, *, axis: Type(np.dtype("int64"), ()), signature=_axis_attr, effort=lambda y, x, *, axis: 1.0,
            vjp=lambda g, y, x, *, axis: (None,),
            samples=cases(call("f64[3,4]", axis=0), call("f64[3,4]", axis=-1)))  # fmt: skip
 def dim_size(x: Any, *, axis: int) -> Any:
