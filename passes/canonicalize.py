@@ -89,6 +89,18 @@ def broadcast_after(node: Node) -> Outcome:
     return inner if count(inner.type) < count(node.type) else None
 
 
+SEEN = (ops.reshape, ops.transpose, ops.getitem, ops.flip)
+
+
+@node_rule(lambda op, operands: op in SEEN and operands[0] is ops.broadcast_to, samples=[
+    sample(lambda x: ops.transpose(ops.broadcast_to(x, (2, 3))), "f64[]"),
+    sample(lambda x: ops.reshape(ops.broadcast_to(x, (2, 3)), 6), "f64[]")])  # fmt: skip
+def view_of_repeated(node: Node) -> Outcome:
+    """However one number is repeated and seen, it is that number repeated."""
+    element = node.inputs[0].inputs[0]
+    return ops.broadcast_to(element, node.shape) if element.shape == () else None
+
+
 # Sums.
 
 

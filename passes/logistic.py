@@ -45,21 +45,21 @@ def over_one_plus_exp(y, x):
 
 
 @rule(kind="stabilizing")
-def logistic_complement(x):
-    """1 − σ(x) = σ(−x)"""
-    return 1 - sigmoid(x), sigmoid(-x)
+def over_logistic_complement(y, x):
+    """y / (1 − σ(x)) = y / σ(−x)"""
+    return y / (1 - sigmoid(x)), y / sigmoid(-x)
 
 
 @rule(kind="stabilizing")
-def logistic_share(x, y):
-    """y − y σ(x) = y σ(−x)"""
-    return y - y * sigmoid(x), y * sigmoid(-x)
+def inverse_logistic_complement(x):
+    """(1 − σ(x))⁻¹ = σ(−x)⁻¹"""
+    return reciprocal(1 - sigmoid(x)), reciprocal(sigmoid(-x))
 
 
 @rule(kind="stabilizing")
-def logistic_variance(x):
-    """σ(x) − σ(x)² = σ(x) σ(−x)"""
-    return sigmoid(x) - square(sigmoid(x)), sigmoid(x) * sigmoid(-x)
+def log_logistic_complement(x):
+    """log(1 − σ(x)) = −softplus(x)"""
+    return log(1 - sigmoid(x)), -softplus(x)
 
 
 @rule(kind="stabilizing")
@@ -126,6 +126,30 @@ def scaled_squared_logistic_times_exp(g, x):
 
 
 @rule(kind="stabilizing")
+def slope_of_log_logistic(g, x):
+    """g / σ(x) · σ(x) (1 − σ(x)) = g σ(−x)"""
+    return g / sigmoid(x) * (sigmoid(x) * (1 - sigmoid(x))), g * sigmoid(-x)
+
+
+@rule(kind="stabilizing")
+def slope_of_log_logistic_alone(x):
+    """σ(x)⁻¹ · σ(x) (1 − σ(x)) = σ(−x)"""
+    return reciprocal(sigmoid(x)) * (sigmoid(x) * (1 - sigmoid(x))), sigmoid(-x)
+
+
+@rule(kind="stabilizing")
+def slope_of_log_complement(g, x):
+    """g / σ(−x) · σ(x) (1 − σ(x)) = g σ(x)"""
+    return g / sigmoid(-x) * (sigmoid(x) * (1 - sigmoid(x))), g * sigmoid(x)
+
+
+@rule(kind="stabilizing")
+def slope_of_log_complement_alone(x):
+    """σ(−x)⁻¹ · σ(x) (1 − σ(x)) = σ(x)"""
+    return reciprocal(sigmoid(-x)) * (sigmoid(x) * (1 - sigmoid(x))), sigmoid(x)
+
+
+@rule(kind="stabilizing")
 def inverse_logistic_times_logistic(x, y):
     """σ(x)⁻¹ · σ(x) y = y"""
     return reciprocal(sigmoid(x)) * (sigmoid(x) * y), y
@@ -155,39 +179,66 @@ def over_logistic_times_square(g, x):
     return g / sigmoid(x) * square(sigmoid(x)), g * sigmoid(x)
 
 
-@rule(kind="stabilizing", samples=[call("f32[9](0.5,1)", "f32[9](-1,-0.5)", "f32[9]", "f32[9]")])
+# The derivative of a cross-entropy: a / p and b / q meet with p q, where p = σ(x) and q = σ(y), or 1 − p for y = −x.
+
+_APART = (call("f32[9](0.5,1)", "f32[9](-1,-0.5)", "f32[9]", "f32[9]"),)
+_TOGETHER = (call("f32[9](0.5,1)", "f32[9](0.5,1)", "f32[9]", "f32[9]"),)
+
+
+@rule(kind="stabilizing", samples=[call(*_APART[0].operands[:3])])
+def slope_of_cross_entropy(a, b, x):
+    """(a / p − b / q) p (1 − p) = a (1 − p) − b p"""
+    p, q = sigmoid(x), sigmoid(-x)
+    return (a / p - b / q) * (p * (1 - p)), a * (1 - p) - b * p
+
+
+@rule(kind="stabilizing", samples=[call(*_APART[0].operands[:3])])
+def slope_of_cross_entropy_reversed(a, b, x):
+    """(b / q − a / p) p (1 − p) = b p − a (1 − p)"""
+    p, q = sigmoid(x), sigmoid(-x)
+    return (b / q - a / p) * (p * (1 - p)), b * p - a * (1 - p)
+
+
+@rule(kind="stabilizing", samples=[call(*_TOGETHER[0].operands[:3])])
+def slope_of_cross_entropy_sum(a, b, x):
+    """(a / p + b / q) p (1 − p) = a (1 − p) + b p"""
+    p, q = sigmoid(x), sigmoid(-x)
+    return (a / p + b / q) * (p * (1 - p)), a * (1 - p) + b * p
+
+
+@rule(kind="stabilizing", samples=_APART)
 def difference_over_logistics(a, b, x, y):
-    """(a / p − b / q) p q = a q − b p with p = σ(x), q = σ(y)"""
+    """(a / p − b / q) (p q) = a q − b p"""
     p, q = sigmoid(x), sigmoid(y)
     return (a / p - b / q) * (p * q), a * q - b * p
 
 
-@rule(kind="stabilizing", samples=[call("f32[9](0.5,1)", "f32[9](-1,-0.5)", "f32[9]", "f32[9]")])
+@rule(kind="stabilizing", samples=_APART)
 def difference_over_logistics_one_by_one(a, b, x, y):
-    """(a / p − b / q) p · q = a q − b p with p = σ(x), q = σ(y)"""
+    """(a / p − b / q) p · q = a q − b p"""
     p, q = sigmoid(x), sigmoid(y)
     return (a / p - b / q) * p * q, a * q - b * p
 
 
-@rule(kind="stabilizing", samples=[call("f32[9](0.5,1)", "f32[9](-1,-0.5)", "f32[9]", "f32[9]")])
+@rule(kind="stabilizing", samples=_APART)
 def difference_over_logistics_last_first(a, b, x, y):
-    """(a / p − b / q) q · p = a q − b p with p = σ(x), q = σ(y)"""
+    """(a / p − b / q) q · p = a q − b p"""
     p, q = sigmoid(x), sigmoid(y)
     return (a / p - b / q) * q * p, a * q - b * p
 
 
-@rule(kind="stabilizing", samples=[call("f32[9](0.5,1)", "f32[9](0.5,1)", "f32[9]", "f32[9]")])
-def sum_over_logistics_one_by_one(a, b, x, y):
-    """(a / p + b / q) p · q = a q + b p with p = σ(x), q = σ(y)"""
-    p, q = sigmoid(x), sigmoid(y)
-    return (a / p + b / q) * p * q, a * q + b * p
-
-
-@rule(kind="stabilizing", samples=[call("f32[9](0.5,1)", "f32[9](0.5,1)", "f32[9]", "f32[9]")])
+@rule(kind="stabilizing", samples=_TOGETHER)
 def sum_over_logistics(a, b, x, y):
-    """(a / p + b / q) p q = a q + b p with p = σ(x), q = σ(y)"""
+    """(a / p + b / q) (p q) = a q + b p"""
     p, q = sigmoid(x), sigmoid(y)
     return (a / p + b / q) * (p * q), a * q + b * p
+
+
+@rule(kind="stabilizing", samples=_TOGETHER)
+def sum_over_logistics_one_by_one(a, b, x, y):
+    """(a / p + b / q) p · q = a q + b p"""
+    p, q = sigmoid(x), sigmoid(y)
+    return (a / p + b / q) * p * q, a * q + b * p
 
 
 RULES = RuleSet.of(globals())

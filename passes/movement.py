@@ -48,15 +48,6 @@ def broadcast_adds_leading_axes(x, *, lead, shape):
     return broadcast_to(reshape(x, shape=lead), shape=shape), lambda: broadcast_to(x, shape=shape)
 
 
-@node_rule(lambda op, operands: op in (reshape, transpose, getitem, flip) and operands[0] is broadcast_to, samples=[
-    sample(lambda x: transpose(broadcast_to(x, (2, 3))), "f64[]"),
-    sample(lambda x: reshape(broadcast_to(x, (2, 3)), 6), "f64[]")])  # fmt: skip
-def view_of_repeated(node: Node) -> Outcome:
-    """However one number is repeated and seen, it is that number repeated."""
-    element = node.inputs[0].inputs[0]
-    return broadcast_to(element, node.shape) if element.shape == () else None
-
-
 # What moves nothing.
 
 

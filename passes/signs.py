@@ -91,6 +91,18 @@ def multiply_negative(x, y):
     return -x * y, -(x * y)
 
 
+@rule(when=are_alike)
+def add_negative_multiple(x, y, z):
+    """x + (−y) z = x − y z"""
+    return x + -y * z, x - y * z
+
+
+@rule(when=are_alike)
+def subtract_negative_multiple(x, y, z):
+    """x − (−y) z = x + y z"""
+    return x - -y * z, x + y * z
+
+
 @rule(when=are_floats)
 def divide_negative(x, y):
     """−x / y = −(x / y)"""
