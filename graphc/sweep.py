@@ -54,7 +54,7 @@ class Sweep:
         return False
 
     def _final_form(self, old: Node) -> Node:
-        stays = all([self.moved[source] is source for source in old.inputs])
+        stays = all(self.moved[source] is source for source in old.inputs)
         result = self._kept_form(old) if stays else self._moved_form(old)
         if self.readers is not None and result is not old:
             self.readers[result] += self.readers[old]
