@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from values import gradient_at, value_at
 
 import graphc as gr
 from graphc.evaluate import evaluate
@@ -27,21 +28,6 @@ def run(outputs, feed):
              if isinstance(dim, Dim)}  # fmt: skip
     graph = specialize(Graph(tuple(feed), outputs), sizes=sizes)
     return evaluate(graph.outputs, dict(zip(graph.inputs, feed.values(), strict=True)))
-
-
-def value_at(function, *arrays):
-    """A function of nodes at arrays."""
-    return evaluate([function(*map(gr.constant, arrays))])[0]
-
-
-def gradient_at(function, array, order=1):
-    """The gradient of the sum of a function's elements, and so on up to `order`."""
-    array = np.asarray(array, np.float64)
-    x = gr.placeholder("x", array.shape, "float64")
-    y = function(x)
-    for done in range(order):
-        y, = gr.gradients(gr.sum(y), [x], unconnected="zero" if done else "raise")
-    return evaluate([y], {x: array})[0]
 
 
 # NumPy and autograd compute the same formula: `n` is the namespace.
@@ -240,3 +226,16 @@ def test_any_arguments_rearrange_as_numpy_does(shape, data):
     pieces = evaluate(list(gr.split(gr.constant(x), indices, axis)))
     for got, expected in zip(pieces, np.split(x, indices, axis), strict=True):
         np.testing.assert_array_equal(got, expected, strict=True)
+
+
+def test_results_of_several_are_reached_by_index_like_numpys():
+    x = gr.placeholder("x", (6,), "float64")
+    parts = gr.split(x, 3)
+    assert len(parts) == len(list(parts)) == 3
+    fed = np.arange(6.0)
+    np.testing.assert_array_equal(parts[0].eval({x: fed}), [0, 1])
+    np.testing.assert_array_equal(parts[-1].eval({x: fed}), [4, 5])
+    np.testing.assert_array_equal(gr.run(parts[1:], {x: fed}), [[2, 3], [4, 5]])
+    for index in (3, -4, "a"):
+        with pytest.raises(gr.ShapeError, match="one of 3 results"):
+            parts[index]

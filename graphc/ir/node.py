@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from graphc.errors import GraphError
+from graphc.errors import GraphError, ShapeError
 from graphc.ir.origin import UNKNOWN, Origin, scoped
 from graphc.operators import Operators, call
 from graphc.state import State, reading
@@ -138,6 +138,15 @@ class Node(Operators):
             return iter([call("item", self, index=index) for index in range(len(self.type.elements))])
         raise GraphError("a node cannot be iterated before it runs", nodes=[self],
                          remedy="index it (x[0], x[1], …), or use an op over the whole axis")  # fmt: skip
+
+    def __getitem__(self, index: Any) -> Any:
+        if not isinstance(self.type, TupleType):
+            return super().__getitem__(index)
+        try:
+            return tuple(self)[index]
+        except (IndexError, TypeError):
+            raise ShapeError(f"expected the index of one of {len(self)} results, got {index!r}", nodes=[self],
+                             remedy=f"use indices from 0 to {len(self) - 1}") from None  # fmt: skip
 
     def __array__(self, *args: object, **kwargs: object) -> NoReturn:
         raise GraphError("a node is not an array: it has no value before it runs", nodes=[self], remedy="use "
