@@ -117,16 +117,26 @@ class Exchange:
 
     def begin(self) -> tuple[list[Buffer], list[Buffer]]:
         """The current buffers of the variables that are read, and buffers for the next values of those written."""
-        with ExitStack() as undo:
+        taken: list[State] = []
+        try:
             for state in self._locked:
-                undo.enter_context(state.writing)
-            targets = [_take_spare(state) for state in self._written]
+                state.writing.acquire()
+                taken.append(state)
             with _swapping:
+                spares = [state.spare for state in self._written]
+                targets = [spare if spare is not None and spare.readers == 0 else None for spare in spares]
+                for state in self._written:
+                    state.spare = None
                 held: list[Buffer] = [state.current for state in self._read]  # type: ignore[misc]
                 for buffer in held:
                     buffer.readers += 1
-            undo.pop_all()  # from here on `end` lets go of the locks
-        return held, targets
+            pairs = zip(targets, self._written, strict=True)
+            fresh = [target if target is not None else Buffer(np.empty_like(state.array)) for target, state in pairs]
+        except BaseException:
+            for state in taken:
+                state.writing.release()
+            raise
+        return held, fresh
 
     def end(self, held: Sequence[Buffer], targets: Sequence[Buffer], *, succeeded: bool) -> None:
         """Let go of what was read; the new values become current, all together, if the run has succeeded."""

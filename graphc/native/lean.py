@@ -103,7 +103,7 @@ def _wanted(node: Node, slot: int, *, is_object: bool) -> tuple[int, np.dtype[An
     """The slot, dtype and shape of an argument; for a number object its type (None stands for no number)."""
     kind = node.array_type
     number = (float if kind.dtype == np.float64 else kind.dtype.type) if is_object else None
-    return slot, kind.dtype, kind.static_shape, number
+    return slot, np.dtype(kind.dtype.char), kind.static_shape, number  # the one object that NumPy's own arrays have
 
 
 def _made(program: NativeProgram) -> set[int]:
