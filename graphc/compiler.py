@@ -19,7 +19,8 @@ import numpy as np
 from graphc import passes
 from graphc.errors import CompileError, DTypeError, FeedError, GraphError, ShapeError, label
 from graphc.executable import Executable, Options
-from graphc.ir import Graph, Node, Variable
+from graphc.feeds import as_feed
+from graphc.ir import Graph, Node, Variable, topological
 from graphc.op import lift
 from graphc.pipeline import Pipeline
 from graphc.structure import flatten
@@ -46,7 +47,7 @@ def compile(inputs: Node | Sequence[Node], outputs: Any, *, updates: Updates | N
     source = Graph(listed, [*leaves, *targets.values()], name)
     check_names(source.nodes)
     chosen = "numpy" if debug else _backend(backend)  # the NumPy program can look for the first NaN
-    options = Options(chosen, _threads(threads), _pipeline(pipeline, chosen), bool(fast_math), bool(debug))
+    options = Options(chosen, _threads(threads), _pipeline(pipeline, chosen, source), bool(fast_math), bool(debug))
     return Executable(source, rebuild, len(leaves), tuple(targets), options)
 
 
@@ -112,9 +113,12 @@ def _threads(threads: int | None) -> int | None:
     return threads
 
 
-def _pipeline(pipeline: str | Pipeline, backend: str) -> Pipeline:
-    """The passes to run: those asked for, and for the native backend the one that makes kernels."""
+def _pipeline(pipeline: str | Pipeline, backend: str, source: Graph) -> Pipeline:
+    """The passes to run: those asked for, and those that a program needs: known sizes, and for native code kernels."""
     chosen = _asked_for(pipeline)
+    symbolic = any(not node.type.is_static for node in source.nodes)
+    if symbolic and not any(one.name == passes.specialize.name for one in chosen):
+        chosen = Pipeline((passes.specialize, *chosen))
     if backend != "native" or any(one.name == passes.fuse.name for one in chosen):
         return chosen
     return Pipeline((*chosen, passes.fuse))
@@ -153,22 +157,46 @@ _requests = _Requests(keep=32)
 
 
 def run(outputs: Any, feed: Mapping[Any, Any] | None = None) -> Any:
-    """The value of some nodes under a feed from placeholders (or their names) to arrays; compiled once per request."""
+    """The value of some nodes under a feed from placeholders (or their names) to arrays; compiled once per request.
+
+    The feed may also hold what the outputs are derivatives of: the gradient of a linear function needs no point.
+    """
     leaves, rebuild = flatten(outputs)
     needed = Graph(None, leaves).inputs
-    by_name = {node.name: node for node in needed}
-    values: dict[Node, Any] = {}
-    for key, value in (feed or {}).items():
-        node = by_name.get(key, key) if isinstance(key, str) else key
-        if node not in needed:
-            shown = label(key) if isinstance(key, Node) else repr(key)
-            raise FeedError(f"expected feeds for the placeholders that the outputs need, got one for {shown}",
-                            nodes=[key] if isinstance(key, Node) else [],
-                            remedy=f"feed {', '.join(map(str, by_name))} only" if needed else "feed nothing")
-        values[node] = value
+    values = _values(leaves, needed, feed or {})
     missing = [node for node in needed if node not in values]
     if missing:
         raise FeedError(f"expected a feed for {', '.join(str(node.name) for node in missing)}, got none", nodes=missing,
                         remedy="add it to the feed")  # fmt: skip
     results = _requests.get(needed, leaves)(*(values[node] for node in needed))
     return rebuild(iter(results))
+
+
+def _values(outputs: Sequence[Node], needed: Sequence[Node], feed: Mapping[Any, Any]) -> dict[Node, Any]:
+    """The feed by placeholder; raises FeedError for what neither the outputs need nor their derivation did."""
+    by_name: dict[Any, Node] = {node.name: node for node in needed}
+    allowed = set(needed)
+    if not all(key in allowed or key in by_name for key in feed):
+        allowed.update(differentiated_inputs(outputs))
+        by_name = {node.name: node for node in allowed} | by_name
+    values: dict[Any, Any] = {by_name.get(key, key): value for key, value in feed.items()}
+    for node, value in values.items():
+        if node not in allowed:
+            shown = label(node) if isinstance(node, Node) else repr(node)
+            names = ", ".join(str(placeholder.name) for placeholder in needed)
+            raise FeedError(f"expected feeds for the placeholders that the outputs need, got one for {shown}",
+                            nodes=[node] if isinstance(node, Node) else [],
+                            remedy=f"feed {names} only" if names else "feed nothing")  # fmt: skip
+        if node not in needed:
+            as_feed(node, value)  # of no use, and wrong all the same if it does not fit
+    return values
+
+
+def differentiated_inputs(outputs: Sequence[Node]) -> tuple[Node, ...]:
+    """The placeholders of all that the outputs are derivatives of, to any order."""
+    nodes: tuple[Node, ...] = ()
+    found = set(outputs)
+    while len(found) > len(nodes):
+        nodes = topological(found)
+        found = {*nodes, *(node.origin.forward for node in nodes if node.origin.forward is not None)}
+    return tuple(node for node in nodes if node.op.name == "placeholder")

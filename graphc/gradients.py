@@ -168,11 +168,10 @@ def _gradient(y: Node, node: Node, adjoints: Adjoints, unconnected: Unconnected)
     adjoint = adjoints.of.get(node)
     if adjoint is not None:
         return adjoint
-    if unconnected == "zero":
-        return ops.zeros_like(node)
-    last = path_end(y, node, adjoints)
-    if last is not None and last.op.flat:
-        return ops.zeros_like(node)
+    last = path_end(y, node, adjoints) if unconnected == "raise" else None
+    if unconnected == "zero" or (last is not None and last.op.flat):
+        with made_by(origin_here().derived(y, "zero")):
+            return ops.zeros_like(node)
     if last is None:
         raise GradientError(f"{label(y)} does not depend on {label(node)}: no path leads from it", nodes=[y, node],
                             remedy='drop it from wrt, or pass unconnected="zero"')  # fmt: skip
