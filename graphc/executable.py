@@ -18,7 +18,7 @@ from graphc.executor import NumpyProgram, Program
 from graphc.feeds import as_feed
 from graphc.ir import Graph, Node, Variable, collector_paused
 from graphc.pipeline import Optimized, Pipeline
-from graphc.report import Levels, Report
+from graphc.report import Levels, Report, unplanned
 from graphc.state import reading, writing
 from graphc.types import Dim
 
@@ -66,7 +66,7 @@ def _abilities(options: Options) -> dict[str, Any]:
 def _program(graph: Graph, results: int, options: Options) -> Program:
     """The program of the backend asked for; LLVM is loaded only where it is wanted."""
     if options.backend != "native":
-        return NumpyProgram(graph, threads=options.threads, debug=options.debug)
+        return NumpyProgram(graph, threads=options.threads, debug=options.debug, results=results)
     from graphc.native.program import NativeProgram
 
     return NativeProgram(graph, options.threads, results=results)
@@ -77,7 +77,7 @@ def _check_static(graph: Graph) -> None:
     if symbolic:
         raise ShapeError(
             f"expected every size to follow from the feed, but {symbolic[0].type} does not", nodes=symbolic[:1],
-            remedy="use a dim that a placeholder has, or an integer; keep `specialize` in the pipeline",
+            remedy="use a dim that a placeholder has, or an integer",
         )  # fmt: skip
 
 
@@ -203,12 +203,15 @@ class Executable:
 
     def prepare(self, /, **sizes: int) -> Executable:
         """Optimize and plan now for these sizes of the symbolic dims, rather than at the first call."""
-        unknown = [symbol for symbol in self._symbols if symbol not in sizes]
-        if unknown or len(sizes) > len(self._symbols):
+        fitting = all(isinstance(size, int) and size >= 0 for size in sizes.values())
+        if sizes.keys() != self._symbols.keys() or not fitting:
             raise CompileError(f"expected a size for each of {', '.join(self._symbols) or 'no symbols'}, got {sizes}",
-                               remedy="call f.prepare(batch=128), or call f with arrays")  # fmt: skip
+                               remedy=f"call {self._prepare_call()}, or call f with arrays")  # fmt: skip
         self._latest = self._plan_for(tuple(sizes[symbol] for symbol in self._symbols))
         return self
+
+    def _prepare_call(self) -> str:
+        return f"f.prepare({', '.join(f'{symbol}=128' for symbol in self._symbols)})"
 
     @property
     def plan(self) -> Plan:
@@ -221,9 +224,12 @@ class Executable:
     @property
     def graph(self) -> Graph:
         """The optimized graph: for the sizes last used, or with its symbols before the first call."""
-        if self._latest is None and self._symbols:
-            return self._symbolic.graph
-        return self.plan.graph
+        return self._symbolic.graph if self._open else self.plan.graph
+
+    @property
+    def _open(self) -> bool:
+        """Whether sizes are symbols still, so that nothing is planned."""
+        return self._latest is None and bool(self._symbols)
 
     @cached_property
     def _symbolic(self) -> Optimized:
@@ -245,11 +251,16 @@ class Executable:
         return self.plan.program.peak_bytes
 
     def levels(self) -> Levels:
-        """The schedule: the nodes of each level, and how the level runs. Print it."""
-        return Levels(self.plan.program.levels())
+        """The schedule: the nodes of each level, and how the level runs, where all sizes are known. Print it."""
+        return unplanned(self.graph) if self._open else Levels(self.plan.program.levels())
 
     def report(self) -> Report:
-        """What each pass did, and how the graph will run: buffers, peak bytes, FLOPs. Print it."""
+        """What each pass did, and how the graph will run: buffers, peak bytes, FLOPs. Print it.
+
+        Before the first call of a graph with symbolic sizes it tells of the passes only.
+        """
+        if self._open:
+            return Report(self.source, {}, self._symbolic, None)
         plan = self.plan
         return Report(self.source, plan.sizes, plan.optimized, plan.program)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from graphc.errors import CompileError
 from graphc.executor import Level, Program
 from graphc.ir import Graph
 from graphc.pipeline import Optimized, Receipt
@@ -20,6 +22,12 @@ class Levels(tuple[Level, ...]):
         return "\n".join(map(str, self))
 
 
+def unplanned(graph: Graph) -> Levels:
+    """The levels of a graph with symbolic sizes: what waits for what; times and threads are not known yet."""
+    return Levels(Level(index, tuple(nodes), 1, (1,) * len(nodes), math.nan)
+                  for index, nodes in enumerate(graph.levels()))  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Report:
     """Passes with their receipts, then buffers, levels and cost of the program. Printed as text."""
@@ -27,7 +35,8 @@ class Report:
     source: Graph
     sizes: Mapping[str, int]
     optimized: Optimized
-    program: Program
+    program: Program | None
+    """None while sizes are symbols."""
 
     @property
     def passes(self) -> tuple[Receipt, ...]:
@@ -37,6 +46,9 @@ class Report:
     @property
     def peak_bytes(self) -> int:
         """The bytes a run needs beside its inputs and variables."""
+        if self.program is None:
+            raise CompileError("the peak is not known while sizes are symbols",
+                               remedy="call the executable with arrays, or f.prepare with sizes")  # fmt: skip
         return self.program.peak_bytes
 
     def __str__(self) -> str:
@@ -45,7 +57,8 @@ class Report:
                  f"{len(self.source)} nodes declared, {len(self.optimized.graph)} after passes"]  # fmt: skip
         lines += ["", f"{'pass':<28}{'ms':>8}{'before':>9}{'after':>9}  rules"]
         lines += [_pass_line(receipt) for receipt in self.passes]
-        return "\n".join([*lines, "", str(self.program.describe())])
+        planned = "sizes are symbols: call it with arrays, or f.prepare with sizes, to plan levels and memory"
+        return "\n".join([*lines, "", planned if self.program is None else str(self.program.describe())])
 
 
 def _pass_line(receipt: Receipt) -> str:

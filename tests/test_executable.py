@@ -96,3 +96,45 @@ def test_sizes_may_be_prepared_in_any_order():
     prepared = f.prepare(m=3, n=1).plan
     assert f(np.ones((1, 2), "float32"), np.ones(3, "float32")) == 5
     assert f.plan is prepared
+
+
+def test_what_is_known_before_the_sizes_are_can_be_looked_at(x):
+    f = gr.compile([x], gr.sum(gr.tanh(x) * 2), name="early")
+    assert [len(level) for level in f.levels()] == [2, 1, 1, 1]
+    assert "? µs" in str(f.levels())
+    assert "early: 5 nodes declared" in str(f.report())
+    for unplanned in (lambda: f.peak_bytes, lambda: f.report().peak_bytes):
+        with pytest.raises(gr.CompileError, match="prepare"):
+            unplanned()
+    f(np.ones(3))
+    assert "?" not in str(f.levels())
+    assert f.report().peak_bytes == f.peak_bytes > 0
+
+
+@pytest.mark.parametrize("sizes", [{}, {"m": 3}, {"n": -1}, {"n": 2.5}, {"n": "three"}, {"n": 3, "m": 3}])
+def test_sizes_to_prepare_for_are_those_of_the_symbols(x, sizes):
+    with pytest.raises(gr.CompileError, match=r"call f.prepare\(n=128\)"):
+        gr.compile([x], gr.sum(x)).prepare(**sizes)
+
+
+@pytest.mark.parametrize("pipeline", ["", "canonicalize, cse", gr.passes.DEFAULT.without("specialize")])
+def test_a_program_has_sizes_whatever_the_pipeline(x, pipeline):
+    f = gr.compile([x], gr.mean(x), pipeline=pipeline)
+    assert f([1.0, 2.0, 6.0]) == 3.0
+    assert f.report().passes[0].name == "specialize"
+
+
+# One-shot runs.
+
+
+def test_a_feed_may_hold_what_was_differentiated():
+    x = gr.placeholder("x", (2,), "float64")
+    linear, quadratic = gr.sum(3 * x), gr.sum(x * x)
+    for key in (x, "x"):
+        np.testing.assert_array_equal(gr.grad(linear, x).eval({key: [1, 2]}), [3, 3])
+        np.testing.assert_array_equal(gr.hessian(quadratic, x).eval({key: [1, 2]}), 2 * np.eye(2))
+        np.testing.assert_array_equal(gr.hvp(linear, x, [1.0, 1.0]).eval({key: [1, 2]}), [0, 0])
+    with pytest.raises(gr.FeedError, match="expected f64"):
+        gr.grad(linear, x).eval({x: [1, 2, 3]})
+    with pytest.raises(gr.FeedError, match="got one for %y"):
+        gr.grad(linear, x).eval({x: [1, 2], gr.placeholder("y"): 1})
