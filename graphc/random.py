@@ -14,7 +14,7 @@ import numpy as np
 from graphc import ops
 from graphc.errors import DTypeError, ShapeError
 from graphc.ir import Node
-from graphc.op import composite, lift
+from graphc.op import composite, lift, placed
 from graphc.operators import Operand
 from graphc.ops.core import constant
 from graphc.ops.random import KEY, random_fold_in, random_normal, random_permutation, random_split, random_uniform
@@ -24,6 +24,7 @@ from graphc.types import show_shape
 __all__ = ["bernoulli", "fold_in", "key", "normal", "permutation", "split", "uniform"]
 
 
+@placed
 def key(seed: int) -> Node:
     """A key, a constant of type u64[2], made of a seed: any int ≥ 0. Seeds that are close give keys that are not."""
     if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:

@@ -5,17 +5,13 @@ import sys
 
 import numpy as np
 import pytest
+from values import value
 
 import graphc as gr
-from graphc.evaluate import evaluate
 from graphc.ops.contraction import _einsum as step
 from graphc.testing import check_gradient
 
 RNG = np.random.default_rng(3)
-
-
-def value(node, feed=None):
-    return evaluate([node], feed)[0]
 
 
 def steps(subscripts, *shapes):

@@ -9,13 +9,10 @@ import autograd
 import autograd.numpy as anp
 import numpy as np
 import pytest
+from values import value
 
 import graphc as gr
 from graphc.evaluate import evaluate
-
-
-def value(node, feed=None):
-    return evaluate([node], feed)[0]
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import scipy.special
+from values import value
 
 import graphc as gr
 from graphc import losses
@@ -13,10 +14,6 @@ from graphc.testing import check_composite, check_gradient
 
 INF = math.inf
 RNG = np.random.default_rng(11)
-
-
-def value(node, feed=None):
-    return evaluate([node], feed)[0]
 
 
 @pytest.mark.parametrize("name", losses.__all__)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.special
 import scipy.stats
+from values import value
 
 import graphc as gr
 from graphc import nn
@@ -14,10 +15,6 @@ from graphc.testing import check_composite, check_gradient
 
 INF, NAN = math.inf, math.nan
 RNG = np.random.default_rng(5)
-
-
-def value(node, feed=None):
-    return evaluate([node], feed)[0]
 
 
 def derivative(formula, x, order=1, dtype="float64"):

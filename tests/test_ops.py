@@ -6,18 +6,14 @@ import math
 import mpmath
 import numpy as np
 import pytest
+from values import value
 
 import graphc as gr
-from graphc.evaluate import evaluate
 from graphc.op import COMPOSITES, OPS
 from graphc.testing import check_composite, check_op
 from graphc.types import DTYPES
 
 INF, NAN = math.inf, math.nan
-
-
-def value(node, feed=None):
-    return evaluate([node], feed)[0]
 
 
 # Every declaration

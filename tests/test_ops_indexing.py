@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from values import value
 
 import graphc as gr
 from graphc.evaluate import evaluate
@@ -17,10 +18,6 @@ A = np.arange(2 * 3 * 4.0).reshape(2, 3, 4)
 I1, I2 = np.array([0, 1, 1, 0, 1]), np.array([[-1], [1]])
 MASK = A[0] % 2 == 0
 NAN = float("nan")
-
-
-def value(node, feed=None):
-    return evaluate([node], feed)[0]
 
 
 def same(got, expected):

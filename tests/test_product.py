@@ -4,9 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
+from values import value
 
 import graphc as gr
-from graphc.evaluate import evaluate
 from graphc.testing import check_gradient
 from graphc.types import DTYPES
 
@@ -16,10 +16,6 @@ SHAPES = [(3,), (2, 3), (3, 2), (4, 2, 3), (4, 3, 2), (1, 3, 3), (5, 1, 3, 3), (
 
 def array(shape, dtype="f8"):
     return (RNG.standard_normal(shape) * 3).astype(dtype)
-
-
-def value(node, feed=None):
-    return evaluate([node], feed)[0]
 
 
 def ops_of(*outputs):

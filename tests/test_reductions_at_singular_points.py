@@ -2,26 +2,11 @@
 
 import numpy as np
 import pytest
+from values import gradient_at, value_at
 
 import graphc as gr
-from graphc.evaluate import evaluate
 
 INF, NAN = np.inf, np.nan
-
-
-def value_at(function, *arrays):
-    """A function of nodes at arrays."""
-    return evaluate([function(*map(gr.constant, arrays))])[0]
-
-
-def gradient_at(function, array, order=1):
-    """The gradient of the sum of a function's elements, and so on up to `order`."""
-    array = np.asarray(array, np.float64)
-    x = gr.placeholder("x", array.shape, "float64")
-    y = function(x)
-    for done in range(order):
-        y, = gr.gradients(gr.sum(y), [x], unconnected="zero" if done else "raise")
-    return evaluate([y], {x: array})[0]
 
 
 def test_ties_share_the_gradient_of_max_and_min_evenly():
