@@ -5,6 +5,8 @@ Left sides are in canonical form: `log(1 + x)` is `log(x + 1)` here, and `1 / x`
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from graphc import ops
@@ -177,15 +179,11 @@ def sqrt_of_square(x):
 
 def _one_is_exact(x: Node, a: Node, b: Node) -> bool:
     """Whether a or b only moves the exponent, and their product is a normal number."""
-    if not (is_power_of_two(number(a)) or is_power_of_two(number(b))) or is_fixed(x):
+    numbers = number(a), number(b)
+    if not any(map(is_power_of_two, numbers)) or None in numbers or a.dtype != b.dtype or is_fixed(x):
         return False
     limits = np.finfo(a.dtype)
-    return a.dtype == b.dtype and float(limits.tiny) <= abs_product(a, b) <= float(limits.max)
-
-
-def abs_product(a: Node, b: Node) -> float:
-    """|a b| for two numbers."""
-    return float(np.abs(np.float64(number(a)) * np.float64(number(b))))
+    return float(limits.tiny) <= math.fabs(numbers[0] * numbers[1]) <= float(limits.max)
 
 
 @rule(kind="stabilizing", when=_one_is_exact, samples=[
