@@ -19,12 +19,11 @@ import numpy as np
 from graphc import passes
 from graphc.errors import CompileError, DTypeError, FeedError, GraphError, ShapeError, label
 from graphc.executable import Executable, Options
-from graphc.feeds import as_feed
 from graphc.ir import Graph, Node, Variable, topological
 from graphc.op import lift
 from graphc.pipeline import Pipeline
 from graphc.structure import flatten
-from graphc.types import unify
+from graphc.types import Dim, unify
 from graphc.verify import check_names
 
 Updates = Mapping[Variable, Any] | Iterable[tuple[Variable, Any]]
@@ -159,7 +158,8 @@ _requests = _Requests(keep=32)
 def run(outputs: Any, feed: Mapping[Any, Any] | None = None) -> Any:
     """The value of some nodes under a feed from placeholders (or their names) to arrays; compiled once per request.
 
-    The feed may also hold what the outputs are derivatives of: the gradient of a linear function needs no point.
+    Beside what the outputs need, the feed may hold what they are derivatives of (the gradient of a linear function
+    needs no point) and what tells the size of a symbolic dim.
     """
     leaves, rebuild = flatten(outputs)
     needed = Graph(None, leaves).inputs
@@ -168,35 +168,48 @@ def run(outputs: Any, feed: Mapping[Any, Any] | None = None) -> Any:
     if missing:
         raise FeedError(f"expected a feed for {', '.join(str(node.name) for node in missing)}, got none", nodes=missing,
                         remedy="add it to the feed")  # fmt: skip
-    results = _requests.get(needed, leaves)(*(values[node] for node in needed))
+    inputs = (*needed, *(node for node in values if node not in needed))
+    results = _requests.get(inputs, leaves)(*(values[node] for node in inputs))
     return rebuild(iter(results))
 
 
 def _values(outputs: Sequence[Node], needed: Sequence[Node], feed: Mapping[Any, Any]) -> dict[Node, Any]:
-    """The feed by placeholder; raises FeedError for what neither the outputs need nor their derivation did."""
+    """The feed by placeholder; raises FeedError for what neither the outputs need nor their derivation or sizes do."""
     by_name: dict[Any, Node] = {node.name: node for node in needed}
     allowed = set(needed)
     if not all(key in allowed or key in by_name for key in feed):
         allowed.update(differentiated_inputs(outputs))
+        allowed.update(_tellers_of_sizes(outputs, needed, feed))
         by_name = {node.name: node for node in allowed} | by_name
     values: dict[Any, Any] = {by_name.get(key, key): value for key, value in feed.items()}
-    for node, value in values.items():
+    for node in values:
         if node not in allowed:
             shown = label(node) if isinstance(node, Node) else repr(node)
             names = ", ".join(str(placeholder.name) for placeholder in needed)
             raise FeedError(f"expected feeds for the placeholders that the outputs need, got one for {shown}",
                             nodes=[node] if isinstance(node, Node) else [],
                             remedy=f"feed {names} only" if names else "feed nothing")  # fmt: skip
-        if node not in needed:
-            as_feed(node, value)  # of no use, and wrong all the same if it does not fit
     return values
 
 
 def differentiated_inputs(outputs: Sequence[Node]) -> tuple[Node, ...]:
     """The placeholders of all that the outputs are derivatives of, to any order."""
     nodes: tuple[Node, ...] = ()
-    found = set(outputs)
+    found = dict.fromkeys(outputs)
     while len(found) > len(nodes):
         nodes = topological(found)
-        found = {*nodes, *(node.origin.forward for node in nodes if node.origin.forward is not None)}
+        found = dict.fromkeys([*nodes, *(node.origin.forward for node in nodes if node.origin.forward is not None)])
     return tuple(node for node in nodes if node.op.name == "placeholder")
+
+
+def _tellers_of_sizes(outputs: Sequence[Node], needed: Sequence[Node], keys: Iterable[Any]) -> list[Node]:
+    """The keys that are placeholders with a dim which the outputs have and no input tells: see `zeros_like(x)`."""
+    untold = _sizes(topological(outputs)) - _sizes(needed)
+    placeholders = [key for key in keys if isinstance(key, Node) and key.op.name == "placeholder"]
+    return [node for node in placeholders if not untold.isdisjoint(_sizes([node]))]
+
+
+def _sizes(nodes: Iterable[Node]) -> set[str]:
+    """The names of all symbolic sizes in the types of nodes."""
+    types = [kind for node in nodes for kind in getattr(node.type, "elements", [node.type])]
+    return {name for kind in types for dim in kind.shape if isinstance(dim, Dim) for name in dim.names()}

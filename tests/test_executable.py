@@ -138,3 +138,12 @@ def test_a_feed_may_hold_what_was_differentiated():
         gr.grad(linear, x).eval({x: [1, 2, 3]})
     with pytest.raises(gr.FeedError, match="got one for %y"):
         gr.grad(linear, x).eval({x: [1, 2], gr.placeholder("y"): 1})
+
+
+def test_a_feed_may_tell_a_size():
+    x, y = gr.placeholder("x", ("n", 2), "float64"), gr.placeholder("y", ("n",), "float64")
+    both = gr.concatenate([x, x])
+    np.testing.assert_array_equal(gr.zeros_like(both).eval({x: np.ones((3, 2))}), np.zeros((6, 2)))
+    np.testing.assert_array_equal(gr.grad(gr.sum(both[1:]), x).eval({"x": np.ones((2, 2))}), [[1, 1], [2, 2]])
+    with pytest.raises(gr.FeedError, match="got one for %y"):
+        gr.sum(x).eval({x: np.ones((3, 2)), y: np.ones(3)})
