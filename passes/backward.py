@@ -178,10 +178,11 @@ def _fitted(term: Node, operand: Node) -> Node:
     """A contribution in its operand's shape and dtype: broadcasting forward is summing backward."""
     if term.type == operand.type:
         return term
-    if term.op is ops.negative and term.shape != operand.shape:
-        return ops.negative(_fitted(term.inputs[0], operand))  # −Σ x for Σ −x: fewer elements to negate
     if term.shape != operand.shape:
-        term = ops.sum_to(term, operand.shape)
+        if term.op is ops.negative:
+            term = ops.negative(ops.sum_to(term.inputs[0], operand.shape))  # −Σ x for Σ −x: fewer elements to negate
+        else:
+            term = ops.sum_to(term, operand.shape)
     if term.shape != operand.shape:
         term = ops.broadcast_to(term, operand.shape)
     return term if term.dtype == operand.dtype else ops.astype(term, operand.dtype)

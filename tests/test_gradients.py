@@ -228,3 +228,11 @@ def test_check_gradient_catches_a_derivative_wrong_by_a_thousandth(x, order):
                   vjp=lambda g, y, a: (g * gr.cos(a) * 1.001,))  # fmt: skip
     with pytest.raises(gr.GradientError):
         gr.testing.check_gradient(gr.sum(wrong(x)), [x], {x: POINT}, order=order)
+
+
+def test_a_long_chain_of_differences_ends_in_a_broadcast(x):
+    scalar = gr.placeholder("b", (), "float64")
+    y = x - scalar
+    for _ in range(3000):
+        y = x - y
+    assert value(gr.grad(gr.sum(y), scalar), {x: POINT, scalar: 1.0}) == -3
