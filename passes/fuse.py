@@ -7,6 +7,7 @@ units of equal depth cannot depend on each other, so no cycle can arise, and one
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -19,6 +20,11 @@ from graphc.rewrite import moved_graph
 from graphc.spaces import REDUCTIONS, Space, number_of, only_ones_move
 from graphc.types import Shape, TupleType
 
+SMALL = 4096
+"""Passing values of fewer elements from kernel to kernel costs next to nothing, ..."""
+ENOUGH = 60.0
+"""... so that a kernel of so much effort an element takes no more: long chains fall into kernels of the same code."""
+
 
 @dataclass(eq=False)
 class Unit:
@@ -27,6 +33,7 @@ class Unit:
     depth: int
     space: Space | None
     members: list[Node] = field(default_factory=list)
+    effort: float = 0.0
 
 
 @graph_pass
@@ -65,7 +72,11 @@ class _Fusion:
             feeders = [unit for unit in read if unit.depth < deepest and self._only_feeds(unit, node, needed)]
             if self._join(node, [*needed, *feeders]) or (feeders and self._join(node, needed)):
                 return
-        self.unit[node] = Unit(deepest + 1, Space.of(node) if fits else None, [node])
+            own = [unit for unit in feeders if self._only_feeds(unit, node, ())]
+            if own and self._join(node, own):
+                self.unit[node].depth = deepest + 1
+                return
+        self.unit[node] = Unit(deepest + 1, Space.of(node) if fits else None, [node], _effort(node))
 
     def _only_feeds(self, unit: Unit, node: Node, others: Sequence[Unit]) -> bool:
         """Whether nothing but a node, and units that it joins, reads what a kernel computes, so that it may wait."""
@@ -88,17 +99,26 @@ class _Fusion:
         spaces = [unit.space for unit in units if unit.space is not None]
         if len(spaces) < len(units) or sum(len(unit.members) for unit in units) >= self.max_ops:
             return False
+        first, *others = units
+        deep = sum(unit.effort for unit in units if unit.depth == first.depth)  # what only feeds it is welcome
+        if deep >= ENOUGH and math.prod(spaces[0].sizes) < SMALL:
+            return False
         space = Space.common(spaces)
         if space is None or not space.take(node):
             return False
-        first, *others = units
         first.space = space
         for unit in others:
             first.members += unit.members
+            first.effort += unit.effort
             self.unit.update(dict.fromkeys(unit.members, first))
         first.members.append(node)
+        first.effort += _effort(node)
         self.unit[node] = first
         return True
+
+
+def _effort(node: Node) -> float:
+    return node.op.effort if isinstance(node.op.effort, (int, float)) else 1.0
 
 
 class _Emission:

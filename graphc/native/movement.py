@@ -6,7 +6,7 @@ A table says of each op what it does in these terms. Whatever does not fit the t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,8 @@ class Copy:
     strides: tuple[int, ...]
     offset: int
     to: tuple[int, ...]
+    skipped: int = 0
+    """Bytes of the operand before the first that is copied."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,44 @@ def _setitem(node: Node, storage: Storage) -> Moves:
     region = OPS["getitem"].body(array, **node.attrs)
     if not isinstance(region, np.ndarray) or not np.may_share_memory(region, array) or region.ndim < value.ndim:
         return ()
-    return [_copy(x, storage, array, base), _copy(value, storage, region, base)]
+    box = _box(region, array, base)
+    written = _copy(value, storage, region, base)
+    if box is None:
+        return [_copy(x, storage, array, base), written]
+    return [*(_part(x, storage, array, base, part) for part in _around(box, array.shape)), written]
+
+
+Box = list[tuple[int, int]]
+
+
+def _box(region: np.ndarray[Any, Any], array: np.ndarray[Any, Any], base: int) -> Box | None:
+    """The ranges of a region along each axis, or None where it is no box of neighbours."""
+    first = (region.__array_interface__["data"][0] - base) // array.itemsize
+    corner = np.unravel_index(first, array.shape) if region.size else ()
+    sizes = {stride: size for size, stride in zip(region.shape, region.strides, strict=True) if size > 1}
+    known = {stride for size, stride in zip(array.shape, array.strides, strict=True) if size > 1}
+    if not region.size or not sizes.keys() <= known or len(sizes) < sum(size > 1 for size in region.shape):
+        return None
+    extents = (sizes.get(stride, 1) if size > 1 else 1 for size, stride in zip(array.shape, array.strides, strict=True))
+    return [(int(at), int(at) + extent) for at, extent in zip(corner, extents, strict=True)]
+
+
+def _around(box: Box, shape: Sequence[int]) -> list[Box]:
+    """The boxes that together are everything but one."""
+    parts: list[Box] = []
+    for axis, (low, high) in enumerate(box):
+        for start, stop in ((0, low), (high, shape[axis])):
+            if start < stop:
+                parts.append([*box[:axis], (start, stop), *((0, size) for size in shape[axis + 1 :])])
+    return parts
+
+
+def _part(x: Node, storage: Storage, array: np.ndarray[Any, Any], base: int, box: Box) -> Copy:
+    """The copy of a box of an operand to the same place of the result."""
+    whole = _copy(x, storage, array[tuple(slice(low, high) for low, high in box)], base)
+    strides = _spread(x.array_type.static_shape, _strides(x, storage), array.shape)
+    skipped = array.itemsize * sum(low * stride for (low, _), stride in zip(box, strides, strict=True))
+    return replace(whole, strides=strides, skipped=skipped)
 
 
 def _take_along_axis(node: Node, storage: Storage) -> Moves:

@@ -217,7 +217,8 @@ def _copied(node: Node, move: Copy, storage: Storage) -> Work:
     from_, to = (Access(tuple(0 if n == 1 else step for n, step in zip(move.shape, steps, strict=True)))
                  for steps in (move.strides, move.to))  # fmt: skip
     known = facts.copying(kind, from_, to)
-    table = (_pointer(move.source, storage), (node, move.offset))
+    root, offset = _pointer(move.source, storage)
+    table = ((root, offset + move.skipped), (node, move.offset))
     task = Task(known.address, table, known.rows, known.per_block, known.blocks)
     return Work(node, (table[0][0],), (node,), known.ns, task)
 
