@@ -24,10 +24,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, overload
 
-from graphc.errors import CompileError, GraphcError
+from graphc.errors import CompileError, GraphcError, GraphError
 from graphc.ir import Graph, Node, collector_paused
 from graphc.rewrite import Firings
 from graphc.rules import RuleKind
+from graphc.types import AnyType, Dim, TupleType
 from graphc.verify import verify
 
 
@@ -189,8 +190,11 @@ def _guarded(one: Pass, graph: Graph, done: list[str], context: Mapping[str, Any
     """One pass; a crash or a broken result names the pass, those before it, and the file that holds its input."""
     try:
         after = one(graph, **context)
+        if not isinstance(after, Graph):
+            raise GraphError(f"expected a pass to return a graph, got {after!r}")
         if checked and after is not graph:
             verify(after)
+        _check_interface(graph, after)
         return after
     except one.raises:
         raise
@@ -203,6 +207,27 @@ def _guarded(one: Pass, graph: Graph, done: list[str], context: Mapping[str, Any
             remedy=f"its input is saved in {_saved(graph, one.name)}; "
                    f'compile with pipeline=gr.passes.DEFAULT.without("{one.name}") meanwhile',
         ) from error  # fmt: skip
+
+
+def _check_interface(before: Graph, after: Graph) -> None:
+    """Raise GraphError unless a pass kept the inputs' names, and the outputs' types up to the sizes of symbols."""
+    if [node.name for node in after.inputs] != [node.name for node in before.inputs]:
+        raise GraphError("expected a pass to keep the graph's inputs", nodes=after.inputs)
+    if len(after.outputs) != len(before.outputs):
+        raise GraphError(f"expected a pass to keep {len(before.outputs)} outputs, got {len(after.outputs)}")
+    for old, new in zip(before.outputs, after.outputs, strict=True):
+        if old.type != new.type and not _specializes(old.type, new.type):
+            raise GraphError(f"expected a pass to keep an output's type {old.type}, got {new.type}", nodes=[new])
+
+
+def _specializes(symbolic: AnyType, actual: AnyType) -> bool:
+    """Whether a type may be another's, given the sizes of symbols."""
+    if isinstance(symbolic, TupleType) or isinstance(actual, TupleType):
+        return False
+    if symbolic.dtype != actual.dtype or len(symbolic.shape) != len(actual.shape):
+        return False
+    pairs = zip(symbolic.shape, actual.shape, strict=True)
+    return all(dim == size or isinstance(dim, Dim) or isinstance(size, Dim) for dim, size in pairs)
 
 
 def _saved(graph: Graph, name: str) -> Path:

@@ -7,7 +7,7 @@ from graphc.ir import Graph
 from graphc.passes import DEFAULT
 from graphc.passes.cse import cse
 from graphc.passes.signs import signs
-from graphc.pipeline import Pipeline, graph_pass
+from graphc.pipeline import Pass, Pipeline, graph_pass
 
 
 def test_text_round_trips():
@@ -97,6 +97,22 @@ def broken(graph: Graph) -> Graph:
 def mistyped(graph: Graph) -> Graph:
     """A pass whose result is not well formed."""
     return Graph(graph.inputs, [graph.outputs[0].replace(type=graph.inputs[0].type.with_dtype("int8"))])
+
+
+FORGETFUL = [
+    (lambda graph: None, "expected a pass to return a graph, got None"),
+    (lambda graph: Graph(graph.inputs, []), "expected a pass to keep 1 outputs, got 0"),
+    (lambda graph: Graph(graph.inputs, [gr.sum(graph.outputs[0])]), r"keep an output's type f32\[3\], got f32\[\]"),
+    (lambda graph: Graph(graph.inputs, [graph.outputs[0].astype("f64")]), "keep an output's type"),
+    (lambda graph: Graph([gr.placeholder("y", (3,))], [gr.ones((3,))]), "keep the graph's inputs"),
+]
+
+
+@pytest.mark.parametrize(("function", "problem"), FORGETFUL)
+def test_a_pass_keeps_inputs_and_the_types_of_outputs(function, problem):
+    x = gr.placeholder("x", (3,))
+    with pytest.raises(gr.CompileError, match=f"pass wrong failed: .*{problem}"):
+        Pipeline((Pass("wrong", lambda graph: function(graph)),)).run(Graph([x], [gr.tanh(x)]))
 
 
 @pytest.mark.parametrize(("one", "problem"), [
