@@ -18,16 +18,16 @@ BLOCKS = 16
 """A large product is cut into at least about so many blocks."""
 BLOCK_ROWS = 128
 """A block has so many rows if it can: it reads a panel of B from far away, and perhaps copies it, for all of them."""
-PANEL_BYTES = 1 << 17
-"""The most that a copy of a panel may take: half of it, at least, stays in the first-level cache's neighbourhood."""
-CHUNK = 256
-"""Operands that would not fit are copied so many steps of k at a time."""
-SUMS_BYTES = 1 << 18
-"""The most that a block's unfinished sums may take meanwhile."""
+COPY_BYTES = 1 << 19
+"""The most that a block's copy of its rows of A takes: it lies in the second-level cache with a panel of B."""
+COPIED_PART = 1536
+"""The longest stretch of k of which operands are copied."""
 PART = 4096
 """The longest stretch of k in one go: a panel of it still lies in the second-level cache."""
 SHORT_PART = 256
 """The shortest stretch that k is cut into for the sake of more blocks."""
+STORE_STEPS = 2
+"""An element stored on its own costs so many times what a vector's multiplication costs."""
 CACHE_BYTES = 1 << 19
 """What a core's second-level cache holds beside other things."""
 CONFLICT_BYTES = 4096
@@ -66,12 +66,26 @@ class Problem:
         return int(np.prod(self.batch, dtype=np.int64))
 
 
+def prefers_transpose(p: Problem, unit: Unit) -> bool:
+    """Whether the transpose of a product whose rows lie in order is computed faster, though stored slower.
+
+    It is where columns fill vectors badly, or are few while A, contiguous along its rows, lies scattered along k: as
+    columns of the transpose they are read by whole lines.
+    """
+    if p.a.row != 1 or p.m < 2 or p.a.column == 1:
+        return False
+    width = unit.vector_bytes // p.dtype.itemsize
+    plain, transposed = (x * -(-y // width) * p.k for x, y in ((p.m, p.n), (p.n, p.m)))
+    if transposed + STORE_STEPS * p.m * p.n < 0.9 * plain:
+        return True
+    return p.n <= BLOCK_ROWS and p.k >= 4 * BLOCK_ROWS and p.m >= 4 * width and _is_scattered(p.a.column, p)
+
+
 @dataclass(frozen=True)
 class Plan:
     """The decisions for a problem.
 
-    A block computes some `entries`, `tiles` and `panels` over one part of k (`depth`). With `chunk` it goes through its
-    part in chunks and keeps unfinished sums in memory.
+    A block computes some `entries`, `tiles` and `panels` over one part of k (`depth`).
     """
 
     dots: bool
@@ -81,7 +95,6 @@ class Plan:
     panels: Cut
     entries: Cut
     depth: Cut
-    chunk: int
     copies_a: bool
     copies_b: bool
 
@@ -97,12 +110,12 @@ def plan(p: Problem, unit: Unit) -> Plan:
     height, width = _dot_tile(p, unit) if dots else _tile(p, unit)
     rows, columns = Cut(p.m, height), Cut(p.n, width)
     copies_a, copies_b = not dots and _copies_a(p), not dots and _copies_b(p)
-    long_panel = p.k * width * p.dtype.itemsize > PANEL_BYTES
-    chunk = _even(p.k, CHUNK) if p.k > CHUNK and (copies_a or (copies_b and long_panel)) else 0
-    tiles, panels = _block(p, rows, columns, limited=bool(chunk) or copies_a)
+    longest = COPIED_PART if copies_a or copies_b else PART
+    part = -(-p.k // max(-(-p.k // longest), 1))
+    tiles, panels = _block(p, rows, columns, COPY_BYTES // (part * p.dtype.itemsize) if copies_a else p.m)
     entries = Cut(p.entries, _entries_per_block(p, tiles, panels))
-    depth = Cut(max(p.k, 1), _part(p, chunk, tiles.count * panels.count * entries.count))
-    return Plan(dots, rows, columns, tiles, panels, entries, depth, chunk, copies_a, copies_b)
+    depth = Cut(max(p.k, 1), _part(p, longest, tiles.count * panels.count * entries.count))
+    return Plan(dots, rows, columns, tiles, panels, entries, depth, copies_a, copies_b)
 
 
 def _prefers_dots(p: Problem) -> bool:
@@ -124,7 +137,7 @@ def _tile(p: Problem, unit: Unit) -> tuple[int, int]:
     vectors = -(-p.n // per_vector)
     if p.m <= 3:
         wide = min(vectors, sums // p.m, 8)
-    elif _conflicts(p.a.row, p) and not _copies_a(p) and sums == 24:
+    elif _conflicts(p.a.row, p) and sums == 24:
         wide = min(vectors, 4)
     else:
         wide = 3 if vectors == 3 else min(vectors, 2)
@@ -135,18 +148,15 @@ def _even(size: int, most: int) -> int:
     """A width up to `most` that divides the size, or leaves strips of nearly one width."""
     if size <= most:
         return size
-    exact = [width for width in range(most, 2 * most // 3 - 1, -1) if size % width == 0]
+    exact = [width for width in range(most, max(2 * most // 3, 1) - 1, -1) if size % width == 0]
     return exact[0] if exact else -(-size // -(-size // most))
 
 
-def _block(p: Problem, rows: Cut, columns: Cut, *, limited: bool) -> tuple[Cut, Cut]:
+def _block(p: Problem, rows: Cut, columns: Cut, most_rows: int) -> tuple[Cut, Cut]:
     """Tiles and panels per block: the whole matrix, halved along its longer side until a block is small enough."""
     work = 2 * rows.width * columns.width * max(p.k, 8)
     most = max(BLOCK_WORK, 2 * p.m * p.n * max(p.k, 8) * max(p.entries, 1) // BLOCKS)
-    tiles, panels = rows.count, columns.count
-    if limited:
-        tiles = _even(tiles, max(2 * BLOCK_ROWS // rows.width, 1))
-        panels = _even(panels, max(SUMS_BYTES // (tiles * rows.width * columns.width * p.dtype.itemsize), 1))
+    tiles, panels = _even(rows.count, max(most_rows // rows.width, 1)), columns.count
     while tiles * panels * work > most:
         if tiles * rows.width >= max(panels * columns.width, 3 * BLOCK_ROWS // 2):
             tiles = -(-tiles // 2)
@@ -172,13 +182,11 @@ def _entries_per_block(p: Problem, tiles: Cut, panels: Cut) -> int:
     return max(1, min(BLOCK_WORK // max(work, 1), -(-p.entries // 2)))
 
 
-def _part(p: Problem, chunk: int, blocks: int) -> int:
+def _part(p: Problem, longest: int, blocks: int) -> int:
     """The length of a stretch of k: whole, unless that leaves few blocks or panels too long for the caches."""
     work = 2 * p.m * p.n * p.k * p.entries
     wanted = min(8 // max(blocks, 1), work // (4 * BLOCK_WORK), p.k // SHORT_PART)
-    parts = max(wanted, 1 if chunk else -(-p.k // PART), 1)
-    length = max(-(-p.k // parts), 1)
-    return -(-length // chunk) * chunk if chunk else length
+    return max(-(-p.k // max(wanted, -(-p.k // longest), 1)), 1)
 
 
 def _copies_b(p: Problem) -> bool:
@@ -187,10 +195,9 @@ def _copies_b(p: Problem) -> bool:
 
 
 def _copies_a(p: Problem) -> bool:
-    """Whether a block copies its rows of A first, where they are contiguous but far from one step of k to the next."""
-    if p.a.row == 1:
-        return p.m > 1 and p.n >= BLOCK_ROWS // 2 and _is_scattered(p.a.column, p)
-    return min(p.m, p.n) >= 2 * BLOCK_ROWS and p.k > CHUNK and _conflicts(p.a.row, p)
+    """Whether a block copies its rows of A first: contiguous rows whose steps along k fall on conflicting lines."""
+    conflicts = _conflicts(p.a.column, p) and _is_scattered(p.a.column, p)
+    return p.a.row == 1 and min(p.m, p.n) >= BLOCK_ROWS // 2 and conflicts
 
 
 def _is_scattered(stride: int, p: Problem) -> bool:

@@ -234,9 +234,12 @@ class Finish:
             value = load(code.b, code.at(buffer, index, stored_type(self.dtype)), self.dtype).ir
             Site(corner, down, right, value).finish(self.epilogue)
 
-        code.loop(I64(0), rows, 1, lambda down: code.loop(0, columns, 1, partial(element, down), parallel=True))
+        if self.epilogue.vector:
+            code.loop(0, columns, 1, lambda right: code.loop(I64(0), rows, 1, lambda down: element(down, right)))
+        else:
+            code.loop(I64(0), rows, 1, lambda down: code.loop(0, columns, 1, partial(element, down), parallel=True))
+            self.code.parallel = True
         code.b.ret_void()
-        self.code.parallel = True
         return code.function
 
 

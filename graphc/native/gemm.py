@@ -10,14 +10,14 @@ next begins. Blocks are cut by the shape alone, so the result is the same bits f
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from graphc.native.blocking import Matrix, Plan, Problem, plan
+from graphc.native.blocking import Matrix, Plan, Problem, plan, prefers_transpose
 from graphc.native.epilogues import Access, Axes, Epilogue, Strides
 from graphc.native.stages import Multiplication, summation
 from graphc.native.vectors import SYMBOL, Unit, host_unit
@@ -68,24 +68,27 @@ class Product:
 
     @cached_property
     def axes(self) -> Axes:
-        """Batch entries become rows where all strides allow; a row vector or a transposed C is computed transposed."""
-        folded = self._folds()
-        *_, row, column = Axes(self.batch, self.m, folded=folded).strides(self.accesses[0].strides)
-        swapped = self._rows > 1 and (self.n == 1 or row == 1 != column)
-        return Axes(self.batch, self.m, folded=folded, swapped=swapped)
+        """Batch entries become rows where all strides allow; a column, or a transposed C, is computed transposed."""
+        plain = Axes(self.batch, self.m, folded=self._folds())
+        *_, row, column = plain.strides(self.accesses[0].strides)
+        p = self._problem(plain)
+        swapped = p.m > 1 and (p.n == 1 or row == 1 != column or (column == 1 and prefers_transpose(p, self.target)))
+        return replace(plain, swapped=swapped)
 
     @cached_property
     def problem(self) -> Problem:
         """What the code computes."""
-        *batch_a, row, along = Axes(self.batch, self.m, folded=self._folds()).strides(self.a)
+        return self._problem(self.axes)
+
+    def _problem(self, axes: Axes) -> Problem:
+        *batch_a, row, along = replace(axes, swapped=False).strides(self.a)
         *batch_b, deep, column = self.b
         along, deep, column = along if self.k > 1 else 1, deep if self.k > 1 else 0, column if self.n > 1 else 1
-        a = Matrix(tuple(batch_a), row, along)
-        b = Matrix(() if self._folds() else tuple(batch_b), deep, column)
-        batch = () if self._folds() else self.batch
-        if self.axes.swapped:
-            return Problem(batch, self.n, self._rows, self.k, self.dtype, b.transposed, a.transposed)
-        return Problem(batch, self._rows, self.n, self.k, self.dtype, a, b)
+        batch, rows = ((), self.m * math.prod(self.batch)) if axes.folded else (self.batch, self.m)
+        a, b = Matrix(tuple(batch_a), row, along), Matrix(tuple(batch_b) if batch else (), deep, column)
+        if axes.swapped:
+            return Problem(batch, self.n, rows, self.k, self.dtype, b.transposed, a.transposed)
+        return Problem(batch, rows, self.n, self.k, self.dtype, a, b)
 
     @cached_property
     def plan(self) -> Plan:
@@ -113,10 +116,6 @@ class Product:
         size = math.prod(self.batch) * self.m * self.n
         parts = self.plan.depth.count if size else 1
         return parts * size * self.dtype.itemsize if parts > 1 else 0
-
-    @property
-    def _rows(self) -> int:
-        return self.m * math.prod(self.batch) if self._folds() else self.m
 
     def _folds(self) -> bool:
         arrays = [self.a, *(access.strides for access in self.accesses)]

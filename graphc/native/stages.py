@@ -12,7 +12,7 @@ from graphc.native.epilogues import Access, Axes, Finish, Place, entry_indices, 
 from graphc.native.panels import Cut, Source, pack
 from graphc.native.scalars import stored_type
 from graphc.native.tiles import Strip, dotted, multiplied
-from graphc.native.vectors import Code, Index, Lanes, divided, lanes, plus, smaller, times, zeros
+from graphc.native.vectors import Code, Index, Lanes, divided, lanes, plus, smaller, times
 
 if TYPE_CHECKING:
     from graphc.native.gemm import Product
@@ -62,49 +62,36 @@ class Multiplication:
         return self.code.text()
 
     def _make_room(self) -> None:
-        """Memory on the stack for copies of operands and for unfinished sums."""
-        plan, length = self.plan, self.plan.chunk or self.p.k
-        rows, columns = plan.tiles.width * plan.rows.width, plan.panels.width * plan.columns.width
+        """Memory on the stack for copies of operands."""
+        plan, length = self.plan, self.plan.depth.width
         self.apart = plan.rows.width * length + PADDING
         self.copy_a = self.code.room(plan.tiles.width * self.apart, self.kind) if plan.copies_a else None
         self.copy_b = self.code.room(plan.columns.width * length, self.kind) if plan.copies_b else None
-        self.sums = self.code.room(rows * columns, self.kind) if plan.chunk else None
 
     def _block(self, number: Index) -> None:
-        b, plan = self.code.b, self.plan
+        b, p, plan = self.code.b, self.p, self.plan
         number, tile = divided(b, number, plan.tiles.count)
         number, panel = divided(b, number, plan.panels.count)
         part, group = divided(b, number, plan.entries.count)
         part = 0 if self.whole else part
-        self.part, self.stretch = part, plan.depth.range(self.code, part)
+        self.part = part
+        self.begin, end = plan.depth.range(self.code, part)
+        self.length = p.k if self.whole else plus(b, end, times(b, self.begin, -1))
         self.tiles, self.panels = plan.tiles.range(self.code, tile), plan.panels.range(self.code, panel)
         self.code.loop(*plan.entries.range(self.code, group), 1, self._entry)
 
     def _entry(self, entry: Index) -> None:
+        """One entry's share of a block. The first panel may copy A on the way, and the first tile of a panel B."""
         code, p, plan = self.code, self.p, self.plan
         self.entry = entry
         self.at_a, self.at_b = (
             code.at(start, offset(code.b, entry_indices(code.b, entry, p.batch), matrix.batch), self.kind)
             for start, matrix in ((self.a, p.a), (self.b, p.b))
         )
-        first, last = self.stretch
-        if not plan.chunk:
-            self._chunk(first, last)
-            return
-        self._each_tile(self._clear)
-        code.loop(first, last, plan.chunk, lambda i: self._chunk(i, smaller(code.b, plus(code.b, i, plan.chunk), last)))
-        self._each_tile(self._finish)
-
-    def _chunk(self, first: Index, last: Index) -> None:
-        """Multiply over a stretch of k. The first panel may copy A on the way, and the first tile B."""
-        code, p, plan = self.code, self.p, self.plan
-        self.begin, self.length = first, plus(code.b, last, times(code.b, first, -1))
         panel, last_panel = self.panels
-        if self.copy_a is not None and p.a.row == 1:
+        if self.copy_a is not None:
             self._panel(panel, plan.columns.width, first=True)
             panel = plus(code.b, panel, 1)
-        elif self.copy_a is not None:
-            self._copy(p.a, self.at_a, self.copy_a, plan.rows, self.tiles)
         plan.columns.visit(code, panel, last_panel, self._panel)
 
     def _panel(self, panel: Index, width: int, *, first: bool = False) -> None:
@@ -132,12 +119,8 @@ class Multiplication:
             self.finish.scalars(dotted(code, rows, columns, self._per_vector, self.length, p.dtype), place)
             return
         pieces = lanes(columns.width, self.unit, p.dtype.itemsize)
-        sums = self._load_sums(panel, tile, height, pieces) if plan.chunk else ()
-        tiles = multiplied(code, rows, columns, pieces, self.length, p.dtype, sums, self.unit)
-        if plan.chunk:
-            self._store_sums(panel, tile, tiles, pieces)
-        else:
-            self.finish.tile(tiles, pieces, place)
+        tiles = multiplied(code, rows, columns, pieces, self.length, p.dtype, self.unit)
+        self.finish.tile(tiles, pieces, place)
 
     def _rows(self, tile: Index, height: int, *, first: bool) -> Strip:
         """The rows of A of a tile: where they lie, to be copied on the way for the first panel, or their copy."""
@@ -160,44 +143,6 @@ class Multiplication:
         b, plan = self.code.b, self.plan
         entry = plus(b, self.entry, times(b, self.part, 0 if self.whole else self.p.entries))
         return Place(entry, times(b, tile, plan.rows.width), times(b, panel, plan.columns.width))
-
-    # ---------------------------------------------------------------------------------------------- unfinished sums
-
-    def _each_tile(self, body: Any) -> None:
-        rows, code = self.plan.rows, self.code
-
-        def column(panel: Index, width: int) -> None:
-            pieces = lanes(width, self.unit, self.p.dtype.itemsize)
-            rows.visit(code, *self.tiles, lambda tile, height: body(panel, tile, height, pieces))
-
-        self.plan.columns.visit(code, *self.panels, column)
-
-    def _clear(self, panel: Index, tile: Index, height: int, pieces: Sequence[Lanes]) -> None:
-        row = [zeros(self.kind, piece.width) for piece in pieces]
-        self._store_sums(panel, tile, [row] * height, pieces)
-
-    def _finish(self, panel: Index, tile: Index, height: int, pieces: Sequence[Lanes]) -> None:
-        sums = self._load_sums(panel, tile, height, pieces)
-        rows = [sums[i : i + len(pieces)] for i in range(0, len(sums), len(pieces))]
-        self.finish.tile(rows, pieces, self._place(tile, panel))
-
-    def _load_sums(self, panel: Index, tile: Index, height: int, pieces: Sequence[Lanes]) -> list[Any]:
-        places = self._sum_places(panel, tile, height, pieces)
-        return [self.code.load(place, piece, self.p.dtype) for place, piece in places]
-
-    def _store_sums(self, panel: Index, tile: Index, rows: Sequence[Sequence[Any]], pieces: Sequence[Lanes]) -> None:
-        values = [value for row in rows for value in row]
-        for value, (place, piece) in zip(values, self._sum_places(panel, tile, len(rows), pieces), strict=True):
-            self.code.store(value, place, piece, self.p.dtype)
-
-    def _sum_places(self, panel: Index, tile: Index, height: int, pieces: Sequence[Lanes]) -> list[tuple[Any, Lanes]]:
-        """Where a tile's sums lie: tile after tile, row after row."""
-        b, plan = self.code.b, self.plan
-        across = plus(b, panel, times(b, self.panels[0], -1))
-        number = plus(b, times(b, across, plan.tiles.width), plus(b, tile, times(b, self.tiles[0], -1)))
-        width, at = plan.columns.width, self.code.at
-        start = at(self.sums, times(b, number, plan.rows.width * width), self.kind)
-        return [(at(start, row * width + piece.start, self.kind), piece) for row in range(height) for piece in pieces]
 
     @property
     def _per_vector(self) -> int:

@@ -16,7 +16,7 @@ from llvmlite import ir
 from graphc.native.scalars import stored_type
 from graphc.native.vectors import Code, Index, Lanes, Unit, lanes, times, zeros
 
-AHEAD = 24
+AHEAD = 16
 """So many steps of k ahead, what is copied on the way is fetched from where it lies."""
 
 
@@ -33,8 +33,8 @@ class Strip:
 
 
 def multiplied(code: Code, a: Strip, b: Strip, pieces: Sequence[Lanes], k: Index, dtype: np.dtype[Any],
-               sums: Sequence[Any], unit: Unit) -> list[list[Any]]:  # fmt: skip
-    """The vectors of a tile, one list per row, added to earlier sums if there are any. B's columns are contiguous."""
+               unit: Unit) -> list[list[Any]]:  # fmt: skip
+    """The vectors of a tile, one list per row. The columns of B are contiguous."""
     kind = stored_type(dtype)
     nothing = [zeros(kind, piece.width) for _ in range(a.width) for piece in pieces]
 
@@ -58,7 +58,7 @@ def multiplied(code: Code, a: Strip, b: Strip, pieces: Sequence[Lanes], k: Index
                 following.append(code.multiply_add(factors[piece.width], column, total))
         return [code.at(at_a, a.along, kind), code.at(at_b, b.along, kind), *following]
 
-    _, _, *totals = code.loop(0, k, 1, step, [a.start, b.start, *(sums or nothing)])
+    _, _, *totals = code.loop(0, k, 1, step, [a.start, b.start, *nothing])
     return [list(totals[row * len(pieces) : (row + 1) * len(pieces)]) for row in range(a.width)]
 
 
