@@ -267,7 +267,19 @@ class _Writer:
         _, first, last, _ = self.function.args
         self._loop(first, last, self._row, groups=[self.anywhere])
         self.b.ret_void()
+        self._mark_tables()
         return _with_loop_metadata(str(self.module))
+
+    def _mark_tables(self) -> None:
+        """Say of the loads of mathematical functions, which are from tables of constants, that nothing writes there.
+
+        A loop with a single access that is not marked gets checks, and runs without vectors where a result lies over an
+        operand. The other loads without a mark are made once per row or kernel, outside of such loops.
+        """
+        for block in self.function.blocks:
+            for instruction in block.instructions:
+                if instruction.opname == "load" and "llvm.access.group" not in instruction.metadata:
+                    self._mark(instruction, self.within_row)
 
     def _table(self, start: int, count: int) -> list[Any]:
         table = self.function.args[0]
