@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
-from graphc.errors import CompileError, FeedError, ShapeError
+from graphc.errors import CompileError, FeedError, GraphError, ShapeError
 from graphc.executor import NumpyProgram, Program
 from graphc.feeds import as_feed
 from graphc.ir import Graph, Node, Variable, collector_paused
@@ -276,6 +276,16 @@ class Executable:
     def to_dot(self, path: str | os.PathLike[str] | None = None) -> str:
         """The optimized graph as DOT text, also written to `path` when given."""
         return self.graph.to_dot(path)
+
+    def __copy__(self) -> Executable:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Executable:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise GraphError("an executable cannot be pickled: it holds compiled code and locks",
+                         remedy="pickle f.source, a graph, and compile it where it is loaded")  # fmt: skip
 
     def __str__(self) -> str:
         return str(self.graph)

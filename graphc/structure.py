@@ -7,20 +7,22 @@ from typing import Any
 
 from graphc.errors import GraphError
 from graphc.ir import Node
+from graphc.types import Type
 
 Rebuild = Callable[[Iterator[Any]], Any]
 
 
 def flatten(structure: Any) -> tuple[list[Node], Rebuild]:
     """The nodes of a structure in order, and the function that puts values in their places."""
-    if isinstance(structure, Node):
+    if isinstance(structure, Node) and isinstance(structure.type, Type):
         return [structure], next
     if isinstance(structure, dict):
         leaves, rebuild = _flatten_all(structure.values())
         return leaves, lambda values: dict(zip(structure, rebuild(values), strict=True))
-    if isinstance(structure, tuple):
+    if isinstance(structure, (tuple, Node)):  # a node of several results counts as the tuple of them
         leaves, rebuild = _flatten_all(structure)
-        return leaves, lambda values: tuple(rebuild(values))
+        make = getattr(type(structure), "_make", tuple)  # a named tuple stays one
+        return leaves, lambda values: make(rebuild(values))
     if isinstance(structure, Sequence) and not isinstance(structure, str):
         return _flatten_all(structure)
     raise GraphError(f"expected outputs to be nodes, got {structure!r} of type {type(structure).__name__}",

@@ -1,5 +1,9 @@
 """Executables: arguments, results, variables, and the plans for the sizes that a feed brings."""
 
+import copy
+import pickle
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
@@ -21,6 +25,29 @@ def test_results_have_the_structure_that_was_asked_for(x):
     assert isinstance(result["both"], tuple)
     np.testing.assert_array_equal(result["both"][0], [2, 3])
     np.testing.assert_array_equal(result["both"][1][0], [2, 4])
+
+
+class Pair(NamedTuple):
+    first: object
+    second: object
+
+
+def test_named_tuples_and_nodes_of_several_results_are_tuples(x):
+    pair = gr.compile([x], Pair(x + 1, [gr.sum(x)]))([1.0, 2.0])
+    assert isinstance(pair, Pair)
+    assert pair.second == [3.0]
+    fraction, whole = gr.run(gr.modf(x), {x: [1.25, 2.5]})
+    np.testing.assert_array_equal(fraction, [0.25, 0.5])
+    np.testing.assert_array_equal(whole, [1, 2])
+
+
+def test_executables_copy_as_themselves_and_do_not_pickle(x):
+    f = gr.compile([x], gr.sum(x))
+    assert copy.copy(f) is copy.deepcopy({"f": f})["f"] is f
+    with pytest.raises(gr.GraphError, match="cannot be pickled"):
+        pickle.dumps(f)
+    source = pickle.loads(pickle.dumps(f.source))
+    assert gr.compile(source.inputs, source.outputs)([1.0, 2.0]) == (3.0,)
 
 
 def test_arguments_come_by_position_or_by_name_whatever_the_name():
