@@ -7,6 +7,7 @@ operand on as it is has gone.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ from graphc.pipeline import graph_pass
 from graphc.rewrite import Firings, RuleSet, apply_rules
 from graphc.rules import Outcome, node_rule, rule, sample
 from graphc.samples import call
+from graphc.types import broadcast_shapes
 
 # Operands: constants on the right, nothing broadcast by hand that broadcasts by itself.
 
@@ -71,11 +73,13 @@ def _reads_broadcast(op: Op, operands: Operands) -> bool:
 def implicit_broadcast(node: Node) -> Outcome:
     """f(x, broadcast(y)) = f(x, y), where x gives the result its shape"""
     inputs = list(node.inputs)
-    for i, source in enumerate(node.inputs):
-        if source.op is ops.broadcast_to:
-            inputs[i] = source.inputs[0]
-            if node.op.infer_type(inputs, node.attrs) != node.type:
-                inputs[i] = source
+    wide = [i for i, source in enumerate(inputs) if source.op is ops.broadcast_to]
+    shapes = Counter([source.shape for source in inputs]) if wide else Counter()
+    for i in wide:
+        narrow = inputs[i].inputs[0]
+        left = shapes - Counter([inputs[i].shape]) + Counter([narrow.shape])
+        if broadcast_shapes(*left) == node.shape:
+            inputs[i], shapes = narrow, left
     return None if tuple(inputs) == node.inputs else node.op.make(tuple(inputs), node.attrs)
 
 
