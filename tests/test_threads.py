@@ -195,8 +195,8 @@ def test_an_error_names_the_node_and_leaves_the_program_usable(threads):
 # Whole processes.
 
 
-def script(text):
-    """A process that runs a script."""
+def run_script(text):
+    """The exit status, output and errors of a process that runs a script."""
     setup = """
         import os, signal, sys, threading, time
         import numpy as np
@@ -205,14 +205,14 @@ def script(text):
         from graphc.ir import Graph
     """
     source = textwrap.dedent(setup) + textwrap.dedent(text)
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([sys.executable, "-c", source], text=True, **pipes)
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=120, check=False)
+    return done.returncode, done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("size", [3000, 100])
 def test_an_interrupt_ends_a_run_within_a_second(threads, size):
-    process = script(f"""
+    status, output, errors = run_script(f"""
         size = {size}
         x = gr.placeholder("x", (size, size))
         y = x
@@ -232,13 +232,12 @@ def test_an_interrupt_ends_a_run_within_a_second(threads, size):
         eye = np.eye(300, dtype="f4")
         assert np.array_equal(NumpyProgram(Graph([small], [small @ small]), 2).run([eye], {{}}, [None])[0], eye)
     """)
-    output, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
+    assert status == 0, errors
     assert float(output) < 5, "a second, where nothing else is running"
 
 
 def test_an_interrupted_program_stays_usable():
-    process = script("""
+    status, output, errors = run_script("""
         x = gr.placeholder("x", (400, 400))
         y = x
         for _ in range(60):
@@ -257,20 +256,18 @@ def test_an_interrupted_program_stays_usable():
             assert np.array_equal(program.run([eye], {}, [None])[0], right)
         print("usable")
     """)
-    output, errors = process.communicate(timeout=120)
-    assert output == "usable\n", errors
+    assert (status, output) == (0, "usable\n"), errors
 
 
 def test_a_process_ends_while_workers_wait():
-    process = script("""
+    status, output, errors = run_script("""
         x = gr.placeholder("x", (256, 256))
         program = NumpyProgram(Graph([x], [x @ x, x.T @ x, x @ x.T, gr.tanh(x) @ x]), 2)
         program.run([np.ones((256, 256), "f4")], {}, [None] * 4)
         assert any(thread.name.startswith("graphc") for thread in threading.enumerate())
         print("done")
     """)
-    output, errors = process.communicate(timeout=60)
-    assert (process.returncode, output, errors) == (0, "done\n", "")
+    assert (status, output, errors) == (0, "done\n", "")
 
 
 # BLAS.
