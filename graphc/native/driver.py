@@ -6,6 +6,7 @@ A context is an array of 64-bit words; places in it are given in words. Its head
     8   how many blocks of the open stage are done
     16  where the stages begin
     17  the address of the run's list of values
+    18  the address of the system's function that lets other threads run, or 0
 
 and then a status word for each task that reads at positions.
 
@@ -23,11 +24,13 @@ block is left, and then waits only for blocks in progress.
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
+from functools import cache
 
 import numpy as np
 
-WORD, DONE, STAGES, VALUES, HEADER = 0, 8, 16, 17, 24
+WORD, DONE, STAGES, VALUES, YIELD, HEADER = 0, 8, 16, 17, 18, 24
 STAGE_WORDS, TASK_WORDS, PATCH_WORDS, SEGMENT_WORDS = 4, 8, 3, 5
 WORD_BYTES = 8
 IN_OBJECT = -1
@@ -38,6 +41,9 @@ CLOSED = MOST_BLOCKS - 1
 """The claim word of a context that no run has opened: no stage has so many blocks."""
 IDLE_TURNS = 20_000
 """How often a helper looks for work before it leaves: about a millisecond of `pause`."""
+
+PATIENT_TURNS = 1_000
+"""How often who waits for a block looks before it lets other threads run, the one it waits for among them."""
 
 LIST_ITEMS = list.__basicsize__ - 16
 """Where a list object keeps the pointer to its items: before the count of allocated ones."""
@@ -68,10 +74,22 @@ def knows_objects() -> bool:
     return ctypes.c_void_p.from_address(id(array) + ARRAY_DATA).value == array.ctypes.data
 
 
+@cache
+def yielding() -> int:
+    """The address of the system's function that lets other threads run, or 0 where none is known."""
+    try:
+        library, name = (ctypes.CDLL("kernel32"), "SwitchToThread") if os.name == "nt" else (
+            ctypes.CDLL(None), "sched_yield")  # fmt: skip
+        return ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0
+    except (OSError, AttributeError):
+        return 0
+
+
 def text(processor: str) -> str:
     """The driver's IR; `processor` is the first part of LLVM's triple."""
     declaration, pause = _PAUSES.get(processor.replace("arm64", "aarch64"), ("", ""))
-    numbers = {"LIST_ITEMS": LIST_ITEMS, "ARRAY_DATA": ARRAY_DATA, "IDLE_TURNS": IDLE_TURNS}
+    numbers = {"LIST_ITEMS": LIST_ITEMS, "ARRAY_DATA": ARRAY_DATA, "IDLE_TURNS": IDLE_TURNS,
+               "PATIENT_TURNS": PATIENT_TURNS}  # fmt: skip
     written = _TEXT.replace("PAUSE", pause)
     for name, number in numbers.items():
         written = written.replace(name, str(number))
@@ -169,13 +187,23 @@ entry:
   store atomic i64 %word, ptr %ctx release, align 8
   %opened.seen = lshr i64 %word, 20
   call void @share(ptr %ctx, ptr %stage, i64 %opened.seen)
+  %yield.at = getelementptr i64, ptr %ctx, i64 18
+  %yield = load ptr, ptr %yield.at, align 8
+  %no.yield = icmp eq ptr %yield, null
   br label %wait
 wait:
+  %turns = phi i64 [ 0, %entry ], [ %turns.more, %turn ], [ 0, %lend ]
   %finished = load atomic i64, ptr %done acquire, align 8
   %all = icmp sge i64 %finished, %total
   br i1 %all, label %exit, label %turn
 turn:
   PAUSE
+  %turns.more = add i64 %turns, 1
+  %few = icmp slt i64 %turns.more, PATIENT_TURNS
+  %stay = or i1 %few, %no.yield
+  br i1 %stay, label %wait, label %lend
+lend:
+  %ignored = call i32 %yield()
   br label %wait
 exit:
   ret void

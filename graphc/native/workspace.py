@@ -8,7 +8,7 @@ import numpy as np
 
 from graphc.executor.arena import ALIGNMENT
 from graphc.ir import Node
-from graphc.native.driver import VALUES
+from graphc.native.driver import VALUES, YIELD, yielding
 from graphc.native.image import Image
 from graphc.native.schedule import Memories
 from graphc.native.steps import Slots
@@ -37,7 +37,7 @@ class Workspace:
                 elif root in offsets:
                     own = arena[offsets[root] : offsets[root] + max(root.type.nbytes, 1)]
                     self.values[slot] = array_over(own, key, storage.layout[key])
-        self.words[VALUES] = id(self.values)
+        self.words[VALUES], self.words[YIELD] = id(self.values), yielding()
         self._arena = arena
 
 
