@@ -52,7 +52,8 @@ def compile(inputs: Node | Sequence[Node], outputs: Any, *, updates: Updates | N
 
 def checked_updates(updates: Updates | None) -> dict[Variable, Node]:
     """The updates as a dict; raises unless each is a variable, once, with a value of its type."""
-    pairs = updates.items() if isinstance(updates, Mapping) else updates or ()
+    pairs = updates.items() if isinstance(updates, Mapping) else () if updates is None else updates
+    pairs = pairs if isinstance(pairs, Iterable) and not isinstance(pairs, Node) else [pairs]
     result: dict[Variable, Node] = {}
     for pair in pairs:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:

@@ -236,3 +236,9 @@ def test_a_long_chain_of_differences_ends_in_a_broadcast(x):
     for _ in range(3000):
         y = x - y
     assert value(gr.grad(gr.sum(y), scalar), {x: POINT, scalar: 1.0}) == -3
+
+
+def test_a_mask_moves_past_new_axes(x):
+    weights = np.ones((3, 2))
+    y = gr.where(x > 0, gr.sum(gr.sqrt(x)[:, None] * weights, 1), 0)
+    np.testing.assert_array_equal(value(gr.grad(gr.sum(y), x), {x: [-1.0, 0.0, 4.0]}), [0, 0, 0.5])

@@ -161,8 +161,15 @@ def _read(x: Operand, key: Index = ..., *, index: BasicIndex | None = None) -> t
     return (node,), {"index": index}
 
 
+def _getitem_vjp(g: Node, y: Node, x: Node, *, index: BasicIndex) -> tuple[Node]:
+    """Zeros with g in its place; where x has only got new axes, g without them: a view, through which masks move."""
+    if all(part in (None, WHOLE) for part in index):
+        return (ops.reshape(g, x.shape),)
+    return (setitem(ops.zeros_like(x), g, index=index),)
+
+
 @primitive(infer=selected, view=True, signature=_read,
-           vjp=lambda g, y, x, *, index: (setitem(ops.zeros_like(x), g, index=index),),
+           vjp=_getitem_vjp,
            samples=cases(call("f64[3,4]", index=(1,)), call("f64[5]", index=((1, 4, 2),)),
                          call("f64[4]", index=((3, None, -1),)), call("f64[3,4]", index=(":", (0, 3, 1))),
                          call("f64[2,3]", index=(None, 1, None)), call("f32[3]", index=(2,)),
