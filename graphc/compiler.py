@@ -162,6 +162,9 @@ def run(outputs: Any, feed: Mapping[Any, Any] | None = None) -> Any:
     Beside what the outputs need, the feed may hold what they are derivatives of (the gradient of a linear function
     needs no point) and what tells the size of a symbolic dim.
     """
+    if not isinstance(feed, Mapping | None):
+        raise FeedError(f"expected a feed as {{placeholder: value}}, got {feed!r} of type {type(feed).__name__}",
+                        remedy="write gr.run(y, feed={x: values})")  # fmt: skip
     leaves, rebuild = flatten(outputs)
     needed = Graph(None, leaves).inputs
     values = _values(leaves, needed, feed or {})
