@@ -96,6 +96,8 @@ def item(values: tuple[Any, ...], *, index: int) -> Any:
 
 
 def _same_types(*types: Type) -> Type:
+    if not types:
+        raise GraphError("add_n takes one term or more, got none", remedy="use gr.zeros for an empty sum")
     return Type(promote(*(t.dtype for t in types)), broadcast_shapes(*(t.shape for t in types)))
 
 

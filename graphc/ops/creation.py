@@ -117,4 +117,6 @@ def one_hot(indices: Operand, depth: int, dtype: Any = "float32") -> Node:
     node = lift(indices)
     if node.dtype.kind not in "iu":
         raise DTypeError(f"expected integers, got {node.type}", nodes=[node], remedy='use .astype("int64")')
+    if not isinstance(depth, (int, np.integer, Dim)) or (not isinstance(depth, Dim) and depth < 0):
+        raise ShapeError(f"expected a depth ≥ 0, got {depth!r}", remedy="give the number of classes")
     return ops.equal(node[..., None], arange(depth)).astype(dtype)

@@ -149,6 +149,9 @@ def _shifted(x: Node, axis: int, *, reverse: bool) -> Node:
                          call("f64[3]", n=0)))  # fmt: skip
 def diff(x: Operand, n: int = 1, axis: int = -1) -> Node:
     """Each element less the one before it along an axis, `n` times over."""
+    if not isinstance(n, (int, np.integer)) or n < 0:
+        raise ShapeError(f"expected to take differences n ≥ 0 times, got n = {n!r}",
+                         remedy="n = 0 gives x itself")  # fmt: skip
     node = lift(x)
     before = [slice(None)] * node.ndim
     after = before.copy()

@@ -148,7 +148,9 @@ def _each(axis: Axes, rank: int) -> list[int]:
 def _shifts(x: Operand, shift: Axes, axis: Axes | None = None) -> Stored:
     """One total shift per axis, the axes in order; without an axis, one for the elements in a row."""
     node = lift(x)
-    steps = np.atleast_1d(np.asarray(shift, np.int64))
+    steps = np.atleast_1d(np.asarray(shift))
+    if steps.dtype.kind not in "biu":
+        raise ShapeError(f"expected shifts to be ints, got {shift!r}", remedy="give whole numbers of places")
     if axis is None:
         return (node,), {"shift": int(steps.sum()), "axis": None}
     axes = _each(axis, node.ndim)
