@@ -117,26 +117,27 @@ class Exchange:
 
     def begin(self) -> tuple[list[Buffer], list[Buffer]]:
         """The current buffers of the variables that are read, and buffers for the next values of those written."""
-        taken: list[State] = []
+        held: list[Buffer] = []
+        targets: list[Buffer] = []
+        locked: list[State] = []
         try:
             for state in self._locked:
                 state.writing.acquire()
-                taken.append(state)
+                locked.append(state)
             with _swapping:
-                spares = [state.spare for state in self._written]
-                targets = [spare if spare is not None and spare.readers == 0 else None for spare in spares]
                 for state in self._written:
-                    state.spare = None
-                held: list[Buffer] = [state.current for state in self._read]  # type: ignore[misc]
-                for buffer in held:
-                    buffer.readers += 1
-            pairs = zip(targets, self._written, strict=True)
-            fresh = [target if target is not None else Buffer(np.empty_like(state.array)) for target, state in pairs]
+                    spare, state.spare = state.spare, None
+                    free = spare is not None and spare.readers == 0
+                    targets.append(spare if free else Buffer(np.empty_like(state.array)))  # type: ignore[arg-type]
+                for state in self._read:
+                    buffer = state.current
+                    buffer.readers += 1  # type: ignore[union-attr]
+                    held.append(buffer)  # type: ignore[arg-type]
         except BaseException:
-            for state in taken:
+            for state in locked:
                 state.writing.release()
             raise
-        return held, fresh
+        return held, targets
 
     def end(self, held: Sequence[Buffer], targets: Sequence[Buffer], *, succeeded: bool) -> None:
         """Let go of what was read; the new values become current, all together, if the run has succeeded."""
@@ -144,8 +145,9 @@ class Exchange:
             for buffer in held:
                 buffer.readers -= 1
             for state, target in zip(self._written, targets, strict=True):
-                state.spare = state.current if succeeded else target
                 if succeeded:
-                    state.current = target
+                    state.spare, state.current = state.current, target
+                else:
+                    state.spare = target
         for state in self._locked:
             state.writing.release()

@@ -15,7 +15,7 @@ from graphc.ir import Node
 from graphc.native.driver import WORD_BYTES
 from graphc.native.image import Segment
 from graphc.native.kernels import LIBRARY
-from graphc.native.program import FIT, WORKSPACES_KEPT, NativeProgram
+from graphc.native.program import FIT, NativeProgram
 from graphc.state import Exchange, State
 
 QUICK_NS = 20_000.0
@@ -43,25 +43,25 @@ def quick_call(program: NativeProgram, states: Sequence[State], updated: Sequenc
     targets = [(slot, index - first_target) for index, slot, _, _ in emitted.given if index >= first_target]
     results = emitted.outputs[:first_target]
     numbers = [index for index in emitted.numbers if index < first_target]
-    passing, workspaces, helpers = program.emitted.passing, program.workspaces, program.helpers
+    give_back, workspaces, helpers = program.give_back, program.workspaces, program.helpers
     check, checked = program.check, bool(program.positions)
     count, ndarray, empty = len(wanted), np.ndarray, np.empty
 
     def call(args: tuple[Any, ...]) -> Any:
         if len(args) != count:
             return slow(args)
-        for (_, dtype, shape, number), arg in zip(wanted, args, strict=True):
-            if type(arg) is ndarray:
-                if number or arg.dtype is not dtype or arg.shape != shape or arg.flags.num & FIT != FIT:
-                    return slow(args)
-            elif type(arg) is not number:
-                return slow(args)
         try:
             workspace = workspaces.pop()
         except IndexError:
             workspace = program.new_workspace()
         values, context = workspace.values, workspace.context
-        for (slot, _, _, _), arg in zip(wanted, args, strict=True):
+        for (slot, dtype, shape, number), arg in zip(wanted, args, strict=True):
+            if type(arg) is not number and (
+                number is not None or type(arg) is not ndarray or arg.dtype is not dtype or arg.shape != shape
+                or arg.flags.num & FIT != FIT
+            ):  # fmt: skip
+                give_back(workspace)
+                return slow(args)
             values[slot] = arg
         for slot, shape, dtype in fresh:
             values[slot] = empty(shape, dtype)
@@ -90,10 +90,7 @@ def quick_call(program: NativeProgram, states: Sequence[State], updated: Sequenc
         made = [values[slot] for slot in results]
         for index in numbers:
             made[index] = made[index][()]
-        for slot in passing:
-            values[slot] = None
-        if len(workspaces) < WORKSPACES_KEPT:
-            workspaces.append(workspace)
+        give_back(workspace)
         return rebuild(iter(made))
 
     return call

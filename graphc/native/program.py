@@ -79,10 +79,7 @@ class NativeProgram:
         results = [values[slot] for slot in self.emitted.outputs]
         for index in self.emitted.numbers:
             results[index] = results[index][()]
-        for slot in self._passing:
-            values[slot] = None
-        if len(self.workspaces) < WORKSPACES_KEPT:  # after an error it is dropped
-            self.workspaces.append(workspace)
+        self.give_back(workspace)  # after an error it is dropped
         return _with_targets(results, targets)
 
     def _fill(self, values: list[Any], emitted: Emitted, inputs: Sequence[Array],
@@ -114,6 +111,14 @@ class NativeProgram:
             raise
         except Exception as error:
             raise failed(self.emitted.steps.node_of[step], error) from error
+
+    def give_back(self, workspace: Workspace) -> None:
+        """Keep a workspace for later runs, without this one's arrays."""
+        values = workspace.values
+        for slot in self._passing:
+            values[slot] = None
+        if len(self.workspaces) < WORKSPACES_KEPT:
+            self.workspaces.append(workspace)
 
     def check(self, workspace: Workspace) -> None:
         """Raise ExecutionError where a position was outside."""
