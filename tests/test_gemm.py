@@ -154,6 +154,10 @@ def test_thin_shapes(shape, transposes):
         (20, 30, 9000, True, False),
         (2, 3, 70000, False, True),
         (600, 70, 70, False, False),  # several blocks of rows
+        (1, 2100, 301, False, False),  # rows of B streamed
+        (3, 2001, 2101, True, False),  # and so with more rows of A
+        (1, 20, 999, False, False),  # a single tile with sums side by side
+        (1, 1, 3333, True, True),
     ],
 )
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -6,6 +6,7 @@ Everything follows from the problem and the vector unit, never from the number o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 
@@ -20,12 +21,16 @@ BLOCK_ROWS = 128
 """A block has so many rows if it can: it reads a panel of B from far away, and perhaps copies it, for all of them."""
 COPY_BYTES = 1 << 19
 """The most that a block's copy of its rows of A takes: it lies in the second-level cache with a panel of B."""
-COPIED_PART = 1536
-"""The longest stretch of k of which operands are copied."""
+COPIED_PART_BYTES = 6144
+"""The longest stretch of k of which operands are copied, in bytes."""
 PART = 4096
 """The longest stretch of k in one go: a panel of it still lies in the second-level cache."""
 SHORT_PART = 256
 """The shortest stretch that k is cut into for the sake of more blocks."""
+STREAM_COLUMNS = 4096
+"""The sums of so many columns stay in the first-level cache while rows are streamed."""
+WIDE_BYTES = 64
+"""Panels of vectors so long are read by whole neighbouring lines."""
 STORE_STEPS = 2
 """An element stored on its own costs so many times what a vector's multiplication costs."""
 CACHE_BYTES = 1 << 19
@@ -81,6 +86,14 @@ def prefers_transpose(p: Problem, unit: Unit) -> bool:
     return p.n <= BLOCK_ROWS and p.k >= 4 * BLOCK_ROWS and p.m >= 4 * width and _is_scattered(p.a.column, p)
 
 
+class Form(Enum):
+    """How the inner loops run."""
+
+    TILES = "vectors of neighbouring columns, in registers while k runs"
+    DOTS = "vectors along k, where both operands lie so and one is too thin to repay a transposition"
+    STREAM = "a few rows times a matrix too large for the caches, read in the order that it lies in"
+
+
 @dataclass(frozen=True)
 class Plan:
     """The decisions for a problem.
@@ -88,7 +101,7 @@ class Plan:
     A block computes some `entries`, `tiles` and `panels` over one part of k (`depth`).
     """
 
-    dots: bool
+    form: Form
     rows: Cut
     columns: Cut
     tiles: Cut
@@ -106,28 +119,36 @@ class Plan:
 
 def plan(p: Problem, unit: Unit) -> Plan:
     """Decide."""
-    dots = _prefers_dots(p)
-    height, width = _dot_tile(p, unit) if dots else _tile(p, unit)
+    form = _form(p, unit)
+    height, width = {Form.TILES: _tile, Form.DOTS: _dot_tile, Form.STREAM: _stream_tile}[form](p, unit)
     rows, columns = Cut(p.m, height), Cut(p.n, width)
-    copies_a, copies_b = not dots and _copies_a(p), not dots and _copies_b(p)
-    longest = COPIED_PART if copies_a or copies_b else PART
+    tiled = form is Form.TILES
+    copies_a, copies_b = tiled and _copies_a(p), tiled and _copies_b(p, unit)
+    longest = COPIED_PART_BYTES // p.dtype.itemsize if copies_a or copies_b else PART
     part = -(-p.k // max(-(-p.k // longest), 1))
     tiles, panels = _block(p, rows, columns, COPY_BYTES // (part * p.dtype.itemsize) if copies_a else p.m)
+    if form is Form.STREAM:
+        panels = Cut(columns.count, _even(columns.count, STREAM_COLUMNS // width))
     entries = Cut(p.entries, _entries_per_block(p, tiles, panels))
     depth = Cut(max(p.k, 1), _part(p, longest, tiles.count * panels.count * entries.count))
-    return Plan(dots, rows, columns, tiles, panels, entries, depth, copies_a, copies_b)
+    return Plan(form, rows, columns, tiles, panels, entries, depth, copies_a, copies_b)
 
 
-def _prefers_dots(p: Problem) -> bool:
-    """Whether both operands lie along k and one is too thin to repay a transposition."""
-    return p.b.row == 1 and (p.b.column != 1 or p.n == 1) and (p.a.column == 1 or p.m == 1) and min(p.m, p.n) <= 4
+def _form(p: Problem, unit: Unit) -> Form:
+    along_k = p.b.row == 1 and (p.b.column != 1 or p.n == 1) and (p.a.column == 1 or p.m == 1)
+    if along_k and min(p.m, p.n) <= 4:
+        return Form.DOTS
+    far = p.k * p.n * p.dtype.itemsize > (2 if p.m == 1 else 32) * CACHE_BYTES and p.n >= 8 * unit.vector_bytes // 4
+    return Form.STREAM if p.m <= 4 and p.b.column == 1 and far else Form.TILES
+
+
+def _stream_tile(p: Problem, unit: Unit) -> tuple[int, int]:
+    return p.m, 4 * unit.vector_bytes // p.dtype.itemsize
 
 
 def _dot_tile(p: Problem, unit: Unit) -> tuple[int, int]:
-    sums = 16 if unit.registers >= 32 else 8
-    height = min(p.m, 4)
-    width = min(p.n, sums // height, 8)
-    return min(height, max(sums // max(width, 1), 1)), width
+    width = min(p.n, 4)
+    return min(p.m, (16 if unit.registers >= 32 else 8) // width, 4), width
 
 
 def _tile(p: Problem, unit: Unit) -> tuple[int, int]:
@@ -136,7 +157,7 @@ def _tile(p: Problem, unit: Unit) -> tuple[int, int]:
     per_vector = unit.vector_bytes // p.dtype.itemsize
     vectors = -(-p.n // per_vector)
     if p.m <= 3:
-        wide = min(vectors, sums // p.m, 8)
+        wide = min(vectors, sums // p.m, 16)
     elif _conflicts(p.a.row, p) and sums == 24:
         wide = min(vectors, 4)
     else:
@@ -189,9 +210,15 @@ def _part(p: Problem, longest: int, blocks: int) -> int:
     return max(-(-p.k // max(wanted, -(-p.k // longest), 1)), 1)
 
 
-def _copies_b(p: Problem) -> bool:
-    """Whether a block copies each panel of B first: to have its columns contiguous, or near to each other."""
-    return p.k > 0 and (p.b.column != 1 or (p.m >= BLOCK_ROWS // 2 and _is_scattered(p.b.row, p)))
+def _copies_b(p: Problem, unit: Unit) -> bool:
+    """Whether a block copies each panel of B first: to have its columns contiguous, or near to each other.
+
+    Narrow panels are read line by line from all over B, which stalls even where B lies in the second-level cache.
+    """
+    if p.k == 0 or p.b.column != 1:
+        return p.k > 0
+    repaid = p.m >= BLOCK_ROWS // 2 and p.k >= 32
+    return repaid and (unit.vector_bytes < WIDE_BYTES or _is_scattered(p.b.row, p))
 
 
 def _copies_a(p: Problem) -> bool:

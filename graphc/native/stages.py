@@ -7,10 +7,11 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from graphc.native.blocking import Matrix
+from graphc.native.blocking import Form, Matrix
 from graphc.native.epilogues import Access, Axes, Finish, Place, entry_indices, offset
 from graphc.native.panels import Cut, Source, pack
 from graphc.native.scalars import stored_type
+from graphc.native.streams import Stream
 from graphc.native.tiles import Strip, dotted, multiplied
 from graphc.native.vectors import Code, Index, Lanes, divided, lanes, plus, smaller, times
 
@@ -88,6 +89,11 @@ class Multiplication:
             code.at(start, offset(code.b, entry_indices(code.b, entry, p.batch), matrix.batch), self.kind)
             for start, matrix in ((self.a, p.a), (self.b, p.b))
         )
+        if plan.form is Form.STREAM:
+            strips = self._rows(0, p.m, first=False), self._strip(self.at_b, p.b.transposed, plan.columns, 0, 1)
+            stream = Stream(code, *strips, plan.columns, plan.panels.width, p.dtype, self.unit)
+            stream.write(self.panels, self.length, self.finish, self._place(0, 0))
+            return
         panel, last_panel = self.panels
         if self.copy_a is not None:
             self._panel(panel, plan.columns.width, first=True)
@@ -115,7 +121,7 @@ class Multiplication:
     def _tile(self, columns: Strip, panel: Index, first: bool, tile: Index, height: int) -> None:  # noqa: FBT001
         code, p, plan = self.code, self.p, self.plan
         rows, place = self._rows(tile, height, first=first), self._place(tile, panel)
-        if plan.dots:
+        if plan.form is Form.DOTS:
             self.finish.scalars(dotted(code, rows, columns, self._per_vector, self.length, p.dtype), place)
             return
         pieces = lanes(columns.width, self.unit, p.dtype.itemsize)

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 
 from graphc.native.scalars import stored_type
-from graphc.native.vectors import Code, Index, Lanes, Unit, lanes, times, zeros
+from graphc.native.vectors import Code, Index, Lanes, Unit, lanes, plus, times, zeros
 
+SUMS_ABREAST = 8
+"""So many sums at least run side by side, since each addition waits for the one before it."""
+LINE_BYTES = 64
 AHEAD = 16
 """So many steps of k ahead, what is copied on the way is fetched from where it lies."""
 
@@ -36,14 +40,13 @@ def multiplied(code: Code, a: Strip, b: Strip, pieces: Sequence[Lanes], k: Index
                unit: Unit) -> list[list[Any]]:  # fmt: skip
     """The vectors of a tile, one list per row. The columns of B are contiguous."""
     kind = stored_type(dtype)
-    nothing = [zeros(kind, piece.width) for _ in range(a.width) for piece in pieces]
 
-    def step(i: Index, at_a: Any, at_b: Any, *totals: Any) -> list[Any]:
+    def step(i: Index, at_a: Any, at_b: Any, totals: Sequence[Any]) -> list[Any]:
         columns = [code.load(code.at(at_b, piece.start, kind), piece, dtype) for piece in pieces]
         if b.copy is not None:
             _leave_copy(code, b, i, columns, pieces, dtype)
-            code.prefetch(at_b, AHEAD * b.along, kind)
-            code.prefetch(at_b, AHEAD * b.along+16, kind)
+            for start in range(0, b.width * dtype.itemsize, LINE_BYTES):
+                code.prefetch(at_b, AHEAD * b.along + start // dtype.itemsize, kind)
         if a.copy is not None:
             lines = lanes(a.width, unit, dtype.itemsize)
             vectors = [code.load(code.at(at_a, line.start, kind), line, dtype) for line in lines]
@@ -56,10 +59,23 @@ def multiplied(code: Code, a: Strip, b: Strip, pieces: Sequence[Lanes], k: Index
             for piece, column in zip(pieces, columns, strict=True):
                 total = totals[len(following)]
                 following.append(code.multiply_add(factors[piece.width], column, total))
-        return [code.at(at_a, a.along, kind), code.at(at_b, b.along, kind), *following]
+        return following
 
-    _, _, *totals = code.loop(0, k, 1, step, [a.start, b.start, *nothing])
-    return [list(totals[row * len(pieces) : (row + 1) * len(pieces)]) for row in range(a.width)]
+    def steps(abreast: int, i: Index, at_a: Any, at_b: Any, *totals: Any) -> list[Any]:
+        following = [
+            total for j, group in enumerate(_groups(totals, abreast))
+            for total in step(i, code.at(at_a, j * a.along, kind), code.at(at_b, j * b.along, kind), group)
+        ]  # fmt: skip
+        return [code.at(at_a, abreast * a.along, kind), code.at(at_b, abreast * b.along, kind), *following]
+
+    nothing = [zeros(kind, piece.width) for _ in range(a.width) for piece in pieces]
+    abreast = _abreast(len(nothing), k)
+    wide = _whole(code, k, abreast)
+    at_a, at_b, *totals = code.loop(0, wide, abreast, partial(steps, abreast), [a.start, b.start, *nothing * abreast])
+    totals = _added(code, totals, abreast)
+    if abreast > 1:
+        _, _, *totals = code.loop(wide, k, 1, partial(steps, 1), [at_a, at_b, *totals])
+    return _groups(totals, a.width)
 
 
 def _leave_copy(
@@ -76,23 +92,48 @@ def dotted(code: Code, a: Strip, b: Strip, width: int, k: Index, dtype: np.dtype
     lines = [(code.at(s.start, line * s.across, kind), s.along) for s in (a, b) for line in range(s.width)]
     pairs = [(row, a.width + column) for row in range(a.width) for column in range(b.width)]
 
-    def starts(i: Index) -> list[Any]:
+    def places(i: Index) -> list[Any]:
         return [code.at(line, times(code.b, i, along), kind) for line, along in lines]
 
-    def vectors(i: Index, *totals: Any) -> list[Any]:
-        read = [code.gather(start, along, piece, dtype) for start, (_, along) in zip(starts(i), lines, strict=True)]
+    def products(read: Sequence[Any], totals: Sequence[Any]) -> list[Any]:
         return [code.multiply_add(read[x], read[y], total) for (x, y), total in zip(pairs, totals, strict=True)]
+
+    def vectors(i: Index, *totals: Any) -> list[Any]:
+        read = [code.gather(x, along, piece, dtype) for x, (_, along) in zip(places(i), lines, strict=True)]
+        return products(read, totals)
+
+    def several(i: Index, *totals: Any) -> list[Any]:
+        groups = enumerate(_groups(totals, abreast))
+        return [total for j, group in groups for total in vectors(plus(code.b, i, j * width), *group)]
 
     def elements(i: Index, *totals: Any) -> list[Any]:
-        read = [code.b.load(start, typ=kind, align=dtype.itemsize) for start in starts(i)]
-        return [code.multiply_add(read[x], read[y], total) for (x, y), total in zip(pairs, totals, strict=True)]
+        return products([code.b.load(x, typ=kind, align=dtype.itemsize) for x in places(i)], totals)
 
-    nothing = [zeros(kind, width) for _ in pairs]
-    whole = _whole(code, k, width)
-    sums = [code.total(vector) for vector in code.loop(0, whole, width, vectors, nothing)]
-    sums = code.loop(whole, k, 1, elements, sums)
-    return [sums[row * b.width : (row + 1) * b.width] for row in range(a.width)]
+    abreast = _abreast(len(pairs), k)
+    wide, whole = _whole(code, k, width * abreast), _whole(code, k, width)
+    sums = code.loop(0, wide, width * abreast, several, [zeros(kind, width)] * (abreast * len(pairs)))
+    sums = code.loop(wide, whole, width, vectors, _added(code, sums, abreast)) if abreast > 1 else sums
+    sums = code.loop(whole, k, 1, elements, [code.total(vector) for vector in sums])
+    return _groups(sums, a.width)
 
 
-def _whole(code: Code, k: Index, width: int) -> Index:
-    return k - k % width if isinstance(k, int) else code.b.and_(k, ir.Constant(k.type, -width))
+def _abreast(sums: int, k: Index) -> int:
+    """How many steps of k to take at once, each with its own sums."""
+    return 1 if sums >= SUMS_ABREAST or (isinstance(k, int) and k < 4 * SUMS_ABREAST) else SUMS_ABREAST // sums
+
+
+def _groups(values: Sequence[Any], count: int) -> list[list[Any]]:
+    each = len(values) // count
+    return [list(values[i * each : (i + 1) * each]) for i in range(count)]
+
+
+def _added(code: Code, sums: Sequence[Any], count: int) -> list[Any]:
+    """The sums of so many groups of sums."""
+    first, *others = _groups(sums, count)
+    for group in others:
+        first = [code.b.fadd(x, y) for x, y in zip(first, group, strict=True)]
+    return first
+
+
+def _whole(code: Code, k: Index, step: int) -> Index:
+    return k - k % step if isinstance(k, int) else code.b.sub(k, code.b.urem(k, ir.Constant(k.type, step)))
