@@ -53,7 +53,7 @@ def _converted(leaf: Node, value: Any, array: np.ndarray[Any, Any]) -> np.ndarra
     python_numbers = not isinstance(value, (np.ndarray, np.generic)) and not hasattr(value, "__array__")
     if (python_numbers and _exact_enough(array, target)) or np.can_cast(array.dtype, target, "safe"):
         return array.astype(target)
-    if python_numbers and array.dtype.kind in "iu" and target.kind in "iu":
+    if python_numbers and (target.kind == "f" or (array.dtype.kind in "iu" and target.kind in "iu")):
         raise FeedError(f"{leaf.name} expected {leaf.type}, got {_shown(value)}, which is out of the dtype's range",
                         nodes=[leaf], remedy=f"declare {leaf.name} with a wider dtype")  # fmt: skip
     converted = "np.array(value)" if python_numbers else ""
@@ -69,9 +69,10 @@ def _shown(value: Any) -> str:
 
 
 def _exact_enough(numbers: np.ndarray[Any, Any], target: np.dtype[Any]) -> bool:
-    """Whether Python numbers may take a dtype: floats any float dtype, integers any dtype whose range holds them."""
+    """Whether Python numbers may take a dtype: one that rounds floats, but whose range holds all numbers."""
     if target.kind == "f":
-        return True
+        with np.errstate(over="ignore"):
+            return bool((np.isfinite(numbers.astype(target)) == np.isfinite(numbers)).all())
     if target.kind == "b":
         return bool(numbers.dtype.kind == "b")
     if numbers.dtype.kind not in "biu":
