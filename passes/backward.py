@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from graphc import ops
 from graphc.errors import GradientError
@@ -36,17 +36,22 @@ class Adjoints:
     contributions: dict[Node, list[Contribution]] = field(default_factory=dict)
 
 
+Masks: TypeAlias = "dict[Node, tuple[Node, Node] | None]"
+"""What was found of the masks behind cotangents that are sums or views: many nodes may get the same one."""
+
+
 def backward(y: Node, seed: Node, wrt: Iterable[Node]) -> Adjoints:
     """The adjoints of all nodes that y depends on and that depend on an input, a variable or one of `wrt`."""
     order = topological([y])
     active = _active(order, wrt)
     result = Adjoints({y: seed})
+    masks: Masks = {}
     token = current_origin.set(None)
     try:
         with collector_paused():
             for node in reversed(order):
                 if node in active and (node is y or node in result.contributions):
-                    _visit(node, active, result)
+                    _visit(node, active, result, masks)
     finally:
         current_origin.reset(token)
     return result
@@ -67,7 +72,7 @@ def _active(order: Sequence[Node], wrt: Iterable[Node]) -> set[Node]:
     return active
 
 
-def _visit(node: Node, active: set[Node], result: Adjoints) -> None:
+def _visit(node: Node, active: set[Node], result: Adjoints, masks: Masks) -> None:
     """Sum up a node's adjoint and pass it on to the node's operands."""
     op = node.op
     current_origin.set(node.origin.derived(node, op.name))
@@ -78,7 +83,7 @@ def _visit(node: Node, active: set[Node], result: Adjoints) -> None:
         part = Contribution(node, node.attrs["index"], g, op.name)
         result.contributions.setdefault(node.inputs[0], []).append(part)
         return
-    for argument, (operand, term) in enumerate(zip(node.inputs, _cotangents(node, g), strict=True)):
+    for argument, (operand, term) in enumerate(zip(node.inputs, _cotangents(node, g, masks), strict=True)):
         if term is not None and operand in active:
             contribution = Contribution(node, argument, _fitted(term, operand), op.name)
             result.contributions.setdefault(operand, []).append(contribution)
@@ -109,14 +114,14 @@ def _tuple_adjoint(node: Node, kinds: Sequence[Type], result: Adjoints) -> tuple
                  for i, kind in enumerate(kinds))  # fmt: skip
 
 
-def _cotangents(node: Node, g: Node | tuple[Node, ...]) -> Sequence[Node | None]:
+def _cotangents(node: Node, g: Node | tuple[Node, ...], masks: Masks) -> Sequence[Node | None]:
     """What a node's rule makes of its adjoint, with a mask moved behind the rule.
 
     Where a branch was not taken its derivative may be inf or NaN, and 0 * inf is NaN: so where(c, g, 0) passes an
     elementwise rule as where(c, rule(g), 0), never as rule(where(c, g, 0)).
     """
     if isinstance(g, Node) and node.op.elementwise:
-        mask = _mask(g) or _common_mask(g) or _moved_mask(g)
+        mask = _mask(g) or _found_mask(g, masks)
         if mask is not None:
             condition, unmasked = mask
             terms = _pulled(node, unmasked)
@@ -144,6 +149,15 @@ def _common_mask(g: Node) -> tuple[Node, Node] | None:
     masks = [_mask(term) for term in g.inputs] if g.op is ops.add_n else [None]
     conditions = dict.fromkeys(mask[0] for mask in masks if mask is not None)
     return None if None in masks else (reduce(ops.logical_or, conditions), g)
+
+
+def _found_mask(g: Node, masks: Masks) -> tuple[Node, Node] | None:
+    """The mask behind a sum of masked terms, or behind a masked cotangent that was summed or moved."""
+    if g.op is not ops.add_n and not _sums_or_moves(g):
+        return None
+    if g not in masks:
+        masks[g] = _common_mask(g) or _moved_mask(g)
+    return masks[g]
 
 
 def _sums_or_moves(node: Node) -> bool:
