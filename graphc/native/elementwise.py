@@ -14,6 +14,7 @@ import numpy as np
 from llvmlite import ir
 
 from graphc.ir import Node
+from graphc.native import vecmath
 from graphc.native.scalars import CONTRACT, Value, cast, computed_type, intrinsic, rounded
 from graphc.types import promote
 
@@ -23,8 +24,8 @@ BOOL = np.dtype("bool")
 
 def emit(b: ir.IRBuilder, node: Node, operands: Sequence[Value]) -> Value:
     """The value of an elementwise node for one element."""
-    emitter, computing = _TABLE[node.op.name]
-    result = node.array_type.dtype
+    name, result = node.op.name, node.array_type.dtype
+    emitter, computing = _TABLE[name] if name in _TABLE else (_vecmath(name), "result")
     if computing == "as they are":
         raw = emitter(b, result, *operands, **node.attrs)
     else:
@@ -34,15 +35,10 @@ def emit(b: ir.IRBuilder, node: Node, operands: Sequence[Value]) -> Value:
 
 
 def is_native(node: Node) -> bool:
-    """Whether a node is one of the table, for its dtypes."""
-    if node.op.name in _MATHEMATICS:
-        from graphc.native.vecmath import FUNCTIONS
-
-        return node.op.name in FUNCTIONS and node.array_type.dtype.kind == "f"
-    entry = _TABLE.get(node.op.name)
-    if entry is None:
-        return False
-    return entry[0] is not None and (node.op.name not in _FLOAT_ONLY or node.inputs[0].array_type.dtype.kind == "f")
+    """Whether a node is one of the table, or of the mathematical functions, for its dtypes."""
+    if node.op.name in _TABLE:
+        return node.op.name not in _FLOAT_ONLY or node.inputs[0].array_type.dtype.kind == "f"
+    return node.op.name in vecmath.FUNCTIONS and node.array_type.dtype.kind == "f"
 
 
 def _arithmetic(on_floats: str, on_ints: str, on_bools: str = "") -> Emitter:
@@ -76,8 +72,6 @@ def _extremum(symbol: str, on_floats: str) -> Emitter:
 
 def _vecmath(name: str) -> Emitter:
     def emitter(b: ir.IRBuilder, dtype: np.dtype[Any], *operands: Any) -> Any:
-        from graphc.native import vecmath
-
         return vecmath.emit(b, name, *operands)
 
     return emitter
@@ -205,17 +199,10 @@ _AS_THEY_ARE: dict[str, Emitter] = {
     "logical_or": _logical("or_"), "logical_xor": _logical("xor"),
 }  # fmt: skip
 _FLOAT_ONLY = frozenset(["isnan", "isinf", "isfinite", "reciprocal"])
-_MATHEMATICS = (
-    "exp", "expm1", "exp2", "log", "log1p", "log2", "log10", "sin", "cos", "tan", "arcsin", "arccos", "arctan",
-    "arctan2", "sinh", "cosh", "tanh", "arcsinh", "arccosh", "arctanh", "sigmoid", "softplus", "erf", "erfc", "power",
-    "cbrt", "hypot", "lgamma", "logaddexp",
-)  # fmt: skip
-
 _TABLE: dict[str, tuple[Emitter, str]] = {
     **{name: (emitter, "result") for name, emitter in _RESULT.items()},
     **{name: (emitter, "operands") for name, emitter in _OPERANDS.items()},
     **{name: (emitter, "as they are") for name, emitter in _AS_THEY_ARE.items()},
-    **{name: (_vecmath(name), "result") for name in _MATHEMATICS},
 }
 
 

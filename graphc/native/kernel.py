@@ -34,8 +34,6 @@ CHUNK = 4096
 """A longer row without reductions of its own is cut into rows of so many elements."""
 STASHED_BYTES = 32768
 """The most that a row's intermediate values may take on the stack; dearer ones are computed again."""
-SHORT = 16
-"""LLVM thinks that fewer elements are not worth vectors, unless it is told."""
 DEAR = 5.0
 """A value whose op costs so many additions per element is kept for later phases rather than computed again."""
 
@@ -482,8 +480,7 @@ class _Writer:
             phi.add_incoming(result, b.block)
         back = b.branch(head)
         self.loops += 1
-        short = not groups and isinstance(last, ir.Constant) and last.constant < SHORT
-        name = ir.MetaDataString(self.module, f"{'short ' * short}loop{self.loops}")
+        name = ir.MetaDataString(self.module, f"loop{self.loops}")
         back.set_metadata("llvm.loop", self.module.add_metadata([name, *(groups or [self.anywhere, self.within_row])]))
         b.position_at_end(done)
         return phis
@@ -496,8 +493,6 @@ def _merged_stride(group: Sequence[int], strides: Sequence[int], shape: Sequence
 
 def _with_loop_metadata(text: str) -> str:
     """Make the access group distinct and the loops' metadata refer to themselves, which llvmlite cannot write."""
-    parallel = r'\1 = distinct !{ \1, !{ !"llvm.loop.parallel_accesses", \2 }'
+    parallel = r'\1 = distinct !{ \1, !{ !"llvm.loop.parallel_accesses", \2 } }'
     text = re.sub(r'^(!\d+) = !\{ !"access[ a-z]*" \}', r"\1 = distinct !{}", text, flags=re.M)
-    text = re.sub(r'^(!\d+) = !\{ !"loop\d+", ([!\d, ]+) \}', rf"{parallel} }}", text, flags=re.M)
-    enabled = r'!{ !"llvm.loop.vectorize.enable", i1 true }'
-    return re.sub(r'^(!\d+) = !\{ !"short loop\d+", ([!\d, ]+) \}', rf"{parallel}, {enabled} }}", text, flags=re.M)
+    return re.sub(r'^(!\d+) = !\{ !"loop\d+", ([!\d, ]+) \}', parallel, text, flags=re.M)
