@@ -10,7 +10,7 @@ import numpy as np
 
 from graphc.errors import GraphError, ShapeError
 from graphc.ir.origin import UNKNOWN, Origin, scoped
-from graphc.operators import Operators, call
+from graphc.operators import Index, Operators, call
 from graphc.state import State, reading
 from graphc.types import AnyType, Shape, TupleType, Type
 
@@ -139,11 +139,11 @@ class Node(Operators):
         raise GraphError("a node cannot be iterated before it runs", nodes=[self],
                          remedy="index it (x[0], x[1], …), or use an op over the whole axis")  # fmt: skip
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: Index) -> Node:
         if not isinstance(self.type, TupleType):
             return super().__getitem__(index)
         try:
-            return tuple(self)[index]
+            return tuple(self)[index]  # type: ignore[index]  # a slice gives several
         except (IndexError, TypeError):
             raise ShapeError(f"expected the index of one of {len(self)} results, got {index!r}", nodes=[self],
                              remedy=f"use indices from 0 to {len(self) - 1}") from None  # fmt: skip
