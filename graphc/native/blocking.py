@@ -27,6 +27,8 @@ PART = 4096
 """The longest stretch of k in one go: a panel of it still lies in the second-level cache."""
 SHORT_PART = 256
 """The shortest stretch that k is cut into for the sake of more blocks."""
+REDUCTION_STEPS = 16
+"""Adding up the lanes of a sum costs what transposing so many elements does."""
 STREAM_COLUMNS = 4096
 """The sums of so many columns stay in the first-level cache while rows are streamed."""
 WIDE_BYTES = 64
@@ -90,7 +92,7 @@ class Form(Enum):
     """How the inner loops run."""
 
     TILES = "vectors of neighbouring columns, in registers while k runs"
-    DOTS = "vectors along k, where both operands lie so and one is too thin to repay a transposition"
+    DOTS = "vectors along k, where both operands lie so and rows are too few to repay a transposition of B"
     STREAM = "a few rows times a matrix too large for the caches, read in the order that it lies in"
 
 
@@ -136,7 +138,7 @@ def plan(p: Problem, unit: Unit) -> Plan:
 
 def _form(p: Problem, unit: Unit) -> Form:
     along_k = p.b.row == 1 and (p.b.column != 1 or p.n == 1) and (p.a.column == 1 or p.m == 1)
-    if along_k and min(p.m, p.n) <= 4:
+    if along_k and (p.m <= 2 or REDUCTION_STEPS * p.m <= p.k or (p.n <= 4 and p.k >= 32)):
         return Form.DOTS
     far = p.k * p.n * p.dtype.itemsize > (2 if p.m == 1 else 32) * CACHE_BYTES and p.n >= 8 * unit.vector_bytes // 4
     return Form.STREAM if p.m <= 4 and p.b.column == 1 and far else Form.TILES
