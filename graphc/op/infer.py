@@ -22,7 +22,7 @@ def _elementwise(rule: Callable[..., np.dtype[Any]]) -> Infer:
     return infer
 
 
-_NARROW = map(as_dtype, ("bool", "i8", "u8", "i16", "u16"))
+_NARROW = map(as_dtype, ("bool", "int8", "uint8", "int16", "uint16"))
 _FLOAT_OF = {dtype: as_dtype(np.result_type(dtype, np.float16)) for dtype in _NARROW}
 
 

@@ -35,7 +35,7 @@ def _variable() -> None:
     raise GraphError("a variable's value is its state")
 
 
-@primitive(infer=lambda *, value: type_of(value), name="constant", samples=cases(call(2.5), call([1, 2], dtype="i8")),
+@primitive(infer=lambda *, value: type_of(value), name="constant", samples=cases(call(2.5), call([1, 2], dtype="int8")),
            signature=lambda value, dtype=None: ((), {"value": as_constant(value, dtype)}))  # fmt: skip
 def _constant(*, value: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """A fixed value."""
@@ -84,6 +84,9 @@ def as_constant(value: Any, dtype: Any = None) -> np.ndarray[Any, Any]:
             remedy="graphc computes with real numbers: convert the value to a NumPy array of them",
         )
     array = array.astype(as_dtype(array.dtype), copy=False)
+    if array.dtype.kind in "iu" and dtype is not None and not np.array_equal(array, np.asarray(value)):
+        raise DTypeError(f"{value!r} does not fit in {array.dtype}",
+                         remedy="use a wider dtype, or convert it yourself with NumPy's astype")  # fmt: skip
     array.flags.writeable = False
     return array
 

@@ -23,6 +23,10 @@ def as_dtype(spec: object) -> np.dtype[Any]:
     if isinstance(spec, np.dtype) and spec in SHORT_NAMES and spec.isnative:
         return spec
     if isinstance(spec, str) and spec in DTYPES:
+        if spec in ("i8", "u8"):
+            long = "int" if spec == "i8" else "uint"
+            raise DTypeError(f'"{spec}" has 8 bits as graphc prints types, and 64 bits to NumPy',
+                             remedy=f'write "{long}8" or "{long}64"')  # fmt: skip
         return DTYPES[spec]
     try:
         dtype: np.dtype[Any] = np.dtype(spec).newbyteorder("=")  # type: ignore[call-overload]
