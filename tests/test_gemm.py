@@ -297,7 +297,10 @@ def test_a_rectifier_keeps_nan():
     assert np.isnan(c).all()
 
 
-def general(operand, result, *, vector):
+HOW = [{}, {"vector": True}, {"vector": True, "long": True}]
+
+
+def general(operand, result, **how):
     """2·value + operand where the column's index is below the row's, else -value; and whether value > 0 beside it."""
 
     def emit(site):
@@ -306,24 +309,24 @@ def general(operand, result, *, vector):
         sum_ = b.fadd(b.fmul(site.value, site.number(2.0)), site.operand(0))
         return [b.select(below, sum_, b.fneg(site.value)), b.fcmp_ordered(">", site.value, site.number(0.0))]
 
-    return Epilogue("general", emit, (access(operand),), (access(result),), vector=vector)
+    return Epilogue("general", emit, (access(operand),), (access(result),), **how)
 
 
-@pytest.mark.parametrize("vector", [False, True])
+@pytest.mark.parametrize("how", HOW, ids=", ".join)
 @pytest.mark.parametrize(
     ("batch", "m", "n", "k", "one_b"),
     [((), 5, 7, 9, False), ((), 33, 70, 40, False), ((), 1, 40, 33, False), ((), 40, 1, 33, False),
      ((), 20, 30, 5000, False), ((3,), 9, 10, 11, False), ((2, 3), 9, 10, 11, True), ((2, 2), 9, 1, 11, True),
-     ((), 4, 30, 40, False)],
+     ((), 4, 30, 40, False), ((), 1, 300, 1000, False), ((), 3, 7, 1000, False)],
 )  # fmt: skip
 @pytest.mark.parametrize("transposed", [False, True])
-def test_general_epilogue(batch, m, n, k, one_b, vector, transposed):
+def test_general_epilogue(batch, m, n, k, one_b, how, transposed):
     rng = np.random.default_rng(10)
     a = matrix(rng, (*batch, m, k), "float64")
     b = matrix(rng, (() if one_b else batch) + (k, n), "float64", transposed=True)
     c, other = (matrix(rng, (*batch, m, n), "float64", transposed=transposed) for _ in range(2))
     positive = fenced(np.zeros((*batch, m, n), "?"))
-    run(product_of(a, b, c, general(other, positive, vector=vector)), a, b, c, other, positive)
+    run(product_of(a, b, c, general(other, positive, **how)), a, b, c, other, positive)
     value = a @ b
     below = np.arange(n) < np.arange(m)[:, None]
     np.testing.assert_allclose(c, np.where(below, 2 * value + other, -value), rtol=1e-11, atol=1e-10)
@@ -335,18 +338,19 @@ def test_half_precision_operands_and_results():
     rng = np.random.default_rng(11)
     a, b, c = matrix(rng, (9, 8), "float32"), matrix(rng, (8, 20), "float32"), fenced(np.zeros((9, 20), "f4"))
     half, result = matrix(rng, (9, 20), "float16"), fenced(np.zeros((9, 20), "f2"))
-    for vector in (False, True):
+    for how in HOW:
         emit = lambda site: [site.value, site.b.fadd(site.value, site.operand(0))]  # noqa: E731
-        epilogue = Epilogue("half", emit, (access(half),), (access(result),), vector=vector)
+        epilogue = Epilogue("half", emit, (access(half),), (access(result),), **how)
         run(product_of(a, b, c, epilogue), a, b, c, half, result)
         np.testing.assert_array_equal(result, (c + half.astype("f4")).astype("f2"))
 
 
+@pytest.mark.parametrize("how", HOW, ids=", ".join)
 @pytest.mark.parametrize("n", [16, 50])
-def test_mathematics_in_a_scalar_epilogue(n):
+def test_mathematics_in_an_epilogue(n, how):
     rng = np.random.default_rng(12)
     a, b, c = matrix(rng, (33, 40), "float32"), matrix(rng, (40, n), "float32"), fenced(np.zeros((33, n), "f4"))
-    product = product_of(a, b, c, Epilogue("tanh", lambda site: [vecmath.emit(site.b, "tanh", site.value)]))
+    product = product_of(a, b, c, Epilogue("tanh", lambda site: [vecmath.emit(site.b, "tanh", site.value)], **how))
     run(product, a, b, c)
     np.testing.assert_allclose(c, np.tanh(a.astype("f8") @ b), atol=2e-5)
 

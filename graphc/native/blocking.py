@@ -19,6 +19,8 @@ BLOCKS = 16
 """A large product is cut into at least about so many blocks."""
 BLOCK_ROWS = 128
 """A block has so many rows if it can: it reads a panel of B from far away, and perhaps copies it, for all of them."""
+BLOCK_COLUMN_BYTES = 1 << 12
+"""A block has no more columns: its part of B is shared with the blocks below it, through the third-level cache."""
 COPY_BYTES = 1 << 19
 """The most that a block's copy of its rows of A takes: it lies in the second-level cache with a panel of B."""
 COPIED_PART_BYTES = 6144
@@ -179,7 +181,8 @@ def _block(p: Problem, rows: Cut, columns: Cut, most_rows: int) -> tuple[Cut, Cu
     """Tiles and panels per block: the whole matrix, halved along its longer side until a block is small enough."""
     work = 2 * rows.width * columns.width * max(p.k, 8)
     most = max(BLOCK_WORK, 2 * p.m * p.n * max(p.k, 8) * max(p.entries, 1) // BLOCKS)
-    tiles, panels = _even(rows.count, max(most_rows // rows.width, 1)), columns.count
+    tiles = _even(rows.count, max(most_rows // rows.width, 1))
+    panels = _even(columns.count, max(BLOCK_COLUMN_BYTES // (columns.width * p.dtype.itemsize), 1))
     while tiles * panels * work > most:
         if tiles * rows.width >= max(panels * columns.width, 3 * BLOCK_ROWS // 2):
             tiles = -(-tiles // 2)

@@ -41,6 +41,8 @@ class Epilogue:
     results: tuple[Access, ...] = ()
     """Stored beside the product: `emit` gives the element's value, then one value for each of these."""
     vector: bool = False
+    long: bool = False
+    """Written once, for a loop over the buffer, and not for each vector of a tile."""
 
 
 @dataclass(frozen=True)
@@ -187,11 +189,11 @@ class Finish:
         self.accesses = (result, *self.epilogue.operands, *self.epilogue.results)
         self.arrays = list(zip(pointers, self.accesses, strict=True))
         self.dtype = result.dtype
-        self.loops: dict[tuple[int, int], Any] = {}
+        self.loops: dict[tuple[Lanes, ...], Any] = {}
 
     def tile(self, values: Sequence[Sequence[Any]], pieces: Sequence[Lanes], place: Place) -> None:
         """Store vectors, one list per row."""
-        if not self.epilogue.vector or self.axes.strides(self.accesses[0].strides)[-1] != 1:
+        if not self.epilogue.vector or self.epilogue.long or not self._rows_lie_along():
             self._through_buffer(values, pieces, place)
             return
         corner = Corner(self.code, self.axes, self.arrays, place)
@@ -201,46 +203,70 @@ class Finish:
 
     def scalars(self, values: Sequence[Sequence[Any]], place: Place) -> None:
         """Store single elements, one list per row."""
-        if not self.epilogue.vector:
-            self._through_buffer(values, [Lanes(column, 1, 1) for column in range(len(values[0]))], place)
+        if not self.epilogue.vector or self.epilogue.long:
+            count = len(values[0])
+            numbers = [Lanes(column, 1, 1) for column in range(count)]
+            self._through_buffer(values, numbers, place, [Lanes(0, count, count)])
             return
         corner = Corner(self.code, self.axes, self.arrays, place)
-        for row, numbers in enumerate(values):
-            for column, number in enumerate(numbers):
+        for row, line in enumerate(values):
+            for column, number in enumerate(line):
                 Site(corner, row, column, number).finish(self.epilogue)
 
-    def _through_buffer(self, values: Sequence[Sequence[Any]], pieces: Sequence[Lanes], place: Place) -> None:
+    def _through_buffer(
+        self, values: Sequence[Sequence[Any]], pieces: Sequence[Lanes], place: Place, read: Sequence[Lanes] = (),
+    ) -> None:  # fmt: skip
+        """Leave the values as they come in memory, and finish them as pieces to be read."""
         code, kind, width = self.code, stored_type(self.dtype), span(pieces)
         buffer = code.room(len(values) * width, kind)
         for row, vectors in enumerate(values):
             for piece, vector in zip(pieces, vectors, strict=True):
                 code.b.store(vector, code.at(buffer, row * width + piece.start, kind), align=self.dtype.itemsize)
-        columns = sum(piece.active for piece in pieces)
-        if (width, columns) not in self.loops:
-            self.loops[width, columns] = self._write_loops(width, columns)
+        key = tuple(read or pieces)
+        if key not in self.loops:
+            self.loops[key] = self._write_loops(key)
         where = [as_value(index) for index in (len(values), place.entry, place.row, place.column)]
-        code.b.call(self.loops[width, columns], [buffer, *where, *[pointer for pointer, _ in self.arrays]])
+        code.b.call(self.loops[key], [buffer, *where, *[pointer for pointer, _ in self.arrays]])
 
-    def _write_loops(self, width: int, columns: int) -> Any:
-        """A function that applies the epilogue to a buffer of rows."""
+    def _write_loops(self, pieces: tuple[Lanes, ...]) -> Any:
+        """A function that applies the epilogue to a buffer of rows, each of these pieces."""
         kinds = [POINTER, *[I64] * 4, *[POINTER] * len(self.arrays)]
-        code = Code(self.code.module, f"finish_{columns}", kinds, internal=True)
+        code = Code(self.code.module, f"finish_{len(self.loops)}", kinds, internal=True)
         buffer, rows, entry, row, column, *pointers = code.function.args
         arrays = list(zip(pointers, self.accesses, strict=True))
         corner = Corner(code, self.axes, arrays, Place(entry, row, column))
+        columns, width = sum(piece.active for piece in pieces), span(pieces)
 
         def element(down: Index, right: Index) -> None:
-            index = plus(code.b, times(code.b, down, width), right)
-            value = load(code.b, code.at(buffer, index, stored_type(self.dtype)), self.dtype).ir
+            value = load(code.b, place(down, right), self.dtype).ir
             Site(corner, down, right, value).finish(self.epilogue)
 
-        if self.epilogue.vector:
-            code.loop(0, columns, 1, lambda right: code.loop(I64(0), rows, 1, lambda down: element(down, right)))
-        else:
+        def vector(piece: Lanes, down: Index, right: Index) -> None:
+            value = code.load(place(down, right), Lanes(0, piece.width, piece.width), self.dtype)
+            Site(corner, down, right, value, piece).finish(self.epilogue)
+
+        def place(down: Index, right: Index) -> Any:
+            return code.at(buffer, plus(code.b, times(code.b, down, width), right), stored_type(self.dtype))
+
+        def vectors(down: Index) -> None:
+            alike = [piece for piece in pieces if piece[1:] == pieces[0][1:]]
+            code.loop(0, span(alike), pieces[0].width, partial(vector, pieces[0], down))
+            for piece in pieces[len(alike) :]:
+                vector(piece, down, piece.start)
+
+        if not self.epilogue.vector:
             code.loop(I64(0), rows, 1, lambda down: code.loop(0, columns, 1, partial(element, down), parallel=True))
             self.code.parallel = True
+        elif self._rows_lie_along():
+            code.loop(I64(0), rows, 1, vectors)
+        else:
+            code.loop(0, columns, 1, lambda right: code.loop(I64(0), rows, 1, lambda down: element(down, right)))
         code.b.ret_void()
         return code.function
+
+    def _rows_lie_along(self) -> bool:
+        """Whether neighbouring columns of C are neighbours in memory."""
+        return self.axes.strides(self.accesses[0].strides)[-1] == 1
 
 
 # ------------------------------------------------------------------------------------------- epilogues for vectors
