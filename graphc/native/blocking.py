@@ -21,7 +21,7 @@ BLOCK_ROWS = 128
 """A block has so many rows if it can: it reads a panel of B from far away, and perhaps copies it, for all of them."""
 BLOCK_COLUMN_BYTES = 1 << 12
 """A block has no more columns: its part of B is shared with the blocks below it, through the third-level cache."""
-COPY_BYTES = 1 << 19
+COPY_BYTES = 1 << 18
 """The most that a block's copy of its rows of A takes: it lies in the second-level cache with a panel of B."""
 COPIED_PART_BYTES = 6144
 """The longest stretch of k of which operands are copied, in bytes."""

@@ -22,8 +22,9 @@ from graphc.native.epilogues import Access, Axes, Epilogue, Strides
 from graphc.native.stages import Multiplication, summation
 from graphc.native.vectors import SYMBOL, Unit, host_unit
 
-BLAS_EXTENT = 1536
-"""Above it in every direction, NumPy's BLAS may be the faster."""
+BLAS_EXTENT = 3072
+"""From 32³ to 2048³ kernels took 0.75 to 1.0 of the time of OpenBLAS 0.3.31 on one core (Zen 4, f32 and f64); at 3000³
+and 4096³ 0.97 to 1.2."""
 
 
 @dataclass(frozen=True)

@@ -35,13 +35,13 @@ class Unit:
 
 @cache
 def host_unit() -> Unit:
-    """This machine's vector unit; 16 bytes, which every 64-bit processor has, where we know no more."""
+    """This machine's vector unit; vectors of 16 bytes, which every 64-bit processor has, where we know no more."""
     have = set(host.features().split(","))
     if {"+avx512f", "+avx512vl"} <= have:
         return Unit(64, 32, masked=True)
     if "+avx" in have:
         return Unit(32, 16, masked=False)
-    return Unit(16, 32 if "+neon" in have else 16, masked=False)
+    return Unit(16, 16 if host.processor().startswith("x86") else 32, masked=False)
 
 
 class Lanes(NamedTuple):
