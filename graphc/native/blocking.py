@@ -27,6 +27,10 @@ COPIED_PART_BYTES = 6144
 """The longest stretch of k of which operands are copied, in bytes."""
 PART = 4096
 """The longest stretch of k in one go: a panel of it still lies in the second-level cache."""
+PART_WORK = 1 << 20
+"""The least work of a part: parts must be added up afterwards."""
+STREAM_WORK = 1 << 17
+"""The same where memory is what takes time."""
 SHORT_PART = 256
 """The shortest stretch that k is cut into for the sake of more blocks."""
 REDUCTION_STEPS = 16
@@ -134,7 +138,8 @@ def plan(p: Problem, unit: Unit) -> Plan:
     if form is Form.STREAM:
         panels = Cut(columns.count, _even(columns.count, STREAM_COLUMNS // width))
     entries = Cut(p.entries, _entries_per_block(p, tiles, panels))
-    depth = Cut(max(p.k, 1), _part(p, longest, tiles.count * panels.count * entries.count))
+    blocks = tiles.count * panels.count * entries.count
+    depth = Cut(max(p.k, 1), _part(p, longest, blocks, STREAM_WORK if form is Form.STREAM else PART_WORK))
     return Plan(form, rows, columns, tiles, panels, entries, depth, copies_a, copies_b)
 
 
@@ -142,7 +147,8 @@ def _form(p: Problem, unit: Unit) -> Form:
     along_k = p.b.row == 1 and (p.b.column != 1 or p.n == 1) and (p.a.column == 1 or p.m == 1)
     if along_k and (p.m <= 2 or REDUCTION_STEPS * p.m <= p.k or (p.n <= 4 and p.k >= 32)):
         return Form.DOTS
-    far = p.k * p.n * p.dtype.itemsize > (2 if p.m == 1 else 32) * CACHE_BYTES and p.n >= 8 * unit.vector_bytes // 4
+    row_bytes = p.n * p.dtype.itemsize
+    far = p.k * row_bytes > (2 if p.m == 1 else 32) * CACHE_BYTES and row_bytes >= 8 * unit.vector_bytes
     return Form.STREAM if p.m <= 4 and p.b.column == 1 and far else Form.TILES
 
 
@@ -208,10 +214,10 @@ def _entries_per_block(p: Problem, tiles: Cut, panels: Cut) -> int:
     return max(1, min(BLOCK_WORK // max(work, 1), -(-p.entries // 2)))
 
 
-def _part(p: Problem, longest: int, blocks: int) -> int:
+def _part(p: Problem, longest: int, blocks: int, least: int) -> int:
     """The length of a stretch of k: whole, unless that leaves few blocks or panels too long for the caches."""
     work = 2 * p.m * p.n * p.k * p.entries
-    wanted = min(8 // max(blocks, 1), work // (4 * BLOCK_WORK), p.k // SHORT_PART)
+    wanted = min(8 // max(blocks, 1), work // least, p.k // SHORT_PART)
     return max(-(-p.k // max(wanted, -(-p.k // longest), 1)), 1)
 
 

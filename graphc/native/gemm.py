@@ -18,13 +18,15 @@ from typing import Any
 import numpy as np
 
 from graphc.native.blocking import Matrix, Plan, Problem, plan, prefers_transpose
-from graphc.native.epilogues import Access, Axes, Epilogue, Strides
+from graphc.native.epilogues import Access, Epilogue, Strides
+from graphc.native.places import Axes
 from graphc.native.stages import Multiplication, summation
-from graphc.native.vectors import SYMBOL, Unit, host_unit
+from graphc.native.vectors import Unit, host_unit
+from graphc.native.writer import SYMBOL
 
-BLAS_EXTENT = 3072
-"""From 32³ to 2048³ kernels took 0.75 to 1.0 of the time of OpenBLAS 0.3.31 on one core (Zen 4, f32 and f64); at 3000³
-and 4096³ 0.97 to 1.2."""
+BLAS_BYTES = 12288
+"""The extent of a matrix, in bytes, from which BLAS is the faster: below it kernels took 0.75 to 1.0 of the time of
+OpenBLAS 0.3.31 on one core (Zen 4, f32 and f64), beyond it 0.97 to 1.3, most where A is transposed."""
 
 
 @dataclass(frozen=True)
@@ -133,4 +135,4 @@ class Product:
 
 def use_blas(m: int, n: int, k: int, dtype: np.dtype[Any]) -> bool:
     """Whether NumPy's BLAS computes such a product faster than a kernel."""
-    return min(m, n, k) >= BLAS_EXTENT
+    return min(m, n, k) * dtype.itemsize >= BLAS_BYTES

@@ -14,7 +14,8 @@ import numpy as np
 from llvmlite import ir
 
 from graphc.native.scalars import stored_type
-from graphc.native.vectors import I32, Code, Index, Lanes, Unit, lanes, plus, smaller, times
+from graphc.native.vectors import Lanes, Unit, lanes
+from graphc.native.writer import I32, Code, Index, plus, smaller, times
 
 SQUARE_BYTES = 32
 """Squares of longer lines are turned no faster, and take LLVM much longer to compile."""

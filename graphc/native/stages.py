@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from graphc.native.blocking import Form, Matrix
-from graphc.native.epilogues import Access, Axes, Finish, Place, entry_indices, offset
+from graphc.native.epilogues import Access
 from graphc.native.panels import Cut, Source, pack
+from graphc.native.places import Axes, Finish, Place, entry_indices, offset
 from graphc.native.scalars import stored_type
 from graphc.native.streams import Stream
 from graphc.native.tiles import Strip, dotted, multiplied
-from graphc.native.vectors import Code, Index, Lanes, divided, lanes, plus, smaller, times
+from graphc.native.vectors import Lanes, lanes
+from graphc.native.writer import Code, Index, divided, plus, smaller, times
 
 if TYPE_CHECKING:
     from graphc.native.gemm import Product
@@ -101,27 +103,29 @@ class Multiplication:
         plan.columns.visit(code, panel, last_panel, self._panel)
 
     def _panel(self, panel: Index, width: int, *, first: bool = False) -> None:
-        code, p, plan = self.code, self.p, self.plan
+        code, p, plan, rows = self.code, self.p, self.plan, partial(self._rows, first=first)
         strip = self._strip(self.at_b, p.b.transposed, plan.columns, panel, width)
         tile, last_tile = self.tiles
         if self.copy_b is not None and p.b.column == 1:
-            self._tile(replace(strip, copy=self.copy_b), panel, first, tile, plan.rows.width)
+            self._tile(rows, replace(strip, copy=self.copy_b), panel, tile, plan.rows.width)
             tile = plus(code.b, tile, 1)
         elif self.copy_b is not None:
             self._copy(p.b.transposed, self.at_b, self.copy_b, plan.columns, (panel, plus(code.b, panel, 1)))
         if self.copy_b is not None:
             strip = Strip(self.copy_b, 1, width, width)
-        plan.rows.visit(code, tile, last_tile, partial(self._tile, strip, panel, first))
+        plan.rows.visit(code, tile, last_tile, partial(self._tile, rows, strip, panel))
 
     def _copy(self, matrix: Matrix, start: Any, target: Any, cut: Cut, strips: tuple[Index, Index]) -> None:
         begin = self.code.at(start, times(self.code.b, self.begin, matrix.column), self.kind)
         source = Source(matrix.row, matrix.column, self.length, self.p.dtype, tiny=self.p.k < self._per_vector)
         pack(self.code, source, begin, target, cut, strips, self.apart, self.unit)
 
-    def _tile(self, columns: Strip, panel: Index, first: bool, tile: Index, height: int) -> None:  # noqa: FBT001
-        code, p, plan = self.code, self.p, self.plan
-        rows, place = self._rows(tile, height, first=first), self._place(tile, panel)
-        if plan.form is Form.DOTS:
+    def _tile(
+        self, rows_of: Callable[[Index, int], Strip], columns: Strip, panel: Index, tile: Index, height: int,
+    ) -> None:  # fmt: skip
+        code, p = self.code, self.p
+        rows, place = rows_of(tile, height), self._place(tile, panel)
+        if self.plan.form is Form.DOTS:
             self.finish.scalars(dotted(code, rows, columns, self._per_vector, self.length, p.dtype), place)
             return
         pieces = lanes(columns.width, self.unit, p.dtype.itemsize)

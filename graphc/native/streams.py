@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from graphc.native.epilogues import Finish, Place
 from graphc.native.panels import Cut
+from graphc.native.places import Finish, Place
 from graphc.native.scalars import stored_type
 from graphc.native.tiles import Strip
-from graphc.native.vectors import Code, Index, Lanes, Unit, lanes, plus, times, zeros
+from graphc.native.vectors import Lanes, Unit, lanes
+from graphc.native.writer import Code, Index, plus, times, zeros
 
 GROUP = 8
 """So many products are added to a sum each time it is loaded and stored."""

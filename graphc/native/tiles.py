@@ -15,7 +15,8 @@ import numpy as np
 from llvmlite import ir
 
 from graphc.native.scalars import stored_type
-from graphc.native.vectors import Code, Index, Lanes, Unit, lanes, plus, times, zeros
+from graphc.native.vectors import Lanes, Unit, lanes
+from graphc.native.writer import Code, Index, plus, times, zeros
 
 SUMS_ABREAST = 8
 """So many sums at least run side by side, since each addition waits for the one before it."""
