@@ -104,10 +104,7 @@ class Form(Enum):
 
 @dataclass(frozen=True)
 class Plan:
-    """The decisions for a problem.
-
-    A block computes some `entries`, `tiles` and `panels` over one part of k (`depth`).
-    """
+    """The decisions for a problem. A block computes some entries, tiles and panels over one part of k (depth)."""
 
     form: Form
     rows: Cut
@@ -234,14 +231,18 @@ def _copies_b(p: Problem, unit: Unit) -> bool:
 
 def _copies_a(p: Problem) -> bool:
     """Whether a block copies its rows of A first: contiguous rows whose steps along k fall on conflicting lines."""
-    conflicts = _conflicts(p.a.column, p) and _is_scattered(p.a.column, p)
-    return p.a.row == 1 and min(p.m, p.n) >= BLOCK_ROWS // 2 and conflicts
+    far = _conflicts(p.a.column, p) and _reach(p.a.column, p) > CACHE_BYTES
+    return p.a.row == 1 and min(p.m, p.n) >= BLOCK_ROWS // 2 and far
 
 
 def _is_scattered(stride: int, p: Problem) -> bool:
     """Whether lines of an operand, k of them so far apart, would not stay in the caches until they are read again."""
-    reach = p.k * abs(stride) * p.dtype.itemsize
-    return reach > CACHE_BYTES if _conflicts(stride, p) else reach > 4 * CACHE_BYTES
+    near = CACHE_BYTES // 2 if 2 * stride * p.dtype.itemsize % CONFLICT_BYTES == 0 else 4 * CACHE_BYTES
+    return _reach(stride, p) >= near
+
+
+def _reach(stride: int, p: Problem) -> int:
+    return p.k * abs(stride) * p.dtype.itemsize
 
 
 def _conflicts(stride: int, p: Problem) -> bool:
