@@ -2,6 +2,7 @@
 
 level(unit) = 1 + the highest level of the units it reads, so units of one level are independent. A level runs on
 several threads only if the cost model predicts that this gains more than waking them costs; the levels between merge.
+A long unit that nothing reads yet waits for a level that runs on several threads.
 """
 
 from __future__ import annotations
@@ -28,16 +29,34 @@ def schedule(units: Sequence[Unit], threads: int) -> list[Stage]:
         return [Stage(tuple(units))] if units else []
     stages: list[Stage] = []
     position = {unit: index for index, unit in enumerate(units)}
+    levels = unit_levels(units)
+    latest = _latest_levels(levels)
     serial: list[Unit] = []
-    for level in unit_levels(units):
-        wanted = useful_threads(level, threads)
-        if wanted == 1:
-            serial += level
-            continue
-        stages += _serial_stage(serial, position)
-        stages.append(Stage(tuple(level), wanted))
-        serial = []
+    waiting: list[Unit] = []
+    for index, level in enumerate(levels):
+        at_hand = waiting + level
+        wanted = useful_threads(at_hand, threads)
+        if wanted > 1:
+            stages += _serial_stage(serial, position)
+            stages.append(Stage(tuple(at_hand), wanted))
+            serial, waiting = [], []
+        else:
+            waiting = [unit for unit in at_hand if not unit.is_short and latest[unit] > index]
+            serial += [unit for unit in at_hand if unit.is_short or latest[unit] <= index]
     return stages + _serial_stage(serial, position)
+
+
+def _latest_levels(levels: Sequence[Sequence[Unit]]) -> dict[Unit, int]:
+    """The last level before anything reads a unit: until there, a long one may wait for others to run beside."""
+    read_at: dict[Node, int] = {}
+    latest: dict[Unit, int] = {}
+    for index, level in reversed([*enumerate(levels)]):
+        for unit in level:
+            made = () if unit.output is not None else unit.nodes
+            latest[unit] = min((read_at[node] for node in made if node in read_at), default=len(levels)) - 1
+        for unit in level:
+            read_at.update(dict.fromkeys(unit.inputs, index))
+    return latest
 
 
 def _serial_stage(units: list[Unit], position: dict[Unit, int]) -> list[Stage]:

@@ -157,14 +157,14 @@ def _joined(node: Node, readers: Sequence[Node], run_of: Mapping[Node, _Run],
 
 
 def _run_unit(run: _Run) -> Unit | None:
-    """The unit of a run, or None where it is too small to fall into blocks: then its nodes stand alone."""
+    """The unit of a run, or None where it is too short to be shared among threads: then its nodes stand alone."""
     nodes = tuple(reversed(run.nodes))
     ns = sum(nanoseconds(node) for node in nodes)
     axis, extent = next((axis, dim) for axis, dim in enumerate(static_shape(nodes[0].array_type)) if dim != 1)
     size: int = nodes[0].size
     worthwhile = min(ns // PART_NS, MOST_PARTS, ns / len(nodes) // SHORT_NS)
-    parts = min(max(int(worthwhile), size // MOST_ELEMENTS if len(nodes) > 1 else 0), extent)
-    if parts < 2:
+    parts = min(max(int(worthwhile), size // MOST_ELEMENTS, 1), extent)
+    if ns < PART_NS or len(nodes) == parts == 1:
         return None
     parts = 1 << parts.bit_length() - 1  # a power of two leaves no thread of 2, 4, … without work
     return Unit(nodes, ns, tuple(_slices(extent, parts)), tuple(_elementwise_cut(node, axis) for node in nodes))
