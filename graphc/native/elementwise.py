@@ -14,8 +14,10 @@ import numpy as np
 from llvmlite import ir
 
 from graphc.ir import Node
-from graphc.native import vecmath
+from graphc.native import integers, vecmath
 from graphc.native.scalars import CONTRACT, Value, cast, computed_type, intrinsic, rounded
+from graphc.op import OPS
+from graphc.spaces import number_of
 from graphc.types import promote
 
 Emitter = Callable[..., Any]
@@ -24,8 +26,8 @@ BOOL = np.dtype("bool")
 
 def emit(b: ir.IRBuilder, node: Node, operands: Sequence[Value]) -> Value:
     """The value of an elementwise node for one element."""
-    name, result = node.op.name, node.array_type.dtype
-    emitter, computing = _TABLE[name] if name in _TABLE else (_vecmath(name), "result")
+    result = node.array_type.dtype
+    emitter, computing = _entry(node.op.name, [v.dtype for v in operands], result)
     if computing == "as they are":
         raw = emitter(b, result, *operands, **node.attrs)
     else:
@@ -35,10 +37,30 @@ def emit(b: ir.IRBuilder, node: Node, operands: Sequence[Value]) -> Value:
 
 
 def is_native(node: Node) -> bool:
-    """Whether a node is one of the table, or of the mathematical functions, for its dtypes."""
-    if node.op.name in _TABLE:
-        return node.op.name not in _FLOAT_ONLY or node.inputs[0].array_type.dtype.kind == "f"
-    return node.op.name in vecmath.FUNCTIONS and node.array_type.dtype.kind == "f"
+    """Whether an element of a node has code, for its dtypes and attributes."""
+    may_fail = node.op is OPS["power"] and _may_be_negative(node.inputs[1])
+    return is_known(node.op.name) and not (may_fail and node.array_type.dtype.kind != "f")
+
+
+def is_known(name: str) -> bool:
+    """Whether an op is elementwise and has code."""
+    return any(name in table for table in (_TABLE, _INTEGERS, vecmath.FUNCTIONS))
+
+
+def _may_be_negative(exponent: Node) -> bool:
+    """Whether an integer power may raise, as NumPy's does: not if the exponent is unsigned, or a number that is not
+    negative."""
+    if exponent.array_type.dtype.kind != "i":
+        return False
+    known = number_of(exponent)
+    return known is None or bool(known.attrs["value"] < 0)
+
+
+def _entry(name: str, operands: Sequence[np.dtype[Any]], result: np.dtype[Any]) -> tuple[Emitter, str]:
+    """What writes an op, and the dtype that it computes in."""
+    if name in _INTEGERS and "f" not in {dtype.kind for dtype in (*operands, result)}:
+        return _INTEGERS[name]
+    return _TABLE[name] if name in _TABLE else (_vecmath(name), "result")
 
 
 def _arithmetic(on_floats: str, on_ints: str, on_bools: str = "") -> Emitter:
@@ -156,6 +178,10 @@ def _isfinite(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
     return b.fcmp_ordered("<", intrinsic(b, "fabs", x), ir.Constant(x.type, float("inf")))
 
 
+def _always(truth: int) -> Emitter:
+    return lambda b, dtype, x: ir.Constant(ir.IntType(1), truth)
+
+
 def _same(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
     return x
 
@@ -188,22 +214,33 @@ _RESULT: dict[str, Emitter] = {
     "copysign": _intrinsic("copysign"), "sqrt": _intrinsic("sqrt"),
     "divide": lambda b, dtype, x, y: b.fdiv(x, y),
     "deg2rad": lambda b, dtype, x: b.fmul(x, ir.Constant(x.type, np.pi / 180)),
+    "round": integers.round,
     "rad2deg": lambda b, dtype, x: b.fmul(x, ir.Constant(x.type, 180 / np.pi)),
 }  # fmt: skip
 _OPERANDS: dict[str, Emitter] = {
     "equal": _compare("=="), "not_equal": _compare("!="), "less": _compare("<"), "less_equal": _compare("<="),
     "greater": _compare(">"), "greater_equal": _compare(">="), "isnan": _isnan, "isinf": _isinf, "isfinite": _isfinite,
+    "signbit": integers.signbit,
 }  # fmt: skip
 _AS_THEY_ARE: dict[str, Emitter] = {
     "add_n": _add_n, "where": _where, "astype": _astype, "logical_not": _not, "logical_and": _logical("and_"),
     "logical_or": _logical("or_"), "logical_xor": _logical("xor"),
+    "ldexp": integers.ldexp,
 }  # fmt: skip
-_FLOAT_ONLY = frozenset(["isnan", "isinf", "isfinite", "reciprocal"])
 _TABLE: dict[str, tuple[Emitter, str]] = {
     **{name: (emitter, "result") for name, emitter in _RESULT.items()},
     **{name: (emitter, "operands") for name, emitter in _OPERANDS.items()},
     **{name: (emitter, "as they are") for name, emitter in _AS_THEY_ARE.items()},
 }
+
+
+_INTEGERS: dict[str, tuple[Emitter, str]] = {
+    **{name: (getattr(integers, name), "result") for name in (
+        "floor_divide", "remainder", "fmod", "power", "gcd", "lcm", "left_shift", "right_shift", "reciprocal")},
+    "fmax": (_MAXIMUM, "result"), "fmin": (_MINIMUM, "result"), "bitwise_count": (integers.bitwise_count, "operands"),
+    **{name: (_always(truth), "operands") for name, truth in (("isnan", 0), ("isinf", 0), ("isfinite", 1))},
+}  # fmt: skip
+"""Where neither operands nor result are floats."""
 
 
 def combine(b: ir.IRBuilder, name: str, dtype: np.dtype[Any], total: Value, term: Value) -> Value:

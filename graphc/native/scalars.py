@@ -87,16 +87,32 @@ def cast(b: ir.IRBuilder, value: Value, dtype: np.dtype[Any]) -> Value:
 def _from_float(b: ir.IRBuilder, raw: Any, source: np.dtype[Any], dtype: np.dtype[Any]) -> Any:
     target = computed_type(dtype)
     if dtype.kind != "f":
-        # Through 64 bits, as x86's conversion and NumPy do, so that out-of-range values wrap alike.
-        convert = b.fptosi if dtype.kind == "i" or dtype.itemsize < 8 else b.fptoui
-        wide = convert(raw, ir.IntType(64))
-        return b.trunc(wide, target) if target.width < 64 else wide
+        return _to_integer(b, raw, dtype)
     if raw.type == target:
         return rounded(b, raw, dtype)
     if dtype.itemsize == 2:
         raw = _to_odd(b, raw)
     converted = b.fptrunc(raw, target) if isinstance(raw.type, ir.DoubleType) else b.fpext(raw, target)
     return rounded(b, converted, dtype)
+
+
+def _to_integer(b: ir.IRBuilder, raw: Any, dtype: np.dtype[Any]) -> Any:
+    """A float towards zero. Where C has no answer this has x86's, which is NumPy's there: the smallest integer for what
+    does not fit 32 bits (64 for the longest), of which narrow dtypes keep the low bits; unsigned ones wrap around."""
+    kind = ir.IntType(64 if dtype.itemsize == 8 else 32)
+    half = 2.0 ** (kind.width - 1)
+    lowest = ir.Constant(kind, -(1 << (kind.width - 1)))
+
+    def signed(x: Any) -> Any:
+        fits = b.and_(b.fcmp_ordered(">=", x, ir.Constant(x.type, -half)),
+                      b.fcmp_ordered("<", x, ir.Constant(x.type, half)))  # fmt: skip
+        return b.select(fits, b.fptosi(x, kind), lowest)
+
+    result = signed(raw)
+    if dtype.kind == "u" and dtype.itemsize >= 4:
+        high = b.fcmp_ordered(">=", raw, ir.Constant(raw.type, half))
+        result = b.select(high, b.xor(signed(b.fsub(raw, ir.Constant(raw.type, half))), lowest), result)
+    return b.trunc(result, computed_type(dtype)) if dtype.itemsize < 4 else result
 
 
 def _to_odd(b: ir.IRBuilder, raw: Any) -> Any:
