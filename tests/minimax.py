@@ -111,7 +111,8 @@ def _expm1(low: Any, high: Any) -> tuple[Function, Function, Any, Any]:
     return lambda r: (mp.expm1(r) - r) / r**2, lambda r: abs(r**2 / mp.expm1(r)), low, high
 
 
-def _scaled_erfc(v: Any) -> Any:
+def _scaled_erfc(t: Any) -> Any:
+    v = t + mp.mpf(1) / 8
     x = 1 / v - 3
     return mp.exp(x * x) * mp.erfc(x) / v
 
@@ -142,14 +143,15 @@ with mp.workdps(60):
     RATIO = (ROOT_TWO - 1) / (ROOT_TWO + 1) * EDGE
     LOG_BOUNDS = ((mp.sqrt(0.5) - 1) * EDGE, (ROOT_TWO - 1) * EDGE)
     SHIFTED_BOUNDS = (mp.log(0.75) * EDGE, mp.log(1.5) * EDGE)
-    ERFC_BOUNDS = {"f4": (1 / mp.mpf("13.1"), 1 / mp.mpf(3.8125)), "f8": (1 / mp.mpf("30.3"), 1 / mp.mpf(3.8125))}
+    ERFC_BOUNDS = {dtype: (1 / mp.mpf(high) - 0.125, 1 / mp.mpf(3.8125) - 0.125) for dtype, high in
+                   (("f4", "13.1"), ("f8", "30.3"))}  # fmt: skip
 EXPM1, EXPM1_SHIFTED = _expm1(-HALF_LN2, HALF_LN2), _expm1(*SHIFTED_BOUNDS)
 SINE, ARCTAN, ARCSIN = _odd(mp.sin, QUARTER), _odd(mp.atan, 1), _odd(mp.asin, 0.5)
 ERF = (lambda z: mp.erf(mp.sqrt(z)) / mp.sqrt(z) - 1, lambda z: mp.sqrt(z) / mp.erf(mp.sqrt(z)), 0, mp.mpf(0.875) ** 2)
 COSINE = (lambda z: (mp.cos(mp.sqrt(z)) - 1 + z / 2) / z**2, lambda z: z**2, 0, QUARTER**2)
 LOG_F32 = (lambda f: (mp.log1p(f) - f + f * f / 2) / f**3, lambda f: abs(f**3 / mp.log1p(f)), *LOG_BOUNDS)
 LOG_ERFC = (lambda t: mp.log(mp.erfc(t + 0.875)), lambda t: mp.erfc(t + 0.875), 0)
-SCALED_ERFC = (_scaled_erfc, lambda v: 1 / _scaled_erfc(v))
+SCALED_ERFC = (_scaled_erfc, lambda t: 1 / _scaled_erfc(t))
 FITS = {  # by table of graphc.native.vecmath and format
     ("exponential.EXPM1", "f4"): Fit(*EXPM1, 5), ("exponential.EXPM1", "f8"): Fit(*EXPM1, 10),
     ("exponential.EXPM1_SHIFTED", "f4"): Fit(*EXPM1_SHIFTED, 5),

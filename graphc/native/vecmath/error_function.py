@@ -44,13 +44,13 @@ LOG_ERFC = {  # log erfc(0.875 + t) up to 4 or 6, as good as 1 less its exponent
           -3.769617603260038e-08, 1.754983989078745e-07, -6.737105913020848e-08, 1.5210601423406146e-08,
           -2.2017868074355554e-09, 1.8990060315244502e-10, -7.4505285086002e-12),
 }  # fmt: skip
-SCALED_ERFC = {  # (x + 3) exp(x²) erfc(x) as a function of 1 / (x + 3), for 0.8125 ≤ x ≤ 10.1 or 27.3
-    F32: (0.56426734, 1.687887, 4.9150777, 11.02067, 44.715622, 1.5530739, 270.14432, 235.81944, -775.2021),
-    F64: (0.5641895835693392, 1.6925687459671162, 4.795611926168398, 12.694237232662006, 30.890566196901098,
-          67.24348013819021, 125.44702298353693, 157.19221984957153, 287.14800439073025,
-          -2745.659212911242, 18528.320070124868, -144218.10043380965, 777844.3420357158,
-          -3290480.283441059, 10684234.42052696, -24556834.81027197, 37455696.02278997,
-          -35119434.20369827, 17349390.14295919, -2894200.133527398),
+SCALED_ERFC = {  # (x + 3) exp(x²) erfc(x) as a function of 1 / (x + 3) - 1/8, for 0.8125 ≤ x ≤ 10.1 or 27.3
+    F32: (0.8856371, 3.8372917, 14.327865, 44.863968, 111.88094, 196.69293, 136.43091, -526.7577, -815.66797),
+    F64: (0.885637101864549, 3.8372915446746787, 14.327854933924174, 44.86436692630201, 111.89447554026057,
+          196.3491801333723, 133.99749491147102, -431.2999270267998, -1390.0540019227435,
+          -297.981695481493, 6686.614752438057, 9582.225842381584, -30569.926446499674,
+          -83904.10744023419, 160665.8960982729, 638255.7904909776, -1171570.0943350294,
+          -3841094.7727470663, 10476855.11149649, -2728064.3512290553),
 }  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def erf(x: Real) -> Real:
 
 
 def erfc(x: Real) -> Real:
-    """1 - x - x P(x²), or exp(-x²) Q(1 / (|x| + 3)) / (|x| + 3), or 2 less that for negative x."""
+    """1 - x - x P(x²), or exp(-x²) Q(1 / (|x| + 3) - 1/8) / (|x| + 3), or 2 less that for negative x."""
     near = (1.0 - x) - x * horner(x * x, ERF[x.format])
     size = abs(x).at_most(HIGHEST[x.format])
     far = _erfc(size)
@@ -88,9 +88,10 @@ def _erfc(x: Real) -> Real:
 
 
 def _scaled_erfc(inverse: Pair) -> Pair:
-    """The polynomial Q in 1 / (x + 3)."""
-    first, second, *others = SCALED_ERFC[inverse.high.format]
-    inner = fast_two_sum(real(inverse.high.code, second), inverse.high * horner(inverse.high, others))
-    outer = product_of_pairs(inverse, inner)
+    """The polynomial Q in 1 / (x + 3) - 1/8."""
+    moved = fast_two_sum(real(inverse.high.code, -0.125), inverse.high)
+    t = Pair(moved.high, moved.low + inverse.low)
+    first, second, *others = SCALED_ERFC[t.high.format]
+    outer = product_of_pairs(t, two_sum(t.high * horner(t.high, others), second))
     total = two_sum(outer.high, first)
     return Pair(total.high, total.low + outer.low)

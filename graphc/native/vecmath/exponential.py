@@ -137,7 +137,7 @@ def logaddexp(x: Real, y: Real) -> Real:
 
 def logaddexp2(x: Real, y: Real) -> Real:
     """The larger + log₂(1 + 2⁻ᵈ), where d is the distance."""
-    return log1p_of_fraction(exp2(-_distance(x, y))).times_plus(LOG2_E, _larger(x, y))
+    return _larger(x, y) + log1p_of_fraction(exp2(-_distance(x, y))) * LOG2_E  # not fused: log₂ 2 is to be 1
 
 
 def _larger(x: Real, y: Real) -> Real:

@@ -9,8 +9,8 @@ import math
 
 from graphc.native.vecmath.formats import F32, F64
 from graphc.native.vecmath.logarithmic import log1p
-from graphc.native.vecmath.pairs import fast_two_sum, horner, polynomial, two_sum
-from graphc.native.vecmath.reals import Real, where
+from graphc.native.vecmath.pairs import Pair, fast_two_sum, horner, polynomial, residual, two_sum
+from graphc.native.vecmath.reals import Real, real, where
 
 PI = {F32: (3.1415927410125732, -8.742277657347586e-08), F64: (3.141592653589793, 1.2246467991473532e-16)}
 ARCTAN = {  # (arctan √z / √z - 1) / z for √z ≤ 1
@@ -87,21 +87,24 @@ def arcsinh(x: Real) -> Real:
     """log(1 + t + t² / (1 + √(1 + t²))) with t = |x|, with x's sign."""
     size = abs(x)
     part = size * size / (size.times_plus(size, 1.0).sqrt() + 1.0)
-    return _log1p(size, part).with_sign_of(x)
+    return _log1p(size, Pair(part, real(x.code, 0.0))).with_sign_of(x)
 
 
 def arccosh(x: Real) -> Real:
-    """log(1 + t + √(2t + t²)) with t = x - 1."""
+    """log(1 + t + √(2t + t²)) with t = x - 1, the root as a pair."""
     t = x - 1.0
-    result = _log1p(t, t.times_plus(t, t + t).sqrt())
-    return where(x >= 1.0, result, math.nan)
+    square = t.times_plus(t, t + t)
+    root = square.sqrt()
+    lost = residual(root, root, square) / (root + root).at_least(x.format.smallest_normal)
+    return where(x >= 1.0, _log1p(t, Pair(root, lost)), math.nan)
 
 
-def _log1p(size: Real, part: Real) -> Real:
+def _log1p(size: Real, part: Pair) -> Real:
     """log(1 + size + part); where size is so large that squares overflowed, log(1 + size) + log 2."""
     is_large = size > LARGE[size.format]
-    argument = two_sum(size, where(is_large, 0.0, part))
-    return log1p(argument.high, argument.low) + where(is_large, math.log(2), 0.0)
+    argument = two_sum(size, where(is_large, 0.0, part.high))
+    low = argument.low + where(is_large, 0.0, part.low)
+    return log1p(argument.high, low) + where(is_large, math.log(2), 0.0)
 
 
 def arctanh(x: Real) -> Real:
