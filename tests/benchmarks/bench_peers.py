@@ -55,9 +55,7 @@ class Child:
     """A process with one framework and one workload, stopped whenever it has nothing to do."""
 
     def __init__(self, peer: str, case: Case, caches: str, patience: float) -> None:
-        environment = os.environ | {
-            "GRAPHC_CACHE": f"{caches}/graphc", "TORCHINDUCTOR_CACHE_DIR": f"{caches}/torch", "JAX_PLATFORMS": "cpu",
-        }  # fmt: skip
+        environment = {"TORCHINDUCTOR_CACHE_DIR": f"{caches}/torch"} | os.environ | {"GRAPHC_CACHE": f"{caches}/graphc"}
         command = [sys.executable, str(HERE / "peer.py"), PEERS[peer], case.name]
         pipe = subprocess.PIPE
         self.patience = patience

@@ -101,7 +101,7 @@ _HEADS = Spec((4, 1024, 64))
 _TABLE = (
     Case("rosenbrock", "(1-x)²+100(y-x²)², two floats", 1.5, "float64", {"x": Spec(()), "y": Spec(())}, {}),
     Case("logistic", "logistic regression, 64×30 f64", 1.8, "float64",
-         {"x": Spec((64, 30)), "y": between(64, 0, 1)}, {"w": Spec((30,)), "b": Spec(())}, trains=True),
+         {"x": Spec((64, 30)), "y": between(64, 0, 1)}, {"w": Spec((30,)), "b": Spec((1,))}, trains=True),
     Case("mlp_small", "64-32-10, batch 32, SGD", 3.0, "float32",
          {"x": Spec((32, 64)), "y": Spec((32,), classes=10)}, dense(64, 32, 10), trains=True),
     Case("mlp_adam", "784-512-256-10, batch 128, Adam", 1.25, "float32",
