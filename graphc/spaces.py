@@ -75,6 +75,21 @@ class Space:
         found = self._places(node)
         return found is not None and self._put(node, found)
 
+    def take_with(self, node: Node, below: Sequence[Node]) -> bool:
+        """Add a node that reads values computed anew, which have the shape of the one value that they are made of."""
+        for value in below:
+            if any(source in self.axes for source in value.inputs):
+                self.take(value)
+        if not self.take(node):
+            return False
+        self.take_below(below)
+        return True
+
+    def take_below(self, below: Sequence[Node]) -> None:
+        """Add values computed anew that a member reads, those that others are made of first."""
+        for value in reversed(below):
+            self._put(value, Place(self.axes[value]))
+
     def shape_of(self, node: Node) -> tuple[int, ...]:
         """The shape of a member or operand in the rank of the space."""
         axes = self.axes[node]

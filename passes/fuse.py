@@ -16,6 +16,7 @@ from graphc.ir import NO_ATTRS, Graph, Node, consumers, current_origin
 from graphc.op import OPS
 from graphc.ops.fused import kernel
 from graphc.pipeline import graph_pass
+from graphc.recompute import Recomputed
 from graphc.rewrite import moved_graph
 from graphc.spaces import REDUCTIONS, Space, number_of, only_ones_move
 from graphc.types import Shape, TupleType
@@ -41,7 +42,8 @@ def fuse(graph: Graph, *, fusible: Callable[[Node], bool] | None = None, max_ops
     """Group nodes into kernels; `fusible` tells for which elementwise nodes the backend has scalar code."""
     if fusible is None:
         return graph
-    return _Emission(graph, _Fusion(graph, fusible, max_ops).run()).run()
+    fusion = _Fusion(graph, fusible, max_ops)
+    return _Emission(graph, fusion.run(), fusion.recomputed).run()
 
 
 class _Fusion:
@@ -52,10 +54,11 @@ class _Fusion:
         self.unit: dict[Node, Unit] = {}
         self.readers = consumers(graph.nodes)
         self.results = set(graph.outputs)
+        self.recomputed = Recomputed(graph, self._can_fuse)
 
     def run(self) -> dict[Node, Unit]:
         for node in self.graph.nodes:
-            if number_of(node) is None:
+            if number_of(node) is None and node not in self.recomputed:
                 self._place(node)
         order = {node: i for i, node in enumerate(self.graph.nodes)}
         for unit in set(self.unit.values()):
@@ -64,7 +67,8 @@ class _Fusion:
 
     def _place(self, node: Node) -> None:
         """Put a node into a unit: one it reads, or one of its own."""
-        read = list(dict.fromkeys(self.unit[source] for source in node.inputs if source in self.unit))
+        sources = self.recomputed.read(node)
+        read = list(dict.fromkeys(self.unit[source] for source in sources if source in self.unit))
         deepest = max((unit.depth for unit in read), default=0)
         fits = self._can_fuse(node)
         if fits and read:
@@ -76,7 +80,10 @@ class _Fusion:
             if own and self._join(node, own):
                 self.unit[node].depth = deepest + 1
                 return
-        self.unit[node] = Unit(deepest + 1, Space.of(node) if fits else None, [node], _effort(node))
+        space = Space.of(node) if fits else None
+        if space is not None:
+            space.take_below(self.recomputed.below(node.inputs))
+        self.unit[node] = Unit(deepest + 1, space, [node], _effort(node))
 
     def _only_feeds(self, unit: Unit, node: Node, others: Sequence[Unit]) -> bool:
         """Whether nothing but a node, and units that it joins, reads what a kernel computes, so that it may wait."""
@@ -104,7 +111,8 @@ class _Fusion:
         if deep >= ENOUGH and math.prod(spaces[0].sizes) < SMALL:
             return False
         space = Space.common(spaces)
-        if space is None or not space.take(node):
+        below = self.recomputed.below(node.inputs)
+        if space is None or not space.take_with(node, below):
             return False
         first.space = space
         for unit in others:
@@ -124,10 +132,10 @@ def _effort(node: Node) -> float:
 class _Emission:
     """Writes the graph with its kernels: operands brought to the kernels' rank, bodies, results brought back."""
 
-    def __init__(self, graph: Graph, unit: dict[Node, Unit]) -> None:
-        self.graph, self.unit = graph, unit
+    def __init__(self, graph: Graph, unit: dict[Node, Unit], recomputed: Recomputed) -> None:
+        self.graph, self.unit, self.recomputed = graph, unit, recomputed
         self.moved: dict[Node, Node] = {node: node for node in graph.nodes if node not in unit}
-        self.used = {source for node in graph.nodes for source in node.inputs
+        self.used = {source for node in graph.nodes if node not in recomputed for source in recomputed.read(node)
                      if unit.get(source) is not unit.get(node) or source not in unit} | set(graph.outputs)  # fmt: skip
 
     def run(self) -> Graph:
@@ -146,12 +154,14 @@ class _Emission:
 
     def _keep(self, node: Node) -> None:
         """A node on its own, over what its operands have become."""
+        for value in self.recomputed.below(node.inputs):
+            self.moved[value] = value.with_inputs(tuple(self.moved[source] for source in value.inputs))
         inputs = tuple(self.moved[source] for source in node.inputs)
         self.moved[node] = node if inputs == node.inputs else node.with_inputs(inputs)
 
     def _write(self, members: Sequence[Node], space: Space) -> None:
         """A kernel, and what takes the place of each member that others use."""
-        body = _Body(space)
+        body = _Body(space, self.recomputed)
         for node in members:
             body.add(node)
         results = [node for node in members if node in self.used]
@@ -168,13 +178,19 @@ class _Emission:
 class _Body:
     """The graph inside a kernel: `inside` maps members, and `operands` what they read from outside, to its nodes."""
 
-    def __init__(self, space: Space) -> None:
-        self.space = space
+    def __init__(self, space: Space, recomputed: Recomputed) -> None:
+        self.space, self.recomputed = space, recomputed
         self.inside: dict[Node, Node] = {}
         self.operands: dict[Node, Node] = {}
 
     def add(self, node: Node) -> None:
         """A member over what stands for its operands, in the rank of the index space."""
+        for value in self.recomputed.below(node.inputs):
+            if value not in self.inside:
+                self._add(value)
+        self._add(node)
+
+    def _add(self, node: Node) -> None:
         inputs = tuple([self._operand(source) for source in node.inputs])
         shape = self.space.shape_of(node)
         if node.op.name in REDUCTIONS:

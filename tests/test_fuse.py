@@ -97,3 +97,24 @@ def test_a_reduction_that_would_keep_too_much_per_block_stays_on_its_own():
     after = fuse(graph, fusible=lambda node: True)
     assert names(after) == ["kernel", "sum", "max"]
     assert_same_values(graph, after, {graph.inputs[0]: np.random.default_rng(0).standard_normal((2, LARGEST_PART + 1))})
+
+
+def test_cheap_values_are_computed_again_where_kernels_read_them():
+    x, w = gr.placeholder("x", (6, 6)), gr.placeholder("w", (6, 6))
+    h = gr.tanh(x @ w)
+    loss = gr.sum(gr.tanh(h @ w))
+    graph = Graph(None, [loss, *gr.gradients(loss, [x, w])])
+    after = fuse(graph, fusible=lambda node: True)
+    made = [node for node in after.nodes if node.op.name == "kernel"]
+    assert not any(inner.op.name == "subtract" for inner in made[0].attrs["body"].nodes)  # 1 - h² comes later, from h
+    feeds = np.random.default_rng(0).standard_normal((2, 6, 6)).astype("f4")
+    assert_same_values(graph, after, dict(zip((x, w), feeds, strict=True)))
+
+
+def test_what_is_computed_again_may_be_read_by_what_is_no_kernel():
+    x = gr.placeholder("x", (6, 5))
+    y = gr.exp(x)
+    z = 1 - y * y
+    graph = Graph(None, [y, gr.exp(z), gr.sum(z, axis=0), gr.max(z * 2), gr.exp(gr.sum(z) + z)])
+    after = fuse(graph, fusible=lambda node: node.op is not gr.negative)
+    assert_same_values(graph, after, {x: np.random.default_rng(0).standard_normal((6, 5)).astype("f4")})

@@ -1,0 +1,69 @@
+"""Values that kernels compute again where they need them, because that is cheaper than to store and to read them.
+
+Such a value takes a few additions an element from one value that is in memory anyway: 1 - y² of the derivative of
+y = tanh x, where a product reads y. A kernel that reads it reads y in its place, so nothing is read more often.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from graphc.ir import Graph, Node, consumers
+from graphc.spaces import REDUCTIONS, number_of, only_ones_move
+
+CHEAP = 4.0
+"""The most additions an element that are done again."""
+
+
+class Recomputed:
+    """The values of a graph that are computed anew wherever a kernel reads them."""
+
+    def __init__(self, graph: Graph, can_fuse: Callable[[Node], bool]) -> None:
+        """`can_fuse` tells which nodes kernels may hold."""
+        self._can_fuse, self._readers, self._results = can_fuse, consumers(graph.nodes), set(graph.outputs)
+        self._effort: dict[Node, float] = {}
+        self._place: dict[Node, int] = {}
+        for place, node in enumerate(graph.nodes):
+            source = self._only_source(node)
+            effort = _effort(node) + self._effort.get(source, 0.0) if source is not None else CHEAP + 1
+            if effort <= CHEAP and self._is_for_kernels(node):
+                self._effort[node], self._place[node] = effort, place
+
+    def __contains__(self, node: Node) -> bool:
+        return node in self._effort
+
+    def below(self, nodes: Iterable[Node]) -> list[Node]:
+        """The values to compute anew for what reads these nodes, sources first."""
+        found: dict[Node, None] = {}
+        stack = list(nodes)
+        while stack:
+            node = stack.pop()
+            if node in self._effort and node not in found:
+                found[node] = None
+                stack.extend(node.inputs)
+        return sorted(found, key=self._place.__getitem__)
+
+    def read(self, node: Node) -> list[Node]:
+        """What a node reads from memory or from its kernel."""
+        direct = [source for source in node.inputs if source not in self._effort]
+        return direct + [source for value in self.below(node.inputs) for source in value.inputs
+                         if source not in self._effort]  # fmt: skip
+
+    def _only_source(self, node: Node) -> Node | None:
+        """The one value of a node's shape that it is computed from, if that is in memory or computed anew as well."""
+        if not node.op.elementwise or not self._can_fuse(node) or only_ones_move(node):
+            return None
+        sources = {source for source in node.inputs if number_of(source) is None}
+        source = sources.pop() if len(sources) == 1 else None
+        return source if source is not None and source.shape == node.shape and self._is_there(source) else None
+
+    def _is_there(self, node: Node) -> bool:
+        stored = node in self._results or not all(map(self._can_fuse, self._readers[node]))
+        return node in self._effort or (self._can_fuse(node) and node.op.name not in REDUCTIONS and stored)
+
+    def _is_for_kernels(self, node: Node) -> bool:
+        return node not in self._results and all(map(self._can_fuse, self._readers[node]))
+
+
+def _effort(node: Node) -> float:
+    return node.op.effort if isinstance(node.op.effort, (int, float)) else CHEAP + 1
