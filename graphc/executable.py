@@ -51,6 +51,8 @@ class Plan:
         self.variables = self.graph.variables
         self.states = [variable.state for variable in self.variables]
         self.program = _program(self.graph, len(self.graph.outputs) - len(updated), options)
+        self.entry: Any = None
+        """How native code runs the program without Python, once that is known; False where it cannot."""
         _check_updates(self.graph.outputs[len(self.graph.outputs) - len(updated):], updated)
 
 
@@ -91,6 +93,8 @@ def _check_updates(values: Sequence[Node], updated: Sequence[Variable]) -> None:
 class Executable:
     """A compiled function. Call it with arrays by position or by name; ask it what was done to the graph."""
 
+    __slots__ = ("__dict__", "__weakref__", "_entry")  # native code finds the entry in its slot
+
     def __init__(self, source: Graph, rebuild: Callable[[Iterator[Any]], Any], results: int,
                  updated: tuple[Variable, ...], options: Options) -> None:  # fmt: skip
         self.source = source
@@ -104,35 +108,44 @@ class Executable:
         self._plans: OrderedDict[tuple[int, ...], Plan] = OrderedDict()
         self._planning = threading.RLock()
         self._latest: Plan | None = None
-        self._quick: Callable[[tuple[Any, ...]], Any] | None = None
 
     def __call__(self, /, *args: Any, **named: Any) -> Any:
         """Run on arrays given by position or by name, and write the updates if the run succeeds."""
-        if self._quick is not None and not named:
-            return self._quick(args)
-        return self._call(args, named)
-
-    def _call(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
         feeds = self._feeds(args, named)
         plan = self._plan(feeds)
-        if self._quick is None and not self._symbols:
-            self._quick = self._quick_call(plan)
         if self.options.debug:
             from graphc.validate import validate
 
             validate(plan.optimized.stages, dict(zip(self.source.inputs, feeds, strict=True)))
-        return self._rebuild(iter(self._run(plan, plan.program.run, feeds)))
+        results = self._rebuild(iter(self._run(plan, plan.program.run, feeds)))
+        self._enter(plan)
+        return results
 
-    def _quick_call(self, plan: Plan) -> Callable[[tuple[Any, ...]], Any] | None:
-        """The short way into a native program, where there is one."""
-        if self.options.backend != "native":
-            return None
-        from graphc.native.lean import quick_call
-        from graphc.native.program import NativeProgram
+    _slow = __call__
+    """What native code calls where it takes `__call__`'s place: see `graphc.native.entry`."""
 
-        assert isinstance(plan.program, NativeProgram)
-        updated = [variable.state for variable in self._updated]
-        return quick_call(plan.program, plan.states, updated, self._rebuild, lambda args: self._call(args, {}))
+    def _enter(self, plan: Plan) -> None:
+        """Let the next call go the way of the last one without Python, where its arguments allow that."""
+        if self.options.backend != "native" or self.options.debug:
+            return
+        if plan.entry is None:
+            from graphc.native.entry import entry_of, install
+            from graphc.native.program import NativeProgram
+
+            assert isinstance(plan.program, NativeProgram)
+            updated = [variable.state for variable in self._updated]
+            plan.entry = entry_of(plan.program, plan.states, updated, self._rebuild) or False
+            if plan.entry:
+                install(Executable)
+        if plan.entry:
+            self._entry = plan.entry
+        else:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Call Python next."""
+        with suppress(AttributeError):
+            del self._entry
 
     def _run(self, plan: Plan, run: Callable[..., Any], feeds: list[Array]) -> Any:
         if not plan.variables and not self._updated:
@@ -208,6 +221,7 @@ class Executable:
             raise CompileError(f"expected a size for each of {', '.join(self._symbols) or 'no symbols'}, got {sizes}",
                                remedy=f"call {self._prepare_call()}, or call f with arrays")  # fmt: skip
         self._latest = self._plan_for(tuple(sizes[symbol] for symbol in self._symbols))
+        self._leave()
         return self
 
     def _prepare_call(self) -> str:

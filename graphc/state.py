@@ -17,6 +17,21 @@ from weakref import WeakSet
 import numpy as np
 
 
+class Gate:
+    """Closed while some thread exchanges buffers by Python code; `False` means that none does, which native code sees.
+
+    A native call looks at it, and never gives up the interpreter's lock between that and the end of its own exchange.
+    """
+
+    __slots__ = ("closed",)
+
+    def __init__(self) -> None:
+        self.closed = False
+
+
+GATE = Gate()
+
+
 class Buffer:
     """An array and how many runs are reading it."""
 
@@ -57,6 +72,7 @@ def _fresh_locks() -> None:
     """A forked child has one thread: whatever lock another thread held is free."""
     global _swapping
     _swapping = threading.Lock()
+    GATE.closed = False
     for state in _states:
         state.writing = threading.RLock()
 
@@ -66,16 +82,27 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextmanager
+def _exchanging() -> Iterator[None]:
+    """What happens inside is one step for all who look at the buffers of variables."""
+    with _swapping:
+        try:
+            GATE.closed = True
+            yield
+        finally:
+            GATE.closed = False
+
+
+@contextmanager
 def reading(states: Sequence[State]) -> Iterator[list[np.ndarray[Any, Any]]]:
     """The current arrays of some variables, all of one moment, unchanged until the block ends."""
-    with _swapping:
+    with _exchanging():
         held = [state.current for state in states]
         for buffer in held:
             buffer.readers += 1  # type: ignore[union-attr]
     try:
         yield [buffer.array for buffer in held]  # type: ignore[union-attr]
     finally:
-        with _swapping:
+        with _exchanging():
             for buffer in held:
                 buffer.readers -= 1  # type: ignore[union-attr]
 
@@ -93,61 +120,14 @@ def writing(states: Sequence[State]) -> Iterator[list[np.ndarray[Any, Any]]]:
             for state, target in zip(states, targets, strict=True):
                 state.spare = target
             raise
-        with _swapping:
+        with _exchanging():
             for state, target in zip(states, targets, strict=True):
                 state.spare, state.current = state.current, target
 
 
 def _take_spare(state: State) -> Buffer:
-    with _swapping:
+    with _exchanging():
         spare, state.spare = state.spare, None
         if spare is not None and spare.readers == 0:
             return spare
     return Buffer(np.empty_like(state.array))
-
-
-class Exchange:
-    """What `reading` and `writing` do for one run after another of the same program, with less ceremony for each."""
-
-    __slots__ = ("_locked", "_read", "_written")
-
-    def __init__(self, read: Sequence[State], written: Sequence[State]) -> None:
-        self._read, self._written = tuple(read), tuple(written)
-        self._locked = sorted(written, key=id)
-
-    def begin(self) -> tuple[list[Buffer], list[Buffer]]:
-        """The current buffers of the variables that are read, and buffers for the next values of those written."""
-        held: list[Buffer] = []
-        targets: list[Buffer] = []
-        locked: list[State] = []
-        try:
-            for state in self._locked:
-                state.writing.acquire()
-                locked.append(state)
-            with _swapping:
-                for state in self._written:
-                    spare, state.spare = state.spare, None
-                    free = spare is not None and spare.readers == 0
-                    targets.append(spare if free else Buffer(np.empty_like(state.array)))  # type: ignore[arg-type]
-                for state in self._read:
-                    buffer = state.current
-                    buffer.readers += 1  # type: ignore[union-attr]
-                    held.append(buffer)  # type: ignore[arg-type]
-        except BaseException:
-            for state in locked:
-                state.writing.release()
-            raise
-        return held, targets
-
-    def end(self, held: Sequence[Buffer], targets: Sequence[Buffer], *, succeeded: bool) -> None:
-        """Let go of what was read; the new values become current, all together, if the run has succeeded."""
-        with _swapping:
-            for buffer in held:
-                buffer.readers -= 1
-            for state, target in zip(self._written, targets, strict=True):
-                if succeeded:
-                    state.spare, state.current = state.current, target
-                else:
-                    state.spare = target
-        for state in self._locked:
-            state.writing.release()
