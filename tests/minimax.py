@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import mpmath as mp
 import numpy as np
 
+from graphc.native.vecmath.gamma import LEAST, MINIMUM
+
 Function = Callable[[Any], Any]
 POINTS, EXCHANGES, ROUNDED_FIRST = 600, 12, 4
 NEAR_ZERO = mp.mpf(10) ** -6  # where a quotient of differences is taken instead of at 0
@@ -127,6 +129,10 @@ def _artanh(terms: int) -> Function:
     return rest
 
 
+def _lgamma_at_minimum(w: Any) -> Any:
+    return (mp.loggamma(MINIMUM + w) - LEAST) / w
+
+
 def _lgamma_rest(z: Any) -> Any:
     t = 1 / mp.sqrt(z)
     return t * (mp.loggamma(t) - (t - 0.5) * (mp.log(t) - 1) - (mp.log(2 * mp.pi) - 1) / 2)
@@ -170,6 +176,8 @@ FITS = {  # by table of graphc.native.vecmath and format
     ("error_function.SCALED_ERFC", "f4"): Fit(*SCALED_ERFC, *ERFC_BOUNDS["f4"], 9),
     ("error_function.SCALED_ERFC", "f8"): Fit(*SCALED_ERFC, *ERFC_BOUNDS["f8"], 20),
     ("gamma.LGAMMA", "f8"): Fit(lambda u: mp.loggamma(2 + u) / u - 1, lambda u: mp.mpf(1), -0.5, 0.5, 18),
+    ("gamma.LGAMMA_AT_MINIMUM", "f8"):
+        Fit(_lgamma_at_minimum, lambda w: abs(w / mp.loggamma(MINIMUM + w)), -0.22, 0.29, 16),
     ("gamma.STIRLING", "f8"):
         Fit(_lgamma_rest, lambda z: mp.sqrt(z) / mp.loggamma(1 / mp.sqrt(z)), 0, 1 / mp.mpf(49), 6),
     ("gamma.DIGAMMA", "f8"): Fit(_digamma_rest, lambda z: z / mp.digamma(1 / mp.sqrt(z)), 0, 1 / mp.mpf(49), 6),

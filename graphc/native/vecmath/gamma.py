@@ -17,6 +17,13 @@ LGAMMA = (  # lgamma(2 + u) / u - 1 for |u| ≤ ½
     4.379648491962507e-06, -1.9723886926755596e-06, 9.314701828402978e-07, -5.828927437462172e-07,
     2.681992108836352e-07,
 )  # fmt: skip
+MINIMUM, LEAST = 1.4616321449683622, -0.12148629053584961  # lgamma's minimum, and its value there
+LGAMMA_AT_MINIMUM = (  # (lgamma(MINIMUM + w) - LEAST) / w for -0.22 ≤ w ≤ 0.29
+    -8.920419902372031e-17, 0.4838361227238166, -0.1475877229945364, 0.064624940237161, -0.03278854108595047,
+    0.017970675309527166, -0.010314223424470241, 0.006100525692426194, -0.0036845431216109407, 0.002260045521305982,
+    -0.0014031461956754635, 0.0008745839639511431, -0.0005393708324988714, 0.0003665139926923639,
+    -0.00032560273979095606, 0.00020446610793856,
+)  # fmt: skip
 STIRLING = (  # t (lgamma(t) - (t - ½)(log t - 1) - LIMIT) as a function of 1/t², for t ≥ 7
     0.08333333333332917, -0.002777777774259915, 0.000793649758999413, -0.0005950939528023115,
     0.0008313137158899521, -0.0015297407017291502,
@@ -42,7 +49,10 @@ def lgamma(x: Real) -> Real:
 
 
 def _lgamma(t: Real) -> Real:
-    """Stirling's series for large t; else a polynomial between 3/2 and 5/2, and the logarithm of what leads there."""
+    """Stirling's series for large t; else a polynomial between 3/2 and 5/2, and the logarithm of what leads there.
+
+    Those two cancel next to the minimum, which has a polynomial of its own.
+    """
     is_large = t >= LARGE
     u, product, sign = _towards_two(t)
     k, f = parts(where(is_large, t, product))
@@ -52,6 +62,8 @@ def _lgamma(t: Real) -> Real:
     log_less_one = k.times_plus(LN2_HIGH[F64], -1.0) + (f + tail)
     inverse = 1.0 / t
     series = inverse.times_plus(polynomial(inverse * inverse, STIRLING), LIMIT)
+    w = t - MINIMUM
+    near = where(abs(w - 0.03) < 0.25, w.times_plus(polynomial(w, LGAMMA_AT_MINIMUM), LEAST), near)
     return where(is_large, (t - 0.5).times_plus(log_less_one, series), near)
 
 
