@@ -9,7 +9,7 @@ import numpy as np
 
 from graphc.errors import ExecutionError, FeedError, GraphcError
 from graphc.feeds import as_feed
-from graphc.ir import NO_ATTRS, Node, Variable, topological
+from graphc.ir import NO_ATTRS, Graph, Node, Variable, topological
 from graphc.types import Dim, substitute
 
 
@@ -60,6 +60,15 @@ def in_order(value: Any) -> Any:
 def failed(node: Node, error: BaseException) -> ExecutionError:
     """The sentence for an exception inside a node's body."""
     return ExecutionError(
-        f"{node.op.name} failed: {type(error).__name__}: {error}", nodes=[node, *node.inputs],
+        f"{node.op.name} failed: {type(error).__name__}: {error}", nodes=map(_declared, (node, *node.inputs)),
         remedy="check the values that reach this node; compile with debug=True to see the first bad one",
     )  # fmt: skip
+
+
+def _declared(node: Node) -> Node:
+    """What to call a value that a kernel computes: the node of its body, which has the user's name and line."""
+    index = node.attrs.get("index", 0)
+    body = (node.inputs[0] if "index" in node.attrs else node).attrs.get("body")
+    if not isinstance(body, Graph) or not isinstance(index, int) or not body.outputs[index].inputs:
+        return node
+    return body.outputs[index].replace(type=node.type)

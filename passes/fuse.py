@@ -144,8 +144,9 @@ class _Emission:
         try:
             for unit in sorted(units, key=lambda unit: unit.depth):
                 current_origin.set(unit.members[-1].origin)
-                if unit.space is None:
-                    self._keep(unit.members[0])
+                if unit.space is None or not any(map(_computes, unit.members)):
+                    for node in unit.members:
+                        self._keep(node)
                 else:
                     self._write(unit.members, unit.space)
         finally:
@@ -169,10 +170,16 @@ class _Emission:
         operands = [_reshaped(self.moved[source], space.shape_of(source)) for source in body.operands]
         call = kernel(*operands, body=Graph(list(body.operands.values()), distinct))
         values = [call] if len(distinct) == 1 else [OPS["item"](call, index=i) for i in range(len(distinct))]
+        place = {inner: i for i, inner in enumerate(distinct)}
+        for node in reversed(results):  # of several that are one value, the first gives it its name
+            i = place[body.inside[node]]
+            if node.name is not None and values[i].shape == node.shape:
+                values[i] = values[i].replace(name=node.name)
         for node in members:
             self.moved[node] = node
         for node in results:
-            self.moved[node] = _reshaped(values[distinct.index(body.inside[node])], node.shape)
+            value = values[place[body.inside[node]]]
+            self.moved[node] = value if value.shape == node.shape else _named(_reshaped(value, node.shape), node.name)
 
 
 class _Body:
@@ -184,13 +191,14 @@ class _Body:
         self.operands: dict[Node, Node] = {}
 
     def add(self, node: Node) -> None:
-        """A member over what stands for its operands, in the rank of the index space."""
+        """A member over what stands for its operands, of the index space's rank; it keeps its name and line."""
         for value in self.recomputed.below(node.inputs):
             if value not in self.inside:
                 self._add(value)
         self._add(node)
 
     def _add(self, node: Node) -> None:
+        current_origin.set(node.origin)
         inputs = tuple([self._operand(source) for source in node.inputs])
         shape = self.space.shape_of(node)
         if node.op.name in REDUCTIONS:
@@ -198,13 +206,16 @@ class _Body:
         elif only_ones_move(node) or node.op is ops.broadcast_to:
             made = inputs[0]
         else:
-            made = node.op.make(inputs, node.attrs)
+            made = _named(node.op.make(inputs, node.attrs), node.name)
         self.inside[node] = made if made.shape == shape else ops.broadcast_to(made, shape)
 
     def _reduction(self, node: Node, source: Node, shape: tuple[int, ...]) -> Node:
-        axis = tuple(a for a in range(len(shape)) if source.shape[a] != shape[a])
         whole = source if source.shape else ops.broadcast_to(source, self.space.sizes)
-        return node.op(whole, axis=axis, keepdims=True) if axis else source.astype(node.dtype)
+        axis = tuple(a for a in range(len(shape)) if whole.shape[a] != shape[a])
+        if axis:
+            return _named(node.op(whole, axis=axis, keepdims=True), node.name)
+        alone = source.astype(node.dtype)
+        return alone + 0 if node.op is ops.sum and alone.type.is_float else alone  # 0 + -0 is 0, as in every sum
 
     def _operand(self, source: Node) -> Node:
         if source in self.inside:
@@ -214,8 +225,23 @@ class _Body:
             return number
         if source not in self.operands:
             kind = source.array_type.with_shape(self.space.shape_of(source))
-            self.operands[source] = Node(OPS["placeholder"], (), NO_ATTRS, kind, f"x{len(self.operands)}")
+            self.operands[source] = Node(OPS["placeholder"], (), NO_ATTRS, kind, self._free_name(source))
         return self.operands[source]
+
+    def _free_name(self, source: Node) -> str:
+        """The user's name of an operand if it has one and no other operand has the same; else a short one."""
+        taken = {operand.name for operand in self.operands.values()}
+        names = (name for name in (source.name, f"x{len(self.operands)}") if name is not None and name not in taken)
+        return next(names, f"operand{len(self.operands)}")
+
+
+def _computes(node: Node) -> bool:
+    """Whether a node does more than spread or reshape: what only moves needs no kernel."""
+    return not (only_ones_move(node) or node.op is ops.broadcast_to)
+
+
+def _named(value: Node, name: str | None) -> Node:
+    return value if name is None or value.name is not None or value.op.leaf else value.replace(name=name)
 
 
 def _reshaped(value: Node, shape: Shape) -> Node:

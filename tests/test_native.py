@@ -80,6 +80,40 @@ def test_a_transposed_operand_is_gathered_where_a_kernel_walks_whole_arrays():
     check([x], [y - gr.sum(y, axis=(1, 2), keepdims=True)], [rng.normal(size=(5, 4, 6))])
 
 
+def test_kernels_keep_the_names_and_lines_of_what_they_hold():
+    x, w = gr.placeholder("x", (5,), "float64"), gr.placeholder("w", (), "float64")
+    h = gr.tanh(x * w).named("h")
+    y = gr.sum(h * 2).named("y")
+    graph = fuse(gr.Graph([x, w], [y, h]), fusible=is_native)
+    total, inner = graph.outputs
+    body = total.inputs[0].inputs[0].attrs["body"]
+    assert (total.name, inner.name) == ("y", "h")
+    assert [node.name for node in body.nodes if node.name] == ["x", "w", "h", "y"]
+    assert body.outputs[0].origin.line == h.origin.line
+    assert str(gr.parse(str(graph))) == str(graph)
+
+
+def test_what_only_moves_needs_no_kernel():
+    x = gr.placeholder("x", (5, 1), "float64")
+    program = check([x], [gr.broadcast_to(x[:, 0], (3, 5)) @ x], [rng.normal(size=(5, 1))])
+    assert not any(facts.is_kernel(node) for node in program.graph.nodes)
+
+
+@pytest.mark.parametrize("shape", [(1,), (2,), (3, 1), (1, 9)])
+def test_a_sum_of_negative_zeros_is_zero_however_few_they_are(shape):
+    x = gr.placeholder("x", shape, "float64")
+    outputs = [gr.sum(x, axis=axis) for axis in (None, *range(len(shape)))]
+    for value, expected in zip(values(native([x], outputs), [np.full(shape, -0.0)]),
+                               evaluate(outputs, {x: np.full(shape, -0.0)}), strict=True):  # fmt: skip
+        np.testing.assert_array_equal(np.signbit(value), np.signbit(expected))
+
+
+def test_a_sum_of_a_repeated_number_joins_a_kernel():
+    x = gr.placeholder("x", (4,), "float64")
+    ones = gr.sum(gr.broadcast_to(gr.constant(2.0, "float64"), (4,)))
+    check([x], [x * ones, ones], [rng.normal(size=4)])
+
+
 PRODUCTS = [((2, 3), (3, 4)), ((3,), (3,)), ((3,), (3, 2)), ((2, 3), (3,)), ((4, 2, 3), (3, 5)), ((2, 3), (4, 3, 2)),
             ((4, 1, 2, 3), (5, 3, 2)), ((1, 2, 3), (4, 3, 2)), ((3,), (2, 3, 4)), ((2, 4, 3), (3,)),
             ((33, 65), (65, 17))]  # fmt: skip
