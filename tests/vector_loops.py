@@ -13,6 +13,7 @@ import numpy as np
 from llvmlite import ir
 
 from graphc.native import vecmath
+from graphc.native.host import Loaded, machine
 
 FLOATS = {"f2": ir.HalfType(), "f4": ir.FloatType(), "f8": ir.DoubleType()}
 I64, POINTER = ir.IntType(64), ir.PointerType()
@@ -54,17 +55,11 @@ def _write_loop(module: ir.Module, name: str, kind: Any, fma: bool, write: Write
 
 
 @cache
-def target(triple: str = "", cpu: str = "") -> Any:
-    """LLVM's machine for a triple and a processor, or this host's."""
-    if triple:
-        llvm.initialize_all_targets()
-        llvm.initialize_all_asmprinters()
-        return llvm.Target.from_triple(triple).create_target_machine(cpu=cpu, opt=3)
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    features = llvm.get_host_cpu_features().flatten()
-    cpu = llvm.get_host_cpu_name()
-    return llvm.Target.from_default_triple().create_target_machine(cpu=cpu, features=features, opt=3, jit=True)
+def target(triple: str, cpu: str) -> Any:
+    """LLVM's machine for another triple and processor; raises RuntimeError if this LLVM lacks it."""
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    return llvm.Target.from_triple(triple).create_target_machine(cpu=cpu, opt=3)
 
 
 def optimized(text: str, machine: Any) -> Any:
@@ -85,8 +80,7 @@ class Loop:
     dtype: str
     ir: str
     assembly: str
-    engine: Any
-    address: int
+    code: Loaded
 
     def __call__(self, *operands: Any) -> np.ndarray[Any, Any]:
         arrays = [np.ascontiguousarray(operand, self.dtype) for operand in operands]
@@ -97,16 +91,13 @@ class Loop:
     def run(self, *arrays: np.ndarray[Any, Any]) -> None:
         """Fill the first array."""
         kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * len(arrays), ctypes.c_int64)
-        kind(self.address)(*(array.ctypes.data for array in arrays), arrays[0].size)
+        kind(self.code.address)(*(array.ctypes.data for array in arrays), arrays[0].size)
 
 
 @cache
 def compile_elementwise(name: str, dtype: str, *, fma: bool | None = None, write: Write = vecmath.emit) -> Loop:
     """The loop around one function, for this machine."""
     has_fma = vecmath.host_has_fma() if fma is None else fma
-    machine = target()
-    module = optimized(loop_text([name], dtype, fma=has_fma, write=write), machine)
-    text, assembly = str(module), machine.emit_assembly(module)
-    engine = llvm.create_mcjit_compiler(module, machine)
-    engine.finalize_object()
-    return Loop(dtype, text, assembly, engine, engine.get_function_address(f"loop_{name}"))
+    module = optimized(loop_text([name], dtype, fma=has_fma, write=write), machine())
+    code = Loaded(machine().emit_object(module), f"loop_{name}")
+    return Loop(dtype, str(module), machine().emit_assembly(module), code)
