@@ -243,6 +243,16 @@ _INTEGERS: dict[str, tuple[Emitter, str]] = {
 """Where neither operands nor result are floats."""
 
 
+def product(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any, y: Any) -> Any:
+    """The product of two numbers, or whether both are true."""
+    return _MULTIPLY(b, dtype, x, y)
+
+
+def total(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any, y: Any) -> Any:
+    """The sum of two numbers, fused with nothing."""
+    return rounded(b, b.fadd(x, y), dtype) if dtype.kind == "f" else _ADD(b, dtype, x, y)
+
+
 def combine(b: ir.IRBuilder, name: str, dtype: np.dtype[Any], total: Value, term: Value) -> Value:
     """One step of a reduction. Sums may be reordered, as every vectorized sum is; nothing else is relaxed."""
     x, y = total.ir, cast(b, term, dtype).ir

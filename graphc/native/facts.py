@@ -65,12 +65,12 @@ def facts_of(body: Graph, accesses: Sequence[Access], structure: Hashable, resul
     moved = sum(node.type.nbytes for node in (*body.inputs, *body.outputs))
     ns = NS_PER_KERNEL + max(work * NS_PER_EFFORT, moved * NS_PER_BYTE)
     accumulated = tuple(i for i, node in enumerate(body.outputs) if node in set(code.plan.accumulators))
-    per_block, blocks = _blocks(code.rows, ns, [body.outputs[i].type.nbytes for i in accumulated])
+    per_block, blocks = blocks_of(code.rows, ns, [body.outputs[i].type.nbytes for i in accumulated])
     return Facts(address, code.rows, per_block, blocks, accumulated, frozenset(_over(code)), ns,
                  sum(map(operations, body.nodes)), moved)  # fmt: skip
 
 
-def _blocks(rows: int, ns: float, parts: Sequence[int]) -> tuple[int, int]:
+def blocks_of(rows: int, ns: float, parts: Sequence[int] = ()) -> tuple[int, int]:
     """Rows per block, and how many blocks."""
     most = min(rows, MOST_BLOCKS, *(max(MOST_PART_BYTES // size, 1) for size in parts))
     wanted = max(1, min(int(ns / BLOCK_NS), most))
@@ -109,10 +109,10 @@ def _reduced_axes(node: Node) -> int:
 
 
 @lru_cache(maxsize=1024)
-def copying(kind: Type, access: Access, to: Access) -> Facts:
-    """The kernel that copies an operand to where elements lie in another way."""
+def copying(kind: Type, access: Access, to: Access, dtype: Any = None) -> Facts:
+    """The kernel that copies an operand to where elements lie in another way, and converts them."""
     source = Node(OPS["placeholder"], (), {}, kind, "x")
-    body = Graph([source], [source])
+    body = Graph([source], [source if dtype is None or dtype == kind.dtype else source.astype(dtype)])
     return facts_of(body, (access,), (structure_of(body), access, to), (to,))
 
 

@@ -1,13 +1,15 @@
-"""Reading and adding at positions that are known only when the program runs, as kernels over an index space.
+"""Reading and writing at positions that are known only when the program runs.
 
-For each element e of the index space, i = index[e] and
+For each point e of the index space, with positions i, j, ... looked up there,
 
-    read    result[e] = x[e with i along the axis]
-    add     result[e with i along the axis] += value[e]
+    read    result[e] = x[e with i, j, ... along the axes]
+    put     result[e with i, j, ... along the axes] = value[e]
+    add     result[e with i, j, ... along the axes] += value[e]
+    check   only the positions are looked at
 
-Positions from the end are negative. One outside the axis is written to the status word and nothing is read or added.
-
-    void kernel(ptr table, i64 first, i64 last, i64 block)      table: index, operand, result, status
+Positions from the end are negative. One outside its axis is written to the status word, and nothing is read or written.
+Where points may write to one place they are taken one after the other, in order: axes along which results differ come
+first, and make the rows; the others are walked within each row.
 """
 
 from __future__ import annotations
@@ -20,93 +22,158 @@ import numpy as np
 from llvmlite import ir
 
 from graphc.native import elementwise
-from graphc.native.scalars import cast, load, store, stored_type
+from graphc.native.nests import FINE, Nest, constant, each_row, fetch, nested, place, put, row_count
+from graphc.native.scalars import Value, cast, load, store
+from graphc.native.writer import Code, Index, plus, times
 
-I64 = ir.IntType(64)
-POINTER = ir.PointerType()
-SYMBOL = "kernel"
-FINE = -(2**63)
-"""What the status word holds while every position was inside."""
+CHUNK = {"read": 4096, "put": 64, "add": 64, "check": 4096}
+"""Points of the innermost axis in one row. Rows that write walk through all positions, so that short ones would cost
+more, and long ones would be few."""
+INT64 = np.dtype("int64")
+LAST = ir.Constant(ir.IntType(64), 2**63 - 1)
 
 
 @dataclass(frozen=True)
-class Indexed:
-    """The index space, and how each array steps along it in elements; `step` and `size` are those of the axis."""
+class Looked:
+    """An axis that positions are along: its size, and elements to step in the array that is read or written."""
 
-    shape: tuple[int, ...]
-    index: tuple[int, ...]
-    index_dtype: np.dtype[Any]
-    operand: tuple[int, ...]
-    result: tuple[int, ...]
-    dtype: np.dtype[Any]
     size: int
     step: int
-    adds: bool
+
+
+@dataclass(frozen=True)
+class Indexed(Nest):
+    """The operands are the positions, one array for each axis, then what is read or the values."""
+
+    apart: tuple[int, ...]
+    """The axes along which nothing is written twice, ..."""
+    in_order: tuple[int, ...]
+    """... and those after them."""
+    axes: tuple[Looked, ...]
+    mode: str
 
     @property
-    def text(self) -> str:
-        """The kernel's IR."""
-        module = ir.Module("indexed")
-        function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER, I64, I64, I64]), SYMBOL)
-        names = ("entry", "head", "body", "inside", "outside", "after", "done")
-        entry, head, body, inside, outside, after, done = map(function.append_basic_block, names)
-        b = ir.IRBuilder(entry)
-        table, first, last, _ = function.args
-        slots = [b.gep(table, [_number(i)], source_etype=POINTER) for i in range(4)]
-        index, operand, result, status = (b.load(slot, typ=POINTER, align=8) for slot in slots)
-        b.branch(head)
-        b.position_at_end(head)
-        e = b.phi(I64)
-        e.add_incoming(first, entry)
-        b.cbranch(b.icmp_signed("<", e, last), body, done)
-        b.position_at_end(body)
-        coordinates = _coordinates(b, e, self.shape)
-        given = load(b, _place(b, index, coordinates, self.index, self.index_dtype), self.index_dtype)
-        position = cast(b, given, np.dtype("int64")).ir
-        negative = b.icmp_signed("<", position, _number(0))
-        at = b.select(negative, b.add(position, _number(self.size)), position)
-        b.cbranch(b.icmp_unsigned("<", at, _number(self.size)), inside, outside)
-        b.position_at_end(outside)
-        b.store(position, status, align=8)
-        b.branch(after)
-        b.position_at_end(inside)
-        self._element(b, coordinates, at, operand, result)
-        b.branch(after)
-        b.position_at_end(after)
-        e.add_incoming(b.add(e, _number(1)), after)
-        b.branch(head)
-        b.position_at_end(done)
-        b.ret_void()
-        return str(module)
+    def rows(self) -> int:
+        """Points of the axes along which results differ."""
+        return row_count(self.apart, CHUNK[self.mode])
 
-    def _element(self, b: ir.IRBuilder, coordinates: Sequence[Any], at: Any, operand: Any, result: Any) -> None:
-        along = b.mul(at, _number(self.step))
-        if not self.adds:
-            value = load(b, _place(b, operand, coordinates, self.operand, self.dtype, along), self.dtype)
-            store(b, value, _place(b, result, coordinates, self.result, self.dtype))
+    @property
+    def statuses(self) -> int:
+        """A word for each axis."""
+        return len(self.axes)
+
+    def write(self, code: Code, operands: Sequence[Any], results: Sequence[Any], statuses: Sequence[Any]) -> None:
+        """A row: all points along the axes in order, and for each those along the innermost axis."""
+        writer = _Writer(self, code, operands, results[0], statuses)
+        each_row(code, self.apart, CHUNK[self.mode], writer.row)
+
+
+class _Writer:
+    """Writes the loops of one kernel."""
+
+    def __init__(self, nest: Indexed, code: Code, operands: Sequence[Any], result: Any,
+                 statuses: Sequence[Any]) -> None:  # fmt: skip
+        self.nest, self.code, self.b = nest, code, code.b
+        self.positions, self.source, self.result = operands[: len(nest.axes)], operands[-1], result
+        self.statuses = statuses
+        self.inner = len(nest.apart) - 1
+        varying = [self.inner >= 0 and nest.operands[i].steps[self.inner] != 0 for i in range(len(nest.axes))]
+        self.once = [i for i, varies in enumerate(varying) if not varies]
+        """The positions that are the same all along a row, ..."""
+        self.each = [i for i, varies in enumerate(varying) if varies]
+        """... and those that are not."""
+
+    def row(self, outer: list[Index], start: Index, stop: Index) -> None:
+        def point(in_order: list[Index], _: list[Any]) -> None:
+            at_start = [*outer, *([start] if self.nest.apart else []), *in_order]
+            known = {i: self._position(i, at_start) for i in self.once}
+            self._guarded(known, lambda: self._along(outer, in_order, start, stop, known))
+
+        nested(self.code, self.nest.in_order, point)
+
+    def _along(self, outer: list[Index], in_order: list[Index], start: Index, stop: Index,
+               known: dict[int, tuple[Any, Any]]) -> None:  # fmt: skip
+        def indices(j: Index) -> list[Index]:
+            return [*outer, *([j] if self.nest.apart else []), *in_order]
+
+        def careful(j: Index) -> None:
+            own = {i: self._position(i, indices(j)) for i in self.each}
+            self._guarded(own, lambda: self._element(indices(j), {**known, **own}))
+
+        if not self.each:
+            if self.nest.mode != "check":
+                self.code.loop(start, stop, 1, lambda j: self._element(indices(j), known), parallel=True)
             return
-        place = _place(b, result, coordinates, self.result, self.dtype, along)
-        value = load(b, _place(b, operand, coordinates, self.operand, self.dtype), self.dtype)
-        store(b, elementwise.combine(b, "add", self.dtype, load(b, place, self.dtype), value), place)
+        if self.nest.mode != "read" or any(axis.size == 0 for axis in self.nest.axes):
+            self.code.loop(start, stop, 1, careful)
+            return
+        wrong = self.code.loop(start, stop, 1, lambda j, wrong: self._free(indices(j), known, wrong), [constant(0)],
+                               parallel=True)[0]  # fmt: skip
+        with self.b.if_then(self.b.icmp_signed("!=", wrong, constant(0)), likely=False):
+            self.code.loop(start, stop, 1, careful)
+
+    def _free(self, indices: list[Index], known: dict[int, tuple[Any, Any]], wrong: Any) -> list[Any]:
+        """Read an element without branches, from the axis's start where the position is outside, and tell so."""
+        safe = dict(known)
+        for i in self.each:
+            at, inside = self._position(i, indices)
+            safe[i] = self.b.select(inside, at, constant(0)), inside
+            wrong = self.b.or_(wrong, self.b.select(inside, constant(0), constant(1)))
+        self._element(indices, safe)
+        return [wrong]
+
+    def _position(self, number: int, indices: list[Index]) -> tuple[Any, Any]:
+        """A position counted from the front, and whether it is inside."""
+        b, array = self.b, self.nest.operands[number]
+        given = self._given(number, indices)
+        size = constant(self.nest.axes[number].size)
+        from_end = b.icmp_signed("<", given, constant(0)) if array.dtype.kind == "i" else ir.Constant(ir.IntType(1), 0)
+        at = b.select(from_end, b.add(given, size), given)
+        return at, b.icmp_unsigned("<", at, size)
+
+    def _given(self, number: int, indices: list[Index]) -> Any:
+        """A position as it stands there; one beyond the largest i64 is outside as that."""
+        array = self.nest.operands[number]
+        raw = cast(self.b, fetch(self.code, self.positions[number], array, indices), INT64).ir
+        if array.dtype == np.uint64:
+            return self.b.select(self.b.icmp_signed("<", raw, constant(0)), LAST, raw)
+        return raw
+
+    def _guarded(self, found: dict[int, tuple[Any, Any]], write: Any) -> None:
+        """Write something for where all positions are inside; elsewhere their status words get them."""
+        for number, (at, inside) in found.items():
+            size = constant(self.nest.axes[number].size)
+            with self.b.if_then(self.b.not_(inside), likely=False):
+                negative = self.b.icmp_signed("<", at, constant(0))
+                given = self.b.select(negative, self.b.sub(at, size), at)
+                shown = self.b.select(self.b.icmp_signed(">", at, constant(FINE)), given, constant(FINE + 1))
+                self.b.store(shown, self.statuses[number], align=8)
+        if not found:
+            write()
+            return
+        fine = None
+        for _, inside in found.values():
+            fine = inside if fine is None else self.b.and_(fine, inside)
+        with self.b.if_then(fine):
+            write()
+
+    def _element(self, indices: list[Index], known: dict[int, tuple[Any, Any]]) -> None:
+        mode, code = self.nest.mode, self.code
+        if mode == "check":
+            return
+        way: Index = 0
+        for number, (at, _) in known.items():
+            way = plus(self.b, way, times(self.b, at, self.nest.axes[number].step))
+        value_of, into = self.nest.operands[-1], self.nest.results[0]
+        if mode == "read":
+            put(code, fetch(code, self.source, value_of, indices, way), self.result, into, indices)
+            return
+        value, there = fetch(code, self.source, value_of, indices), place(code, self.result, into, indices, way)
+        if mode == "add":
+            value = _sum(self.b, load(self.b, there, into.dtype), value)
+        store(self.b, value, there)
 
 
-def _number(value: int) -> Any:
-    return ir.Constant(I64, value)
-
-
-def _coordinates(b: ir.IRBuilder, e: Any, shape: Sequence[int]) -> list[Any]:
-    """The place of an element along each axis, from its number."""
-    found: list[Any] = []
-    for size in reversed(shape):
-        found.append(b.urem(e, _number(size)))
-        e = b.udiv(e, _number(size))
-    return found[::-1]
-
-
-def _place(b: ir.IRBuilder, pointer: Any, coordinates: Sequence[Any], strides: Sequence[int], dtype: np.dtype[Any],
-           offset: Any = None) -> Any:  # fmt: skip
-    offset = offset if offset is not None else _number(0)
-    for coordinate, stride in zip(coordinates, strides, strict=True):
-        if stride:
-            offset = b.add(offset, b.mul(coordinate, _number(stride)))
-    return b.gep(pointer, [offset], source_etype=stored_type(dtype))
+def _sum(b: ir.IRBuilder, x: Value, y: Value) -> Value:
+    """The sum, rounded as NumPy's is; nothing is reordered."""
+    return Value(elementwise.total(b, x.dtype, x.ir, y.ir), x.dtype)

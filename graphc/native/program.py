@@ -22,9 +22,9 @@ from graphc.native.driver import WORD_BYTES
 from graphc.native.emit import Emitted, emit
 from graphc.native.helpers import Helpers
 from graphc.native.image import Segment
-from graphc.native.indexed import FINE
 from graphc.native.kernels import LIBRARY
-from graphc.native.movement import is_moved
+from graphc.native.loops import has_loops
+from graphc.native.nests import FINE
 from graphc.native.schedule import plan_memory, schedule
 from graphc.native.storage import storage_of
 from graphc.native.work import works_of
@@ -48,13 +48,13 @@ class NativeProgram:
         self.graph = graph
         self.threads = threads or available_cores()
         self._fresh = len(graph.outputs) if results is None else results
-        self.storage = storage_of(graph, self._fresh, facts.is_kernel, is_moved)
+        self.storage = storage_of(graph, self._fresh, facts.is_kernel, has_loops)
         self.works = works_of(self.storage, self._fresh)
         self.stages = schedule(self.works.listed, self.threads)
         self.memories = plan_memory(self.stages, self.storage)
         self.emitted = emit(self.storage, self.stages, self.memories, self._fresh)
         self._steps = _with_words(self.emitted)
-        self.positions = {work.status: work.node for work in self.works.listed if work.status is not None}
+        self.positions = {status: work.node for work in self.works.listed for status in work.statuses}
         self.workspaces: list[Workspace] = []
         self._drive = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(LIBRARY.driver.addresses[0])
         self._passing = self.emitted.passing
@@ -127,8 +127,7 @@ class NativeProgram:
         order = self.emitted.image.order
         for status, word in zip(order, workspace.statuses.tolist(), strict=True):
             if word != FINE:
-                outside = f"index {word} is out of bounds for axis {status.axis} with size {status.size}"
-                raise failed(self.positions[status], IndexError(outside))
+                raise failed(self.positions[status], status.problem(word))
 
     def _blas_context(self) -> AbstractContextManager[None]:
         """What holds BLAS to one thread, where NumPy computes products."""

@@ -137,7 +137,7 @@ class _Emission:
     def _call(self, node: Node) -> Step:
         operands = [self._see(source) for source in node.inputs]
         results = self.storage.results(node)
-        if facts.is_kernel(node):
+        if facts.is_kernel(node) or node in self.storage.parts:
             return _all_into(body_of(node), operands, [self._see(result) for result in results])
         if self.storage.home[node] is Home.OWN:
             self.made.passing.append(self.slots[node])

@@ -50,7 +50,7 @@ class Storage:
     target: dict[Node, int] = field(default_factory=dict)
     """The output whose array a root in RESULT memory has."""
     parts: dict[Node, list[Node]] = field(default_factory=dict)
-    """The items of a kernel with several results, by number."""
+    """The items of a kernel or loop with several results, by number."""
 
     def root(self, node: Node) -> Node:
         """The value whose memory a value has: for a tuple that a body returns, the tuple."""
@@ -78,9 +78,9 @@ def contiguous(kind: Type) -> tuple[int, ...]:
 
 
 def storage_of(graph: Graph, fresh: int, is_kernel: Callable[[Node], bool],
-               is_moved: Callable[[Node], bool]) -> Storage:  # fmt: skip
+               has_loops: Callable[[Node], bool]) -> Storage:  # fmt: skip
     """Find the place of every value. The first `fresh` outputs get new arrays; their numbers are read at the end."""
-    made = _Finder(graph, is_kernel, is_moved).run()
+    made = _Finder(graph, is_kernel, has_loops).run()
     for index, node in enumerate(graph.outputs):
         if node not in made.layout:
             continue
@@ -94,8 +94,8 @@ def storage_of(graph: Graph, fresh: int, is_kernel: Callable[[Node], bool],
 class _Finder:
     """Goes through a graph in order, with a stand-in for each value that something is a view of."""
 
-    def __init__(self, graph: Graph, is_kernel: Callable[[Node], bool], is_moved: Callable[[Node], bool]) -> None:
-        self.graph, self.is_kernel, self.is_moved = graph, is_kernel, is_moved
+    def __init__(self, graph: Graph, is_kernel: Callable[[Node], bool], has_loops: Callable[[Node], bool]) -> None:
+        self.graph, self.is_kernel, self.has_loops = graph, is_kernel, has_loops
         self.made = Storage(graph)
         self.items = {(node.inputs[0], node.attrs["index"]): node for node in graph.nodes if node.op.name == "item"}
         self.stand_ins: dict[Node, Any] = {}
@@ -114,10 +114,11 @@ class _Finder:
                 self._place(node, Home.CONSTANT)
             elif node.op.name == "item" and node.inputs[0] in made.parts:
                 self.made.layout[node] = self.made.layout[self.made.parts[node.inputs[0]][node.attrs["index"]]]
-            elif self.is_kernel(node):
-                self._kernel(node)
+            elif self.is_kernel(node) or (isinstance(node.type, TupleType) and self.has_loops(node)):
+                self._filled(node)
             elif not self._view(node):
-                writes = (node.op.writes_out or self.is_moved(node)) and isinstance(node.type, Type)
+                writes = isinstance(node.type, Type) and (
+                    node.op.writes_out or self.has_loops(node) or not node.type.nbytes)  # fmt: skip
                 self._place(node, Home.ARENA if writes else Home.OWN)
         return made
 
@@ -126,8 +127,8 @@ class _Finder:
         if isinstance(node.type, Type):
             self.made.layout[node] = Layout(node, 0, contiguous(node.type))
 
-    def _kernel(self, node: Node) -> None:
-        """A kernel with several results fills the memory of its items."""
+    def _filled(self, node: Node) -> None:
+        """A kernel or a loop with several results fills the memory of its items."""
         if not isinstance(node.type, TupleType):
             self._place(node, Home.ARENA)
             return

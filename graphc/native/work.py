@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from graphc.executor.cost import copy_nanoseconds, nanoseconds
 from graphc.ir import Node, collector_paused
 from graphc.native import facts, products
 from graphc.native.facts import Facts
-from graphc.native.indexed import SYMBOL
 from graphc.native.kernel import Access
 from graphc.native.kernels import LIBRARY, warn_of_fallback
-from graphc.native.movement import Copy, Positions, moves_of
+from graphc.native.loops import pieces_of
+from graphc.native.pieces import Copy, Loop, NotNative
 from graphc.native.storage import Home, Storage
 from graphc.types import TupleType, Type
-
-NS_PER_POSITION = 2.0
-"""Reading one element at a position."""
-POSITIONS_IN_BLOCK = 8192
 
 
 @dataclass(eq=False)
@@ -31,10 +26,9 @@ class Parts:
 
 @dataclass(eq=False)
 class Status:
-    """A word that a position writes itself to which lies outside an axis of this size."""
+    """A word that native code writes to where something is wrong, and what that tells."""
 
-    axis: int
-    size: int
+    problem: Callable[[int], Exception]
 
     @property
     def nbytes(self) -> int:
@@ -73,7 +67,7 @@ class Work:
     """What it writes that may lie over what it reads, if nothing needs that afterwards."""
     why: str = ""
     """Why it is not native."""
-    status: Status | None = None
+    statuses: tuple[Status, ...] = ()
     combines: bool = False
     """Whether it prepares a kernel's operand or combines the parts of its results."""
 
@@ -98,7 +92,7 @@ def works_of(storage: Storage, fresh: int) -> Works:
         if facts.is_kernel(node):
             works.listed += _kernel(node, works, remembered)
         elif storage.root(node) is node:
-            works.listed += _product(node, storage) or _moved(node, storage) or [_call(node, storage)]
+            works.listed += _product(node, storage) or _looped(node, storage)
     works.listed += _copies(storage, fresh)
     return works
 
@@ -193,16 +187,20 @@ def _product(node: Node, storage: Storage) -> list[Work]:
     return works
 
 
-def _moved(node: Node, storage: Storage) -> list[Work]:
-    """The works of an op that moves elements; none where NumPy computes it."""
+def _looped(node: Node, storage: Storage) -> list[Work]:
+    """The works of an op that loops compute, or a call where NumPy must."""
     try:
-        moves = moves_of(node, storage)
-        works = [_copied(node, move, storage) if isinstance(move, Copy) else _positioned(node, move, storage)
-                 for move in moves]  # fmt: skip
+        pieces = pieces_of(node, storage)
+        if pieces is None:
+            return [_call(node, storage)]
+        works = [_copied(node, piece, storage) if isinstance(piece, Copy) else _walked(node, piece, storage)
+                 for piece in pieces]  # fmt: skip
+    except NotNative as reason:
+        return [_call(node, storage, f"{node.op.name} has no native code for {reason}")]
     except Exception as error:  # whatever LLVM or its binding raises
         warn_of_fallback(node, error)
-        return []
-    if works and isinstance(moves[0], Copy) and moves[0].shape == node.shape:
+        return [_call(node, storage, "LLVM failed to compile it")]
+    if works and isinstance(pieces[0], Copy) and pieces[0].shape == node.shape:
         for work in works[1:]:  # it goes over what the first has written
             work.reads = (*work.reads, node)
     return works
@@ -213,26 +211,29 @@ def _pointer(node: Node, storage: Storage) -> Pointer:
 
 
 def _copied(node: Node, move: Copy, storage: Storage) -> Work:
-    kind = Type(node.dtype, move.shape)
+    kind = Type(move.source.dtype, move.shape)
     from_, to = (Access(tuple(0 if n == 1 else step for n, step in zip(move.shape, steps, strict=True)))
                  for steps in (move.strides, move.to))  # fmt: skip
-    known = facts.copying(kind, from_, to)
+    known = facts.copying(kind, from_, to, node.dtype)
     root, offset = _pointer(move.source, storage)
     table = ((root, offset + move.skipped), (node, move.offset))
     task = Task(known.address, table, known.rows, known.per_block, known.blocks)
     return Work(node, (table[0][0],), (node,), known.ns, task)
 
 
-def _positioned(node: Node, move: Positions, storage: Storage) -> Work:
-    code = move.code
-    address = LIBRARY.kernel(code, lambda: code.text, SYMBOL)
-    count = math.prod(code.shape)
-    blocks = 1 if code.adds else max(1, min(count // POSITIONS_IN_BLOCK, facts.MOST_BLOCKS))
-    status = Status(move.axis, code.size)
-    table = (_pointer(move.index, storage), _pointer(move.operand, storage), (node, 0), (status, 0))
-    task = Task(address, table, count, -(-count // blocks), blocks)
-    reads = _roots([move.index, move.operand], storage)
-    return Work(node, reads, (node,), NS_PER_POSITION * count, task, status=status)
+def _walked(node: Node, loop: Loop, storage: Storage) -> Work:
+    nest = loop.nest
+    address = LIBRARY.kernel(nest, lambda: nest.text, nest.symbol)
+    ns = facts.NS_PER_KERNEL + nanoseconds(node)
+    per_block, blocks = facts.blocks_of(nest.rows, ns)
+    statuses = tuple(map(Status, loop.problems))
+    skipped = loop.skipped or (0,) * len(loop.sources)
+    sources = [_pointer(source, storage) for source in loop.sources]
+    results = tuple(storage.results(node))
+    table = (*((root, offset + more) for (root, offset), more in zip(sources, skipped, strict=True)),
+             *((result, loop.offset) for result in results), *((status, 0) for status in statuses))  # fmt: skip
+    task = Task(address, table, nest.rows, per_block, blocks)
+    return Work(node, _roots(loop.sources, storage), results, ns, task, statuses=statuses)
 
 
 def _gathered(node: Node, source: Node, access: Access, operand: Pointer) -> Work:
