@@ -124,4 +124,10 @@ _TABLE = (
          {"x": Spec((1024, 1024))}, {f"w{i}": square(1024) for i in range(24)}),
     Case("attention", "causal attention, 4×1024×64", 1.0, "float32", {"q": _HEADS, "k": _HEADS, "v": _HEADS}, {}),
 )  # fmt: skip
-CASES = {case.name: case for case in _TABLE}
+PRODUCTS = {f"product{n}": n for n in (8, 16, 32, 64, 128, 256, 512, 1024, 2048)}
+MAIN = tuple(case.name for case in _TABLE)
+"""Those that a run without arguments measures."""
+CASES = {
+    name: Case(name, f"{n}³ product", 0.95, "float32", {"a": square(n), "b": square(n)}, {})
+    for name, n in PRODUCTS.items()
+} | {case.name: case for case in _TABLE}

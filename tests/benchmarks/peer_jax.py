@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from cases import HEADS, Arrays, Case
+from cases import HEADS, PRODUCTS, Arrays, Case
 from jax import nn
 from jax.scipy.special import erf
 from peer import Peer
@@ -200,7 +200,7 @@ WRITTEN: dict[str, Callable[..., Any]] = {
     "fused": differentiated(fused, ALL), "black_scholes": differentiated(black_scholes, ALL),
     "transformer": transformer, "lstm": lstm, "chain200": differentiated(partial(chain, steps=200), ALL),
     "chain2000": differentiated(partial(chain, steps=2000), ALL), "branches": differentiated(branches, PARAMETERS),
-    "hvp": hvp, "product1024": jnp.matmul, "layers24": differentiated(layers, PARAMETERS),
+    "hvp": hvp, **dict.fromkeys(PRODUCTS, jnp.matmul), "layers24": differentiated(layers, PARAMETERS),
     "attention": differentiated(attention, ALL),
 }  # fmt: skip
 SCANNED: dict[str, Callable[..., Any]] = {

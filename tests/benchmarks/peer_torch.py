@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from cases import HEADS, Arrays, Case
+from cases import HEADS, PRODUCTS, Arrays, Case
 from peer import Peer
 from torch.func import grad, grad_and_value, jvp
 from torch.nn import functional
@@ -237,5 +237,5 @@ VALUES: dict[str, tuple[Callable[..., Any], slice]] = {
     "chain200": (partial(chain, steps=200), ALL), "chain2000": (partial(chain, steps=2000), ALL),
     "branches": (branches, PARAMETERS), "layers24": (layers, PARAMETERS), "attention": (attention, ALL),
 }  # fmt: skip
-PLAIN: dict[str, Callable[..., Tensor]] = {"product1024": torch.matmul, "hvp": hvp}
-COMPILED: dict[str, Callable[..., Tensor]] = {"product1024": torch.matmul, "hvp": hvp_forward}
+PLAIN: dict[str, Callable[..., Tensor]] = {**dict.fromkeys(PRODUCTS, torch.matmul), "hvp": hvp}
+COMPILED: dict[str, Callable[..., Tensor]] = {**dict.fromkeys(PRODUCTS, torch.matmul), "hvp": hvp_forward}

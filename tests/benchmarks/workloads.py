@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from cases import CASES, HEADS, Arrays, Case, Spec
+from cases import CASES, HEADS, PRODUCTS, Arrays, Case, Spec
 
 import graphc as gr
 
@@ -150,8 +150,8 @@ def attention(q: gr.Node, k: gr.Node, v: gr.Node) -> Declared:
 DECLARED: dict[str, Callable[..., Declared]] = {
     "rosenbrock": rosenbrock, "logistic": logistic, "mlp_small": mlp_small, "mlp_adam": mlp_adam, "fused": fused,
     "black_scholes": black_scholes, "transformer": transformer, "lstm": lstm, "chain200": partial(chain, steps=200),
-    "chain2000": partial(chain, steps=2000), "branches": branches, "hvp": hvp, "product1024": product,
-    "layers24": layers, "attention": attention,
+    "chain2000": partial(chain, steps=2000), "branches": branches, "hvp": hvp, "layers24": layers,
+    "attention": attention, **dict.fromkeys(PRODUCTS, product),
 }  # fmt: skip
 
 
