@@ -2,8 +2,9 @@
 
 `emit(builder, "tanh", x)` writes the instructions for one element where the builder stands; LLVM's loop vectorizer
 turns a loop around them into code for the widest vectors of the target. The functions are within 2 units in the last
-place (power and lgamma 4, erfinv 6, digamma 10) for all operands, zeros, infinities, NaN and subnormals included: docs/vecmath.md
-has the measured errors. f16 is computed in f32. No flag relaxes IEEE semantics: the formulas depend on them.
+place (power and lgamma 4, erfinv 6, digamma 10) for all operands, zeros, infinities, NaN and subnormals included:
+docs/vecmath.md has the measured errors. f16 is computed in f32. No flag relaxes IEEE semantics: the formulas depend on
+them.
 """
 
 from __future__ import annotations
