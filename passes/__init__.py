@@ -7,14 +7,15 @@
 from __future__ import annotations
 
 from graphc.passes.algebra import algebra
+from graphc.passes.batch_products import batch_products
 from graphc.passes.canonicalize import canonicalize
 from graphc.passes.cse import cse
-from graphc.passes.expand import expand
 from graphc.passes.fold import fold
 from graphc.passes.fuse import fuse
 from graphc.passes.logic import logic
 from graphc.passes.logistic import logistic
 from graphc.passes.movement import movement
+from graphc.passes.pieces import pieces
 from graphc.passes.products import products
 from graphc.passes.reassociate import reassociate
 from graphc.passes.reductions import reductions
@@ -25,8 +26,9 @@ from graphc.passes.stabilize import stabilize
 from graphc.pipeline import Pipeline, parse_pipeline
 
 __all__ = [
-    "DEFAULT", "MINIMAL", "algebra", "canonicalize", "cse", "expand", "fold", "fuse", "logic", "logistic", "movement",
-    "parse", "products", "reassociate", "reductions", "signs", "softmax", "specialize", "stabilize",
+    "DEFAULT", "MINIMAL", "algebra", "batch_products", "canonicalize", "cse", "fold", "fuse", "logic", "logistic",
+    "movement", "parse", "pieces", "products", "reassociate", "reductions", "signs", "softmax", "specialize",
+    "stabilize",
 ]  # fmt: skip
 
 DEFAULT = Pipeline((
@@ -42,7 +44,10 @@ DEFAULT = Pipeline((
     logic,         # choices and truth values
     reassociate,   # fast_math: common factors, numbers together
     movement,      # transposes, reshapes, broadcasts
+    pieces,        # what slices took apart
     products,      # fast_math: the order of matrix products
+    batch_products,  # small products that belong together
+    pieces,        # what their factors are taken from
     signs,         # once more, for what the others made
     fold,          # constants are computed now
     cse,           # and what they have in common is merged
@@ -55,4 +60,4 @@ MINIMAL = Pipeline((specialize,))
 
 def parse(text: str) -> Pipeline:
     """The pipeline that `str` printed."""
-    return parse_pipeline(text, {one.name: one for one in (*DEFAULT, expand, fuse)}.values())
+    return parse_pipeline(text, {one.name: one for one in (*DEFAULT, fuse)}.values())
