@@ -52,7 +52,8 @@ class Plan:
         self.states = [variable.state for variable in self.variables]
         self.program = _program(self.graph, len(self.graph.outputs) - len(updated), options)
         self.entry: Any = None
-        """How native code runs the program without Python, once that is known; False where it cannot."""
+        """How native code runs the program without Python: None until the second call, False where it cannot."""
+        self.called = False
         _check_updates(self.graph.outputs[len(self.graph.outputs) - len(updated):], updated)
 
 
@@ -128,7 +129,7 @@ class Executable:
         """Let the next call go the way of the last one without Python, where its arguments allow that."""
         if self.options.backend != "native" or self.options.debug:
             return
-        if plan.entry is None:
+        if plan.entry is None and plan.called:
             from graphc.native.entry import entry_of, install
             from graphc.native.program import NativeProgram
 
@@ -137,6 +138,7 @@ class Executable:
             plan.entry = entry_of(plan.program, plan.states, updated, self._rebuild) or False
             if plan.entry:
                 install(Executable)
+        plan.called = True
         if plan.entry:
             self._entry = plan.entry
         else:

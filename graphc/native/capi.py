@@ -103,7 +103,8 @@ def _word(thing: object, place: int) -> int | None:
 
 def slot_of(kind: type, name: str) -> int:
     """Where objects of a class keep an attribute that is a slot; raises ValueError where it is not found."""
-    made, mark = object.__new__(kind), object()
+    made: Any = object.__new__(kind)
+    mark = object()
     setattr(made, name, mark)
     places = range(object.__basicsize__, kind.__basicsize__, WORD_BYTES)
     found = [place for place in places if _word(made, place) == id(mark)]
