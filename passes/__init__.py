@@ -10,6 +10,7 @@ from graphc.passes.algebra import algebra
 from graphc.passes.batch_products import batch_products
 from graphc.passes.canonicalize import canonicalize
 from graphc.passes.cse import cse
+from graphc.passes.expand import expand
 from graphc.passes.fold import fold
 from graphc.passes.fuse import fuse
 from graphc.passes.logic import logic
@@ -26,9 +27,9 @@ from graphc.passes.stabilize import stabilize
 from graphc.pipeline import Pipeline, parse_pipeline
 
 __all__ = [
-    "DEFAULT", "MINIMAL", "algebra", "batch_products", "canonicalize", "cse", "fold", "fuse", "logic", "logistic",
-    "movement", "parse", "pieces", "products", "reassociate", "reductions", "signs", "softmax", "specialize",
-    "stabilize",
+    "DEFAULT", "MINIMAL", "algebra", "batch_products", "canonicalize", "cse", "expand", "fold", "fuse", "logic",
+    "logistic", "movement", "parse", "pieces", "products", "reassociate", "reductions", "signs", "softmax",
+    "specialize", "stabilize",
 ]  # fmt: skip
 
 DEFAULT = Pipeline((
@@ -60,4 +61,4 @@ MINIMAL = Pipeline((specialize,))
 
 def parse(text: str) -> Pipeline:
     """The pipeline that `str` printed."""
-    return parse_pipeline(text, {one.name: one for one in (*DEFAULT, fuse)}.values())
+    return parse_pipeline(text, {one.name: one for one in (*DEFAULT, expand, fuse)}.values())

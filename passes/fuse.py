@@ -16,6 +16,7 @@ from graphc.ir import NO_ATTRS, Graph, Node, consumers, current_origin
 from graphc.op import OPS
 from graphc.ops.fused import kernel
 from graphc.pipeline import graph_pass
+from graphc.recompute import Recomputed
 from graphc.rewrite import moved_graph
 from graphc.spaces import REDUCTIONS, Space, number_of, only_ones_move
 from graphc.types import Shape, TupleType
@@ -41,7 +42,8 @@ def fuse(graph: Graph, *, fusible: Callable[[Node], bool] | None = None, max_ops
     """Group nodes into kernels; `fusible` tells for which elementwise nodes the backend has scalar code."""
     if fusible is None:
         return graph
-    return _Emission(graph, _Fusion(graph, fusible, max_ops).run()).run()
+    fusion = _Fusion(graph, fusible, max_ops)
+    return _Emission(graph, fusion.run(), fusion.recomputed).run()
 
 
 class _Fusion:
@@ -54,10 +56,11 @@ class _Fusion:
         """By operand from outside, and depth, the last kernel that read it."""
         self.readers = consumers(graph.nodes)
         self.results = set(graph.outputs)
+        self.recomputed = Recomputed(graph, self._can_fuse)
 
     def run(self) -> dict[Node, Unit]:
         for node in self.graph.nodes:
-            if number_of(node) is None:
+            if number_of(node) is None and node not in self.recomputed:
                 self._place(node)
                 self._note(node)
         order = {node: i for i, node in enumerate(self.graph.nodes)}
@@ -74,7 +77,8 @@ class _Fusion:
 
     def _place(self, node: Node) -> None:
         """Put a node into a unit: one it reads, or one of its own."""
-        read = list(dict.fromkeys(self.unit[source] for source in node.inputs if source in self.unit))
+        sources = self.recomputed.read(node)
+        read = list(dict.fromkeys(self.unit[source] for source in sources if source in self.unit))
         deepest = max((unit.depth for unit in read), default=0)
         fits = self._can_fuse(node)
         if fits and read:
@@ -88,7 +92,10 @@ class _Fusion:
                 return
         if fits and self._join_sibling(node, deepest + 1):
             return
-        self.unit[node] = Unit(deepest + 1, Space.of(node) if fits else None, [node], _effort(node))
+        space = Space.of(node) if fits else None
+        if space is not None:
+            space.take_below(self.recomputed.below(node.inputs))
+        self.unit[node] = Unit(deepest + 1, space, [node], _effort(node))
 
     def _join_sibling(self, node: Node, depth: int) -> bool:
         """Put a node that would begin a kernel into one just as deep that reads an operand of its size."""
@@ -124,7 +131,8 @@ class _Fusion:
         if deep >= ENOUGH and math.prod(spaces[0].sizes) < SMALL:
             return False
         space = Space.common(spaces)
-        if space is None or not space.take(node):
+        below = self.recomputed.below(node.inputs)
+        if space is None or not space.take_with(node, below):
             return False
         first.space = space
         for unit in others:
@@ -144,10 +152,10 @@ def _effort(node: Node) -> float:
 class _Emission:
     """Writes the graph with its kernels: operands brought to the kernels' rank, bodies, results brought back."""
 
-    def __init__(self, graph: Graph, unit: dict[Node, Unit]) -> None:
-        self.graph, self.unit = graph, unit
+    def __init__(self, graph: Graph, unit: dict[Node, Unit], recomputed: Recomputed) -> None:
+        self.graph, self.unit, self.recomputed = graph, unit, recomputed
         self.moved: dict[Node, Node] = {node: node for node in graph.nodes if node not in unit}
-        self.used = {source for node in graph.nodes for source in node.inputs
+        self.used = {source for node in graph.nodes if node not in recomputed for source in recomputed.read(node)
                      if unit.get(source) is not unit.get(node) or source not in unit} | set(graph.outputs)  # fmt: skip
 
     def run(self) -> Graph:
@@ -156,8 +164,9 @@ class _Emission:
         try:
             for unit in sorted(units, key=lambda unit: unit.depth):
                 current_origin.set(unit.members[-1].origin)
-                if unit.space is None:
-                    self._keep(unit.members[0])
+                if unit.space is None or not any(map(_computes, unit.members)):
+                    for node in unit.members:
+                        self._keep(node)
                 else:
                     self._write(unit.members, unit.space)
         finally:
@@ -166,12 +175,14 @@ class _Emission:
 
     def _keep(self, node: Node) -> None:
         """A node on its own, over what its operands have become."""
+        for value in self.recomputed.below(node.inputs):
+            self.moved[value] = value.with_inputs(tuple(self.moved[source] for source in value.inputs))
         inputs = tuple(self.moved[source] for source in node.inputs)
         self.moved[node] = node if inputs == node.inputs else node.with_inputs(inputs)
 
     def _write(self, members: Sequence[Node], space: Space) -> None:
         """A kernel, and what takes the place of each member that others use."""
-        body = _Body(space)
+        body = _Body(space, self.recomputed)
         for node in members:
             body.add(node)
         results = [node for node in members if node in self.used]
@@ -179,22 +190,35 @@ class _Emission:
         operands = [_reshaped(self.moved[source], space.shape_of(source)) for source in body.operands]
         call = kernel(*operands, body=Graph(list(body.operands.values()), distinct))
         values = [call] if len(distinct) == 1 else [OPS["item"](call, index=i) for i in range(len(distinct))]
+        place = {inner: i for i, inner in enumerate(distinct)}
+        for node in reversed(results):  # of several that are one value, the first gives it its name
+            i = place[body.inside[node]]
+            if node.name is not None and values[i].shape == node.shape:
+                values[i] = values[i].replace(name=node.name)
         for node in members:
             self.moved[node] = node
         for node in results:
-            self.moved[node] = _reshaped(values[distinct.index(body.inside[node])], node.shape)
+            value = values[place[body.inside[node]]]
+            self.moved[node] = value if value.shape == node.shape else _named(_reshaped(value, node.shape), node.name)
 
 
 class _Body:
     """The graph inside a kernel: `inside` maps members, and `operands` what they read from outside, to its nodes."""
 
-    def __init__(self, space: Space) -> None:
-        self.space = space
+    def __init__(self, space: Space, recomputed: Recomputed) -> None:
+        self.space, self.recomputed = space, recomputed
         self.inside: dict[Node, Node] = {}
         self.operands: dict[Node, Node] = {}
 
     def add(self, node: Node) -> None:
-        """A member over what stands for its operands, in the rank of the index space."""
+        """A member over what stands for its operands, of the index space's rank; it keeps its name and line."""
+        for value in self.recomputed.below(node.inputs):
+            if value not in self.inside:
+                self._add(value)
+        self._add(node)
+
+    def _add(self, node: Node) -> None:
+        current_origin.set(node.origin)
         inputs = tuple([self._operand(source) for source in node.inputs])
         shape = self.space.shape_of(node)
         if node.op.name in REDUCTIONS:
@@ -202,13 +226,16 @@ class _Body:
         elif only_ones_move(node) or node.op is ops.broadcast_to:
             made = inputs[0]
         else:
-            made = node.op.make(inputs, node.attrs)
+            made = _named(node.op.make(inputs, node.attrs), node.name)
         self.inside[node] = made if made.shape == shape else ops.broadcast_to(made, shape)
 
     def _reduction(self, node: Node, source: Node, shape: tuple[int, ...]) -> Node:
-        axis = tuple(a for a in range(len(shape)) if source.shape[a] != shape[a])
         whole = source if source.shape else ops.broadcast_to(source, self.space.sizes)
-        return node.op(whole, axis=axis, keepdims=True) if axis else source.astype(node.dtype)
+        axis = tuple(a for a in range(len(shape)) if whole.shape[a] != shape[a])
+        if axis:
+            return _named(node.op(whole, axis=axis, keepdims=True), node.name)
+        alone = source.astype(node.dtype)
+        return alone + 0 if node.op is ops.sum and alone.type.is_float else alone  # 0 + -0 is 0, as in every sum
 
     def _operand(self, source: Node) -> Node:
         if source in self.inside:
@@ -218,8 +245,23 @@ class _Body:
             return number
         if source not in self.operands:
             kind = source.array_type.with_shape(self.space.shape_of(source))
-            self.operands[source] = Node(OPS["placeholder"], (), NO_ATTRS, kind, f"x{len(self.operands)}")
+            self.operands[source] = Node(OPS["placeholder"], (), NO_ATTRS, kind, self._free_name(source))
         return self.operands[source]
+
+    def _free_name(self, source: Node) -> str:
+        """The user's name of an operand if it has one and no other operand has the same; else a short one."""
+        taken = {operand.name for operand in self.operands.values()}
+        names = (name for name in (source.name, f"x{len(self.operands)}") if name is not None and name not in taken)
+        return next(names, f"operand{len(self.operands)}")
+
+
+def _computes(node: Node) -> bool:
+    """Whether a node does more than spread or reshape: what only moves needs no kernel."""
+    return not (only_ones_move(node) or node.op is ops.broadcast_to)
+
+
+def _named(value: Node, name: str | None) -> Node:
+    return value if name is None or value.name is not None or value.op.leaf else value.replace(name=name)
 
 
 def _reshaped(value: Node, shape: Shape) -> Node:
