@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections import deque
+from collections.abc import Sequence
 from typing import Any
 from weakref import WeakSet
 
@@ -18,14 +18,21 @@ import numpy as np
 
 
 class Gate:
-    """Closed while some thread exchanges buffers by Python code; `False` means that none does, which native code sees.
+    """Closed while some thread exchanges buffers by Python code, which it does under a lock.
 
-    A native call looks at it, and never gives up the interpreter's lock between that and the end of its own exchange.
+    A native call looks at it instead of taking the lock, and keeps the interpreter's from then to the end of its own
+    exchange. Should an interrupt leave it closed, calls are slower until the next exchange opens it.
     """
 
     __slots__ = ("closed",)
 
     def __init__(self) -> None:
+        self.closed = False
+
+    def __enter__(self) -> None:
+        self.closed = True
+
+    def __exit__(self, *_: object) -> None:
         self.closed = False
 
 
@@ -81,53 +88,74 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_fresh_locks)
 
 
-@contextmanager
-def _exchanging() -> Iterator[None]:
-    """What happens inside is one step for all who look at the buffers of variables."""
-    with _swapping:
-        try:
-            GATE.closed = True
-            yield
-        finally:
-            GATE.closed = False
-
-
-@contextmanager
-def reading(states: Sequence[State]) -> Iterator[list[np.ndarray[Any, Any]]]:
+class reading:
     """The current arrays of some variables, all of one moment, unchanged until the block ends."""
-    with _exchanging():
-        held = [state.current for state in states]
-        for buffer in held:
-            buffer.readers += 1  # type: ignore[union-attr]
-    try:
-        yield [buffer.array for buffer in held]  # type: ignore[union-attr]
-    finally:
-        with _exchanging():
-            for buffer in held:
-                buffer.readers -= 1  # type: ignore[union-attr]
+
+    __slots__ = ("_held", "_states")
+
+    def __init__(self, states: Sequence[State]) -> None:
+        self._states = states
+
+    def __enter__(self) -> list[np.ndarray[Any, Any]]:
+        with _swapping, GATE:
+            self._held: list[Any] = [state.current for state in self._states]
+            for buffer in self._held:
+                buffer.readers += 1
+        return [buffer.array for buffer in self._held]
+
+    def __exit__(self, *_: object) -> None:
+        with _swapping, GATE:
+            for buffer in self._held:
+                buffer.readers -= 1
 
 
-@contextmanager
-def writing(states: Sequence[State]) -> Iterator[list[np.ndarray[Any, Any]]]:
+class writing:
     """Buffers for the next values of some variables; they become current, all together, if the block succeeds."""
-    with ExitStack() as locks:
-        for state in sorted(states, key=id):
-            locks.enter_context(state.writing)
-        targets = [_take_spare(state) for state in states]
+
+    __slots__ = ("_locked", "_states", "_targets")
+
+    def __init__(self, states: Sequence[State]) -> None:
+        self._states = states
+        self._locked: list[State] = []
+
+    def __enter__(self) -> list[np.ndarray[Any, Any]]:
         try:
-            yield [target.array for target in targets]
+            for state in sorted(self._states, key=id):
+                state.writing.acquire()
+                self._locked.append(state)
+            self._targets = self._take_spares()
         except BaseException:
-            for state, target in zip(states, targets, strict=True):
-                state.spare = target
+            self._unlock()
             raise
-        with _exchanging():
-            for state, target in zip(states, targets, strict=True):
-                state.spare, state.current = state.current, target
+        return [target.array for target in self._targets]
+
+    def _take_spares(self) -> list[Buffer]:
+        with _swapping, GATE:
+            spares = [state.spare for state in self._states]
+            for state in self._states:
+                state.spare = None
+        pairs = zip(self._states, spares, strict=True)
+        return [spare if spare is not None and spare.readers == 0 else Buffer(np.empty_like(state.array))
+                for state, spare in pairs]  # fmt: skip
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        try:
+            with _swapping, GATE:
+                if error is None:
+                    _swap(self._states, self._targets)
+                else:
+                    for state, target in zip(self._states, self._targets, strict=True):
+                        state.spare = target
+        finally:
+            self._unlock()
+
+    def _unlock(self) -> None:
+        for state in self._locked:
+            state.writing.release()
 
 
-def _take_spare(state: State) -> Buffer:
-    with _exchanging():
-        spare, state.spare = state.spare, None
-        if spare is not None and spare.readers == 0:
-            return spare
-    return Buffer(np.empty_like(state.array))
+def _swap(states: Sequence[State], targets: Sequence[Buffer]) -> None:
+    """Targets become current, and what was current spare, in one step of the interpreter, which no interrupt parts."""
+    before = [state.current for state in states]
+    names = ["spare"] * len(states) + ["current"] * len(states)
+    deque(map(setattr, [*states, *states], names, [*before, *targets]), maxlen=0)

@@ -451,7 +451,7 @@ def test_while_python_code_exchanges_buffers_a_call_waits():
     f, _, _ = training()
     done = []
     thread = threading.Thread(target=lambda: done.append(f(np.ones(6))))
-    with state._exchanging():
+    with state._swapping, state.GATE:
         thread.start()
         thread.join(0.1)
         assert not done
@@ -460,7 +460,7 @@ def test_while_python_code_exchanges_buffers_a_call_waits():
 
 
 def test_an_exception_in_an_exchange_leaves_the_gate_open():
-    with pytest.raises(KeyboardInterrupt), state._exchanging():
+    with pytest.raises(KeyboardInterrupt), state._swapping, state.GATE:
         raise KeyboardInterrupt
     assert state.GATE.closed is False
 
