@@ -25,6 +25,7 @@ from graphc.native.image import Segment
 from graphc.native.kernels import LIBRARY
 from graphc.native.loops import has_loops
 from graphc.native.nests import FINE
+from graphc.native.results import Results
 from graphc.native.schedule import plan_memory, schedule
 from graphc.native.storage import storage_of
 from graphc.native.work import works_of
@@ -53,6 +54,7 @@ class NativeProgram:
         self.stages = schedule(self.works.listed, self.threads)
         self.memories = plan_memory(self.stages, self.storage)
         self.emitted = emit(self.storage, self.stages, self.memories, self._fresh)
+        self._results = {given.output: Results(given.shape, given.dtype) for given in self.emitted.given}
         self._steps = _with_words(self.emitted)
         self.positions = {status: work.node for work in self.works.listed for status in work.statuses}
         self.workspaces: list[Workspace] = []
@@ -80,6 +82,9 @@ class NativeProgram:
         for index in self.emitted.numbers:
             results[index] = results[index][()]
         self.give_back(workspace)  # after an error it is dropped
+        for index, source in self._results.items():
+            if targets[index] is None:
+                source.given(results[index])
         return _with_targets(results, targets)
 
     def _fill(self, values: list[Any], emitted: Emitted, inputs: Sequence[Array],
@@ -91,9 +96,9 @@ class NativeProgram:
             values[emitted.inputs[index]] = inputs[index][()]
         for slot, variable in emitted.variables:
             values[slot] = state[variable]
-        for index, slot, shape, dtype in emitted.given:
+        for index, slot, _, _ in emitted.given:
             target = targets[index]
-            values[slot] = np.empty(shape, dtype) if target is None else target
+            values[slot] = self._results[index].array() if target is None else target
 
     def _run_steps(self, workspace: Workspace, values: list[Any]) -> None:
         drive, context = self._drive, workspace.context

@@ -1,0 +1,65 @@
+"""Memory for results: that of an earlier run's result, where nobody holds it any more.
+
+Fresh memory of that size comes from the system, which maps and clears it page by page: for results of 50 MB that takes
+as long as computing them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from sys import getrefcount
+from typing import Any
+from weakref import getweakrefcount
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+LEAST_BYTES = 1 << 17
+"""Smaller arrays come from memory that the allocator keeps itself."""
+MOST_BYTES = 1 << 28
+"""Larger ones are not kept: that they stay mapped would surprise more than it helps."""
+KEPT = 2
+"""A caller who holds one result until the next one is there needs two in turn."""
+
+
+class Results:
+    """Where the arrays for one result of a program come from. Any number of threads may take and give at once."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self._shape, self._dtype = shape, dtype
+        self._keeps = LEAST_BYTES <= dtype.itemsize * int(np.prod(shape)) <= MOST_BYTES
+        self._given: deque[Array] = deque(maxlen=KEPT)
+
+    def array(self) -> Array:
+        """An array that only the caller holds; its elements are anything."""
+        for _ in range(len(self._given)):
+            try:
+                array = self._given.popleft()
+            except IndexError:  # another thread took it
+                break
+            if getrefcount(array) == _OWN and self._is_unchanged(array):
+                return array
+            self._given.append(array)
+        return np.empty(self._shape, self._dtype)
+
+    def given(self, array: Array) -> None:
+        """The array was given to a caller, who may let it go before the next run."""
+        if self._keeps:
+            self._given.append(array)
+
+    def _is_unchanged(self, array: Array) -> bool:
+        """Whether its holder did not give it another form, and nobody can find it again."""
+        same = array.shape == self._shape and array.dtype is self._dtype and array.flags.num & _WHOLE == _WHOLE
+        return same and not getweakrefcount(array)
+
+
+def _own() -> int:
+    """The references that an array has, as `array` sees them, when only one variable holds it."""
+    queue = deque([np.empty(1)])
+    array = queue.popleft()
+    return getrefcount(array)
+
+
+_OWN = _own()
+_WHOLE = 0x505
+"""NumPy's flags of arrays in C order, that own their memory, are aligned and can be written to."""
