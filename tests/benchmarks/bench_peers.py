@@ -172,8 +172,11 @@ def measure(case: Case, peers: Sequence[str], seconds: float, rounds: int, patie
                 statistics.median(t["median"] for t in turns[peer]),
             )
             found[peer] = Measured(best, median, first, error, child.ask("peak")["bytes"])
-        with built(OURS, case, caches, reference, patience) as (_, (warm, _)):
-            found["warm"] = warm
+        try:
+            with built(OURS, case, caches, reference, patience) as (_, (warm, _)):
+                found["warm"] = warm
+        except Failed:
+            found["warm"] = float("nan")
     return {peer: found[peer] for peer in (*peers, "warm")}
 
 
