@@ -21,6 +21,7 @@ class Recomputed:
     def __init__(self, graph: Graph, can_fuse: Callable[[Node], bool]) -> None:
         """`can_fuse` tells which nodes kernels may hold."""
         self._can_fuse, self._readers, self._results = can_fuse, consumers(graph.nodes), set(graph.outputs)
+        self._read_by_kernels: dict[Node, bool] = {}
         self._effort: dict[Node, float] = {}
         self._place: dict[Node, int] = {}
         for place, node in enumerate(graph.nodes):
@@ -58,11 +59,17 @@ class Recomputed:
         return source if source is not None and source.shape == node.shape and self._is_there(source) else None
 
     def _is_there(self, node: Node) -> bool:
-        stored = node in self._results or not all(map(self._can_fuse, self._readers[node]))
+        stored = node in self._results or not self._only_kernels_read(node)
         return node in self._effort or (self._can_fuse(node) and node.op.name not in REDUCTIONS and stored)
 
     def _is_for_kernels(self, node: Node) -> bool:
-        return node not in self._results and all(map(self._can_fuse, self._readers[node]))
+        return node not in self._results and self._only_kernels_read(node)
+
+    def _only_kernels_read(self, node: Node) -> bool:
+        """Remembered: a value with many readers is asked about by each of them."""
+        if node not in self._read_by_kernels:
+            self._read_by_kernels[node] = all(map(self._can_fuse, self._readers[node]))
+        return self._read_by_kernels[node]
 
 
 def _effort(node: Node) -> float:

@@ -56,6 +56,7 @@ class _Fusion:
         """By operand from outside, and depth, the last kernel that read it."""
         self.readers = consumers(graph.nodes)
         self.results = set(graph.outputs)
+        self.known: dict[Node, bool] = {}
         self.recomputed = Recomputed(graph, self._can_fuse)
 
     def run(self) -> dict[Node, Unit]:
@@ -113,6 +114,12 @@ class _Fusion:
         return all(reader is node or self.unit.get(reader) in (unit, *others) for reader in readers)
 
     def _can_fuse(self, node: Node) -> bool:
+        """Whether a kernel may hold a node; remembered, because every operand of a long sum asks."""
+        if node not in self.known:
+            self.known[node] = self._may_be_held(node)
+        return self.known[node]
+
+    def _may_be_held(self, node: Node) -> bool:
         if isinstance(node.type, TupleType) or not node.type.is_static or not node.inputs or node.op.leaf:
             return False
         if any(isinstance(source.type, TupleType) or 0 in source.shape for source in node.inputs) or 0 in node.shape:

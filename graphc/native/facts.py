@@ -81,10 +81,11 @@ def blocks_of(rows: int, ns: float, parts: Sequence[int] = ()) -> tuple[int, int
 def _over(code: KernelCode) -> Iterator[tuple[int, int]]:
     """Results that may lie over an operand: every element is read, for the last time, before it is written."""
     plan, body = code.plan, code.body
+    last_needed = {node: phase for phase in range(plan.phases) for node in plan.needed(phase)}
     for operand, source in enumerate(body.inputs):
         if code.accesses[operand].strides != contiguous(source.array_type):
             continue
-        last = max((phase for phase in range(plan.phases) if source in plan.needed(phase)), default=-1)
+        last = last_needed.get(source, -1)
         for out, node in enumerate(body.outputs):
             fits = node.type == source.type and node in plan.stored and plan.is_inner(source)
             if fits and plan.phase[node] >= last:
