@@ -1,10 +1,19 @@
-"""graphc itself, in the form of a peer."""
+"""graphc itself, in the form of a peer.
+
+The modules of the backend, which graphc imports when it first needs them, are imported before any clock runs:
+`import jax` and `import torch` bring theirs, and are not timed either.
+"""
 
 from __future__ import annotations
 
 from cases import Arrays, Case
 from peer import Peer
 from workloads import WORKLOADS, trained
+
+import graphc.compiler
+import graphc.native.entry
+import graphc.native.program
+import graphc.passes.backward  # noqa: F401
 
 VARIANTS = ("native", "numpy")
 
