@@ -135,9 +135,8 @@ class Executable:
 
             assert isinstance(plan.program, NativeProgram)
             updated = [variable.state for variable in self._updated]
-            plan.entry = entry_of(plan.program, plan.states, updated, self._rebuild) or False
-            if plan.entry:
-                install(Executable)
+            entry = entry_of(plan.program, plan.states, updated, self._rebuild)
+            plan.entry = entry if entry is not None and install(Executable) else False
         plan.called = True
         if plan.entry:
             self._entry = plan.entry

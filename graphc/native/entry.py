@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -65,7 +66,7 @@ class _Record:
         self.workspace = program.workspaces.pop() if program.workspaces else program.new_workspace()
         self.segment = self.workspace.context + WORD_BYTES * segment.word
         self.patches = self._take_patches(segment)
-        self.kept: list[Any] = [program, self.workspace]
+        self.kept: list[Any] = [program, self.workspace, LIBRARY]  # the code too, when the interpreter ends
 
     def _take_patches(self, segment: Segment) -> Patches:
         """What the driver would write for each slot, from now on without it."""
@@ -145,27 +146,39 @@ def _container(rebuild: Rebuild, results: int) -> tuple[int, Callable[[list[Any]
 
 
 _installing = threading.Lock()
-_installed: dict[type, Method] = {}
 
 
-def install(owner: type) -> None:
-    """Make native code the `__call__` of a class, whose instances may have an entry."""
+def install(owner: type) -> bool:
+    """Make native code the `__call__` of a class whose instances may have an entry; False where that fails.
+
+    The class keeps the code, and what it knows by address: all goes together.
+    """
     with _installing:
-        if owner in _installed:
-            return
-        slots = (owner, "_entry"), (Entry, "record"), (Gate, "closed"), (State, "current"), (State, "spare"), \
-                (Buffer, "array"), (Buffer, "readers")  # fmt: skip
-        places = dict(zip(calling.PLACES, (slot_of(*slot) for slot in slots), strict=True))
-        code, table = LIBRARY.load(calling.text(places), "call", "shared").addresses
-        objects = {"ndarray": np.ndarray, "none": None, "zero": 0, "gate": GATE, "open": False, "slow": SLOW}
-        shared = functions() | {name: id(thing) for name, thing in objects.items()}
-        for place, name in enumerate(calling.SHARED):
-            ctypes.c_int64.from_address(table + WORD_BYTES * place).value = shared[name]
-        definition = Method(b"__call__", code, FAST_WITH_NAMES, _DOCUMENTATION)
-        owner.__call__ = method(owner, definition)  # type: ignore[method-assign]
-        _installed[owner] = definition
+        if not hasattr(owner, KEPT):
+            try:
+                definition, kept = _compiled(owner)
+            except (RuntimeError, ValueError) as error:
+                warnings.warn(f"calls go through Python, because their native code could not be made: {error}",
+                              RuntimeWarning, stacklevel=2)  # fmt: skip
+                return False
+            setattr(owner, KEPT, (definition, kept))
+            owner.__call__ = method(owner, definition)  # type: ignore[method-assign]
+        return True
 
 
-SLOW = "_slow"
+def _compiled(owner: type) -> tuple[Method, list[Any]]:
+    slots = (owner, "_entry"), (Entry, "record"), (Gate, "closed"), (State, "current"), (State, "spare"), \
+            (Buffer, "array"), (Buffer, "readers")  # fmt: skip
+    places = dict(zip(calling.PLACES, (slot_of(*slot) for slot in slots), strict=True))
+    code = LIBRARY.load(calling.text(places), "call", "shared")
+    start, table = code.addresses
+    objects = {"ndarray": np.ndarray, "none": None, "zero": 0, "gate": GATE, "open": False, "slow": SLOW}
+    shared = functions() | {name: id(thing) for name, thing in objects.items()}
+    for place, name in enumerate(calling.SHARED):
+        ctypes.c_int64.from_address(table + WORD_BYTES * place).value = shared[name]
+    return Method(b"__call__", start, FAST_WITH_NAMES, _DOCUMENTATION), [code, objects]
+
+
+KEPT, SLOW = "_native_call", "_slow"
 _DOCUMENTATION = b"__call__($self, /, *args, **named)\n--\n\n" \
                  b"Run on arrays given by position or by name, and write the updates if the run succeeds."  # fmt: skip

@@ -56,6 +56,7 @@ class NativeProgram:
         self.emitted = emit(self.storage, self.stages, self.memories, self._fresh)
         self._results = {given.output: Results(given.shape, given.dtype) for given in self.emitted.given}
         self._steps = _with_words(self.emitted)
+        self._is_native = all(word for _, word in self._steps)
         self.positions = {status: work.node for work in self.works.listed for status in work.statuses}
         self.workspaces: list[Workspace] = []
         self._drive = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(LIBRARY.driver.addresses[0])
@@ -101,17 +102,24 @@ class NativeProgram:
             values[slot] = self._results[index].array() if target is None else target
 
     def _run_steps(self, workspace: Workspace, values: list[Any]) -> None:
-        drive, context = self._drive, workspace.context
+        if self._is_native:
+            for _, word in self._steps:
+                self._drive(workspace.context + WORD_BYTES * word)
+        else:
+            self._run_mixed(workspace.context, values)
+        if self.positions:
+            self.check(workspace)
+
+    def _run_mixed(self, context: int, values: list[Any]) -> None:
+        """Native code and NumPy in turn."""
         step: Any = None
         try:
             with np.errstate(all="ignore"), self._blas:
                 for step, word in self._steps:
                     if word:
-                        drive(context + WORD_BYTES * word)
+                        self._drive(context + WORD_BYTES * word)
                     else:
                         step(values)
-                if self.positions:
-                    self.check(workspace)
         except GraphcError:
             raise
         except Exception as error:
