@@ -15,7 +15,7 @@ from llvmlite import ir
 
 from graphc.ir import Node
 from graphc.native import integers, vecmath
-from graphc.native.scalars import CONTRACT, Value, cast, computed_type, intrinsic, rounded
+from graphc.native.scalars import CONTRACT, Value, cast, intrinsic, like, rounded
 from graphc.op import OPS
 from graphc.spaces import number_of
 from graphc.types import promote
@@ -45,6 +45,14 @@ def is_native(node: Node) -> bool:
 def is_known(name: str) -> bool:
     """Whether an op is elementwise and has code."""
     return any(name in table for table in (_TABLE, _INTEGERS, vecmath.FUNCTIONS))
+
+
+def has_vectors(node: Node) -> bool:
+    """Whether a node's code may be written for vectors: not where it loops, or takes integers apart."""
+    if not node.op.elementwise or node.op.leaf:
+        return True
+    floats = any(value.array_type.dtype.kind == "f" for value in (node, *node.inputs))
+    return node.op.name not in _ONE_BY_ONE and (floats or node.op.name not in _INTEGERS)
 
 
 def _may_be_negative(exponent: Node) -> bool:
@@ -106,12 +114,12 @@ def _intrinsic(name: str) -> Emitter:
     return emitter
 
 
-def _zero(dtype: np.dtype[Any]) -> Any:
-    return ir.Constant(computed_type(dtype), 0.0 if dtype.kind == "f" else 0)
+def _zero(x: Any) -> Any:
+    return ir.Constant(x.type, 0)
 
 
-def _one(dtype: np.dtype[Any]) -> Any:
-    return ir.Constant(computed_type(dtype), 1.0 if dtype.kind == "f" else 1)
+def _one(x: Any) -> Any:
+    return ir.Constant(x.type, 1)
 
 
 def _add_n(b: ir.IRBuilder, dtype: np.dtype[Any], *terms: Value) -> Any:
@@ -130,7 +138,7 @@ def _negative(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
 def _abs(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
     if dtype.kind == "f":
         return intrinsic(b, "fabs", x)
-    return x if dtype.kind != "i" else b.select(b.icmp_signed("<", x, _zero(dtype)), b.neg(x), x)
+    return x if dtype.kind != "i" else b.select(b.icmp_signed("<", x, _zero(x)), b.neg(x), x)
 
 
 def _square(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
@@ -138,11 +146,11 @@ def _square(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
 
 
 def _reciprocal(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
-    return b.fdiv(_one(dtype), x)
+    return b.fdiv(_one(x), x)
 
 
 def _relu(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
-    zero = _zero(dtype)
+    zero = _zero(x)
     below = b.fcmp_ordered("<=", x, zero) if dtype.kind == "f" else _compare("<=")(b, dtype, x, zero)
     return b.select(below, zero, x)
 
@@ -152,7 +160,7 @@ def _clip(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any, low: Any, high: Any) ->
 
 
 def _sign(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
-    zero, one = _zero(dtype), _one(dtype)
+    zero, one = _zero(x), _one(x)
     positive = b.select(_compare(">")(b, dtype, x, zero), one, zero)
     if dtype.kind == "i":
         return b.select(b.icmp_signed("<", x, zero), ir.Constant(x.type, -1), positive)
@@ -179,7 +187,7 @@ def _isfinite(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
 
 
 def _always(truth: int) -> Emitter:
-    return lambda b, dtype, x: ir.Constant(ir.IntType(1), truth)
+    return lambda b, dtype, x: ir.Constant(like(x, ir.IntType(1)), truth)
 
 
 def _same(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
@@ -241,6 +249,7 @@ _INTEGERS: dict[str, tuple[Emitter, str]] = {
     **{name: (_always(truth), "operands") for name, truth in (("isnan", 0), ("isinf", 0), ("isfinite", 1))},
 }  # fmt: skip
 """Where neither operands nor result are floats."""
+_ONE_BY_ONE = frozenset(["ldexp", "polygamma", "round", "signbit", "spherical_jn"])
 
 
 def product(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any, y: Any) -> Any:

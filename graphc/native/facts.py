@@ -10,8 +10,11 @@ from typing import Any
 
 from graphc.executor.cost import NS_PER_BYTE, NS_PER_EFFORT, operations
 from graphc.ir import Graph, Node, attrs_key
-from graphc.native.kernel import REDUCTIONS, Access, KernelCode
+from graphc.native.extents import Access
+from graphc.native.kernel import Kernel
 from graphc.native.kernels import LIBRARY
+from graphc.native.phases import REDUCTIONS
+from graphc.native.rows import Writer
 from graphc.op import OPS
 from graphc.types import Type, as_dtype
 
@@ -20,6 +23,8 @@ BLOCK_NS = 20_000.0
 MOST_BLOCKS = 64
 MOST_PART_BYTES = 1 << 21
 """The most that the parts of one accumulated result may take."""
+WHOLE = 1024
+"""Blocks of a stretch are multiples of so many elements, so that only the last has less than whole vectors."""
 NS_PER_KERNEL = 30.0
 """Entering a kernel and leaving it."""
 
@@ -29,6 +34,8 @@ class Facts:
     """A compiled kernel and how it falls into blocks. The blocks depend on shapes alone."""
 
     address: int
+    numbers: tuple[int, ...]
+    """What its table holds after the pointers."""
     rows: int
     per_block: int
     blocks: int
@@ -57,33 +64,36 @@ def _attrs(node: Node) -> Hashable:
     return attrs_key(node.attrs) if node.attrs else ()
 
 
-def facts_of(body: Graph, accesses: Sequence[Access], structure: Hashable, results: Sequence[Access] = ()) -> Facts:
+def facts_of(body: Graph, accesses: Sequence[Access], results: Sequence[Access] = ()) -> Facts:
     """Compile a kernel and cut it into blocks. Raises what LLVM's binding raises."""
-    code = KernelCode(body, accesses, results)
-    address = LIBRARY.kernel(structure, lambda: code.text, "kernel")
+    kernel = Kernel(body, accesses, results)
+    address = LIBRARY.kernel(kernel.structure, lambda: Writer(kernel).text(), "kernel")
     work = sum(operations(node) * node.array_type.dtype.itemsize for node in body.nodes)
     moved = sum(node.type.nbytes for node in (*body.inputs, *body.outputs))
     ns = NS_PER_KERNEL + max(work * NS_PER_EFFORT, moved * NS_PER_BYTE)
-    accumulated = tuple(i for i, node in enumerate(body.outputs) if node in set(code.plan.accumulators))
-    per_block, blocks = blocks_of(code.rows, ns, [body.outputs[i].type.nbytes for i in accumulated])
-    return Facts(address, code.rows, per_block, blocks, accumulated, frozenset(_over(code)), ns,
+    accumulated = tuple(i for i, node in enumerate(body.outputs) if node in set(kernel.plan.accumulators))
+    parts = [body.outputs[i].type.nbytes for i in accumulated]
+    per_block, blocks = blocks_of(kernel.rows, ns, parts, WHOLE if kernel.stretch else 1)
+    return Facts(address, kernel.numbers, kernel.rows, per_block, blocks, accumulated, frozenset(_over(kernel)), ns,
                  sum(map(operations, body.nodes)), moved)  # fmt: skip
 
 
-def blocks_of(rows: int, ns: float, parts: Sequence[int] = ()) -> tuple[int, int]:
-    """Rows per block, and how many blocks."""
+def blocks_of(rows: int, ns: float, parts: Sequence[int] = (), multiple: int = 1) -> tuple[int, int]:
+    """Rows per block, a multiple of a number where there are several, and how many blocks."""
     most = min(rows, MOST_BLOCKS, *(max(MOST_PART_BYTES // size, 1) for size in parts))
     wanted = max(1, min(int(ns / BLOCK_NS), most))
     per_block = -(-rows // wanted)
+    if wanted > 1:
+        per_block = -(-per_block // multiple) * multiple
     return per_block, -(-rows // per_block)
 
 
-def _over(code: KernelCode) -> Iterator[tuple[int, int]]:
+def _over(kernel: Kernel) -> Iterator[tuple[int, int]]:
     """Results that may lie over an operand: every element is read, for the last time, before it is written."""
-    plan, body = code.plan, code.body
+    plan, body = kernel.plan, kernel.body
     last_needed = {node: phase for phase in range(plan.phases) for node in plan.needed(phase)}
     for operand, source in enumerate(body.inputs):
-        if code.accesses[operand].strides != contiguous(source.array_type):
+        if kernel.accesses[operand].strides != contiguous(source.array_type):
             continue
         last = last_needed.get(source, -1)
         for out, node in enumerate(body.outputs):
@@ -114,7 +124,7 @@ def copying(kind: Type, access: Access, to: Access, dtype: Any = None) -> Facts:
     """The kernel that copies an operand to where elements lie in another way, and converts them."""
     source = Node(OPS["placeholder"], (), {}, kind, "x")
     body = Graph([source], [source if dtype is None or dtype == kind.dtype else source.astype(dtype)])
-    return facts_of(body, (access,), (structure_of(body), access, to), (to,))
+    return facts_of(body, (access,), (to,))
 
 
 def combination(result: Node, blocks: int) -> Facts:
@@ -127,7 +137,7 @@ def _combination(name: str, dtype: str, size: int, blocks: int) -> Facts:
     parts = Node(OPS["placeholder"], (), {}, Type(as_dtype(dtype), (blocks, size)), "parts")
     body = Graph([parts], [_same_dtype(OPS[name].make((parts,), {"axis": (0,), "keepdims": True}), as_dtype(dtype))])
     accesses = (Access(tuple(0 if dim == 1 else step for dim, step in zip((blocks, size), (size, 1), strict=True))),)
-    return facts_of(body, accesses, (structure_of(body), accesses))
+    return facts_of(body, accesses)
 
 
 def _same_dtype(node: Node, dtype: Any) -> Node:

@@ -16,8 +16,8 @@ import numpy as np
 from llvmlite import ir
 
 from graphc.native import elementwise
-from graphc.native.kernel import REDUCTIONS
 from graphc.native.nests import DType, Nest, Room, constant, each_row, fetch, nested, put, row_count
+from graphc.native.phases import REDUCTIONS
 from graphc.native.scalars import Value, cast
 from graphc.native.writer import I64, Code, Index, as_value, plus, times
 

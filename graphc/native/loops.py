@@ -10,11 +10,11 @@ import numpy as np
 
 from graphc.ir import Node
 from graphc.native.folds import Extremum, Fold
-from graphc.native.kernel import REDUCTIONS
 from graphc.native.lookups import LOOKUPS
 from graphc.native.maps import Map, Power, Search, filling
 from graphc.native.movement import MOVEMENT
 from graphc.native.nests import Array, Steps, merged
+from graphc.native.phases import REDUCTIONS
 from graphc.native.pieces import Describer, Loop, NotNative, Pieces, operand, own_steps, spread, steps_of
 from graphc.native.randoms import Draw, words
 from graphc.native.scans import Scan

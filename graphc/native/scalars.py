@@ -15,8 +15,29 @@ BOOL = ir.IntType(1)
 CONTRACT = ("contract",)
 
 
+class Wide(ir.VectorType):  # type: ignore[misc]  # llvmlite has no types
+    """A vector, whose constants are written in one word where all lanes are the same."""
+
+    def format_constant(self, value: Any) -> str:
+        """The constant in LLVM's text."""
+        first = value[0]
+        if all(lane is first for lane in value):
+            return f"splat ({first.type} {first.get_reference()})"
+        return str(super().format_constant(value))
+
+
+def like(raw: Any, kind: Any) -> Any:
+    """A type of as many elements as a value has."""
+    return Wide(kind, raw.type.count) if isinstance(raw.type, ir.VectorType) else kind
+
+
+def element_of(raw: Any) -> Any:
+    """The type of one element."""
+    return raw.type.element if isinstance(raw.type, ir.VectorType) else raw.type
+
+
 class Value(NamedTuple):
-    """One scalar in a kernel."""
+    """One scalar in a kernel, or a vector of them."""
 
     ir: Any
     dtype: np.dtype[Any]
@@ -38,22 +59,31 @@ def computed_type(dtype: np.dtype[Any]) -> Any:
 
 def load(b: ir.IRBuilder, pointer: Any, dtype: np.dtype[Any]) -> Value:
     """Read an element."""
-    raw = b.load(pointer, typ=stored_type(dtype), align=dtype.itemsize)
+    return computed(b, b.load(pointer, typ=stored_type(dtype), align=dtype.itemsize), dtype)
+
+
+def computed(b: ir.IRBuilder, raw: Any, dtype: np.dtype[Any]) -> Value:
+    """What has been read, as it is computed with."""
     if dtype.kind == "b":
         raw = b.icmp_unsigned("!=", raw, ir.Constant(raw.type, 0))
     elif dtype.kind == "f" and dtype.itemsize == 2:
-        raw = b.fpext(raw, ir.FloatType())
+        raw = b.fpext(raw, like(raw, ir.FloatType()))
     return Value(raw, dtype)
 
 
 def store(b: ir.IRBuilder, value: Value, pointer: Any) -> Any:
     """Write an element."""
+    return b.store(stored(b, value), pointer, align=value.dtype.itemsize)
+
+
+def stored(b: ir.IRBuilder, value: Value) -> Any:
+    """A value as it lies in memory."""
     raw, dtype = value
     if dtype.kind == "b":
-        raw = b.zext(raw, ir.IntType(8))
-    elif dtype.kind == "f" and dtype.itemsize == 2:
-        raw = b.fptrunc(raw, ir.HalfType())
-    return b.store(raw, pointer, align=dtype.itemsize)
+        return b.zext(raw, like(raw, ir.IntType(8)))
+    if dtype.kind == "f" and dtype.itemsize == 2:
+        return b.fptrunc(raw, like(raw, ir.HalfType()))
+    return raw
 
 
 def number(value: Any, dtype: np.dtype[Any]) -> Value:
@@ -69,7 +99,7 @@ def cast(b: ir.IRBuilder, value: Value, dtype: np.dtype[Any]) -> Value:
     raw, source = value
     if source == dtype:
         return value
-    target = computed_type(dtype)
+    target = like(raw, computed_type(dtype))
     if dtype.kind == "b":
         zero = ir.Constant(raw.type, 0.0 if source.kind == "f" else 0)
         compare = b.fcmp_unordered if source.kind == "f" else b.icmp_unsigned
@@ -79,29 +109,30 @@ def cast(b: ir.IRBuilder, value: Value, dtype: np.dtype[Any]) -> Value:
     if dtype.kind == "f":
         convert = b.sitofp if source.kind == "i" else b.uitofp
         return Value(rounded(b, convert(raw, target), dtype), dtype)
-    if raw.type.width >= target.width:
-        return Value(b.trunc(raw, target) if raw.type.width > target.width else raw, dtype)
+    before, after = element_of(raw).width, computed_type(dtype).width
+    if before >= after:
+        return Value(b.trunc(raw, target) if before > after else raw, dtype)
     return Value(b.sext(raw, target) if source.kind == "i" else b.zext(raw, target), dtype)
 
 
 def _from_float(b: ir.IRBuilder, raw: Any, source: np.dtype[Any], dtype: np.dtype[Any]) -> Any:
-    target = computed_type(dtype)
+    target = like(raw, computed_type(dtype))
     if dtype.kind != "f":
         return _to_integer(b, raw, dtype)
     if raw.type == target:
         return rounded(b, raw, dtype)
     if dtype.itemsize == 2:
         raw = _to_odd(b, raw)
-    converted = b.fptrunc(raw, target) if isinstance(raw.type, ir.DoubleType) else b.fpext(raw, target)
+    converted = b.fptrunc(raw, target) if isinstance(element_of(raw), ir.DoubleType) else b.fpext(raw, target)
     return rounded(b, converted, dtype)
 
 
 def _to_integer(b: ir.IRBuilder, raw: Any, dtype: np.dtype[Any]) -> Any:
     """A float towards zero. Where C has no answer this has x86's, which is NumPy's there: the smallest integer for what
     does not fit 32 bits (64 for the longest), of which narrow dtypes keep the low bits; unsigned ones wrap around."""
-    kind = ir.IntType(64 if dtype.itemsize == 8 else 32)
-    half = 2.0 ** (kind.width - 1)
-    lowest = ir.Constant(kind, -(1 << (kind.width - 1)))
+    width = 64 if dtype.itemsize == 8 else 32
+    kind, half = like(raw, ir.IntType(width)), 2.0 ** (width - 1)
+    lowest = ir.Constant(kind, -(1 << (width - 1)))
 
     def signed(x: Any) -> Any:
         fits = b.and_(b.fcmp_ordered(">=", x, ir.Constant(x.type, -half)),
@@ -112,7 +143,7 @@ def _to_integer(b: ir.IRBuilder, raw: Any, dtype: np.dtype[Any]) -> Any:
     if dtype.kind == "u" and dtype.itemsize >= 4:
         high = b.fcmp_ordered(">=", raw, ir.Constant(raw.type, half))
         result = b.select(high, b.xor(signed(b.fsub(raw, ir.Constant(raw.type, half))), lowest), result)
-    return b.trunc(result, computed_type(dtype)) if dtype.itemsize < 4 else result
+    return b.trunc(result, like(raw, computed_type(dtype))) if dtype.itemsize < 4 else result
 
 
 def _to_odd(b: ir.IRBuilder, raw: Any) -> Any:
@@ -120,7 +151,7 @@ def _to_odd(b: ir.IRBuilder, raw: Any) -> Any:
 
     S. Boldo and G. Melquiond, "Emulation of FMA and correctly rounded sums: proved algorithms using rounding to odd".
     """
-    i64 = ir.IntType(64)
+    i64 = like(raw, ir.IntType(64))
     bits = b.bitcast(raw, i64)
     kept = b.and_(bits, ir.Constant(i64, -(1 << 29)))
     odd = b.select(b.icmp_unsigned("==", bits, kept), kept, b.or_(kept, ir.Constant(i64, 1 << 29)))
@@ -130,12 +161,22 @@ def _to_odd(b: ir.IRBuilder, raw: Any) -> Any:
 def rounded(b: ir.IRBuilder, raw: Any, dtype: np.dtype[Any]) -> Any:
     """An f32 result rounded to f16, where that is the dtype: every op rounds, as NumPy's does."""
     if dtype.kind == "f" and dtype.itemsize == 2:
-        return b.fpext(b.fptrunc(raw, ir.HalfType()), ir.FloatType())
+        return b.fpext(b.fptrunc(raw, like(raw, ir.HalfType())), like(raw, ir.FloatType()))
     return raw
 
 
 def intrinsic(b: ir.IRBuilder, name: str, *operands: Any) -> Any:
     """Call an LLVM intrinsic of the operands' type."""
     kind = operands[0].type
-    function = b.module.declare_intrinsic(f"llvm.{name}", [kind], ir.FunctionType(kind, [kind] * len(operands)))
+    symbol = f"llvm.{name}.{suffix(kind)}"
+    function = b.module.globals.get(symbol)
+    if function is None:
+        function = ir.Function(b.module, ir.FunctionType(kind, [kind] * len(operands)), symbol)
     return b.call(function, operands)
+
+
+def suffix(kind: Any) -> str:
+    """How the names of intrinsics tell a type."""
+    if isinstance(kind, ir.VectorType):
+        return f"v{kind.count}{suffix(kind.element)}"
+    return str(kind.intrinsic_name)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from graphc.executor.cost import copy_nanoseconds, nanoseconds
 from graphc.ir import Node, collector_paused
 from graphc.native import facts, products
+from graphc.native.extents import Access
 from graphc.native.facts import Facts
-from graphc.native.kernel import Access
 from graphc.native.kernels import LIBRARY, warn_of_fallback
 from graphc.native.loops import pieces_of
 from graphc.native.pieces import Copy, Loop, NotNative
@@ -40,6 +40,8 @@ Memory = Node | Parts | Status
 """What has a place of its own: the root of a value, or parts."""
 Pointer = tuple[Memory, int]
 """Whose memory, and from which byte."""
+NUMBER = Parts(0)
+"""In the place of a memory: the byte is a number that the code wants to know."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def _kernel(node: Node, works: Works, remembered: dict[Hashable, Facts | None]) 
     structure = (facts.structure_of(body), *accesses)
     if structure not in remembered:
         try:
-            remembered[structure] = facts.facts_of(body, accesses, structure)
+            remembered[structure] = facts.facts_of(body, accesses)
         except Exception as error:  # whatever LLVM or its binding raises
             warn_of_fallback(node, error)
             remembered[structure] = None
@@ -148,11 +150,15 @@ def _kernel(node: Node, works: Works, remembered: dict[Hashable, Facts | None]) 
             combining.append(_combine(node, index, parts, results[index], known))
             results[index] = parts
     reads = tuple(dict.fromkeys(memory for memory, _ in operands))
-    table = (*operands, *((result, 0) for result in results))
+    table = (*operands, *((result, 0) for result in results), *_numbers(known))
     task = Task(known.address, table, known.rows, known.per_block, known.blocks)
     over = tuple(_overwritable(node, results, known, storage))
     yield Work(node, reads, tuple(results), known.ns, task, over=over)
     yield from combining
+
+
+def _numbers(known: Facts) -> Iterator[Pointer]:
+    return ((NUMBER, number) for number in known.numbers)
 
 
 def _access(source: Node, storage: Storage) -> Access:
@@ -216,7 +222,7 @@ def _copied(node: Node, move: Copy, storage: Storage) -> Work:
                  for steps in (move.strides, move.to))  # fmt: skip
     known = facts.copying(kind, from_, to, node.dtype)
     root, offset = _pointer(move.source, storage)
-    table = ((root, offset + move.skipped), (node, move.offset))
+    table = ((root, offset + move.skipped), (node, move.offset), *_numbers(known))
     task = Task(known.address, table, known.rows, known.per_block, known.blocks)
     return Work(node, (table[0][0],), (node,), known.ns, task)
 
@@ -240,14 +246,15 @@ def _gathered(node: Node, source: Node, access: Access, operand: Pointer) -> Wor
     """The copy of an operand in C order, for a kernel that must walk several of its axes as one."""
     copying = facts.copying(source.array_type, access, Access(facts.contiguous(source.array_type)))
     parts = Parts(source.type.nbytes)
-    task = Task(copying.address, (operand, (parts, 0)), copying.rows, copying.per_block, copying.blocks)
+    table = (operand, (parts, 0), *_numbers(copying))
+    task = Task(copying.address, table, copying.rows, copying.per_block, copying.blocks)
     return Work(node, (operand[0],), (parts,), copying.ns, task, combines=True)
 
 
 def _combine(node: Node, index: int, parts: Parts, result: Memory, known: Facts) -> Work:
     body = node.attrs["body"].outputs[index]
     combine = facts.combination(body, known.blocks)
-    task = Task(combine.address, ((parts, 0), (result, 0)), combine.rows, combine.rows, 1)
+    task = Task(combine.address, ((parts, 0), (result, 0), *_numbers(combine)), combine.rows, combine.rows, 1)
     return Work(node, (parts,), (result,), combine.ns, task, combines=True)
 
 

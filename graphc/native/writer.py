@@ -14,7 +14,7 @@ import numpy as np
 from llvmlite import ir
 
 from graphc.native import host
-from graphc.native.scalars import stored_type
+from graphc.native.scalars import stored_type, suffix
 from graphc.native.vectors import Lanes
 
 I32, I64, POINTER = ir.IntType(32), ir.IntType(64), ir.PointerType()
@@ -178,16 +178,16 @@ class Code:
         if piece.active == piece.width:
             return self.b.load(pointer, typ=kind, align=dtype.itemsize)
         mask, zero = _mask(piece), zeros(kind.element, piece.width)
-        name = f"llvm.masked.load.{_suffix(kind)}.p0"
-        return self._call(name, kind, pointer, I32(dtype.itemsize), mask, zero)
+        name = f"llvm.masked.load.{suffix(kind)}.p0"
+        return self.call(name, kind, pointer, I32(dtype.itemsize), mask, zero)
 
     def store(self, value: Any, pointer: Any, piece: Lanes, dtype: np.dtype[Any]) -> None:
         """A vector into consecutive elements; the memory of masked lanes is not touched."""
         if piece.active == piece.width:
             self.b.store(value, pointer, align=dtype.itemsize)
             return
-        name = f"llvm.masked.store.{_suffix(value.type)}.p0"
-        self._call(name, ir.VoidType(), value, pointer, I32(dtype.itemsize), _mask(piece))
+        name = f"llvm.masked.store.{suffix(value.type)}.p0"
+        self.call(name, ir.VoidType(), value, pointer, I32(dtype.itemsize), _mask(piece))
 
     def gather(self, pointer: Any, step: int, piece: Lanes, dtype: np.dtype[Any]) -> Any:
         """A vector from elements `step` apart."""
@@ -219,20 +219,21 @@ class Code:
 
     def multiply_add(self, x: Any, y: Any, total: Any) -> Any:
         """x·y + total, rounded once where the processor can."""
-        return self._call(f"llvm.fmuladd.{_suffix(total.type)}", total.type, x, y, total)
+        return self.call(f"llvm.fmuladd.{suffix(total.type)}", total.type, x, y, total)
 
     def prefetch(self, pointer: Any, index: Index, kind: Any) -> None:
         """Have the line of an element brought near, if there is such an element."""
         place = self.b.gep(pointer, [as_value(index)], source_etype=kind)
-        self._call("llvm.prefetch.p0", ir.VoidType(), place, I32(0), I32(3), I32(1))
+        self.call("llvm.prefetch.p0", ir.VoidType(), place, I32(0), I32(3), I32(1))
 
     def total(self, vector: Any) -> Any:
         """The sum of the lanes."""
         kind = vector.type.element
         start = ir.Constant(kind, -0.0)
-        return self._call(f"llvm.vector.reduce.fadd.{_suffix(vector.type)}", kind, start, vector, flags=("reassoc",))
+        return self.call(f"llvm.vector.reduce.fadd.{suffix(vector.type)}", kind, start, vector, flags=("reassoc",))
 
-    def _call(self, name: str, result: Any, *operands: Any, flags: Sequence[str] = ()) -> Any:
+    def call(self, name: str, result: Any, *operands: Any, flags: Sequence[str] = ()) -> Any:
+        """Call an intrinsic by its whole name."""
         function = self.module.globals.get(name)
         if function is None:
             function = ir.Function(self.module, ir.FunctionType(result, [x.type for x in operands]), name)
@@ -252,12 +253,6 @@ def _whole(kind: Any, value: Any) -> Any:
 
 def _mask(piece: Lanes) -> Any:
     return ir.Constant(ir.VectorType(ir.IntType(1), piece.width), [int(i < piece.active) for i in range(piece.width)])
-
-
-def _suffix(kind: Any) -> str:
-    if isinstance(kind, ir.VectorType):
-        return f"v{kind.count}{_suffix(kind.element)}"
-    return str(kind.intrinsic_name)
 
 
 _PLAIN = "!{ !\"llvm.loop.unroll.disable\" }, !{ !\"llvm.loop.vectorize.enable\", i1 false }"

@@ -76,7 +76,7 @@ class Code:
 
     def like(self, element: Any) -> Any:
         """A type of as many elements as this code's type."""
-        return ir.VectorType(element, self.type.count) if self.is_vector else element
+        return type(self.type)(element, self.type.count) if self.is_vector else element
 
     @cached_property
     def integer(self) -> Any:
