@@ -20,7 +20,7 @@ from graphc import passes
 from graphc.errors import CompileError, DTypeError, FeedError, GraphError, ShapeError, label
 from graphc.executable import Executable, Options
 from graphc.ir import Graph, Node, Variable, topological
-from graphc.op import lift
+from graphc.op import Op, lift
 from graphc.pipeline import Pipeline
 from graphc.structure import flatten
 from graphc.types import Dim, unify
@@ -104,6 +104,16 @@ def _backend(backend: str) -> str:
             )
         return "native"
     return "numpy"
+
+
+def is_native(op: Op) -> bool:
+    """Whether the native backend computes an op itself, if not for all operands; False where llvmlite is missing."""
+    if find_spec("llvmlite") is None:
+        return False
+    from graphc.native.loops import has_code
+    from graphc.passes.expand import FORMULAS
+
+    return op in FORMULAS or has_code(op)
 
 
 def _threads(threads: int | None) -> int | None:

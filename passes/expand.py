@@ -47,10 +47,8 @@ def _logsumexp(x: Node, *, axis: tuple[int, ...], keepdims: bool) -> Node:
     return ops.log(ops.sum(ops.exp(x - top), axis, keepdims=True)) + top
 
 
-def _last_writes(*indices: Node, sizes: tuple[int, ...]) -> Node | None:
+def _last_writes(*indices: Node, sizes: tuple[int, ...]) -> Node:
     """Each position is written its number, and keeps that of the last write."""
-    if any(index.dtype.kind not in "iu" for index in indices):
-        return None
     block = OPS["last_writes"].infer(*(index.type for index in indices), sizes=sizes).shape  # type: ignore[union-attr]
     numbers = ops.reshape(ops.arange(math.prod(block)), block)
     place = {"axes": tuple(range(len(sizes))), "at": 0}

@@ -12,10 +12,15 @@ from typing import Any
 
 import graphc as gr
 from graphc import ops
+from graphc.compiler import is_native
 from graphc.samples import Samples
 
-FACTS = {"type rule": "infer", "derivative": "vjp", "native code": "native", "samples": "samples"}
-"""What an op may have, and the field of `Op` that holds it."""
+FACTS: dict[str, Callable[[Any], bool]] = {
+    "type rule": lambda op: bool(getattr(op, "infer", None)), "derivative": lambda op: bool(getattr(op, "vjp", None)),
+    "native code": lambda op: isinstance(op, gr.Op) and is_native(op),
+    "samples": lambda op: bool(getattr(op, "samples", None)),
+}  # fmt: skip
+"""What an op may have, and how to tell from its declaration, or from the tables of the native backend."""
 _LEGEND = "T type rule   D derivative   N native code   S samples   F formula: takes the rest from its ops"
 _ROOMS = {"": ops, "nn.": gr.nn, "losses.": gr.losses, "random.": gr.random}
 
@@ -46,7 +51,7 @@ class Entry:
 
     def has(self) -> dict[str, bool]:
         """Which of the facts are declared here. A formula has its own samples; the rest it takes from its ops."""
-        return {fact: bool(getattr(self.op or self.function, field, None)) for fact, field in FACTS.items()}
+        return {fact: tells(self.op or self.function) for fact, tells in FACTS.items()}
 
 
 def names() -> dict[str, Callable[..., Any]]:
@@ -89,11 +94,20 @@ def table() -> str:
     for entry in entries():
         families.setdefault(entry.family, []).append(entry)
     width = max(len(entry.name) for entry in entries())
-    lines = [f"{len(entries())} ops and formulas over ops; `graphc ops NAME` tells more of one.", _LEGEND]
+    lines = [f"{len(entries())} ops and formulas over ops; `graphc ops NAME` tells more of one.", _LEGEND, _by_numpy()]
     for (_, about), members in sorted(families.items()):
         lines += ["", about]
         lines += [f"  {entry.name:<{width}}  {_letters(entry)}  {summary(entry.function)}" for entry in members]
     return "\n".join(lines)
+
+
+def _by_numpy() -> str:
+    """Which ops have no native code."""
+    has = {entry.name: entry.has()["native code"] for entry in entries() if entry.op}
+    missing = [name for name, native in has.items() if not native]
+    if len(missing) == len(has):
+        return "No native code: llvmlite is not installed, so that NumPy computes all of them."
+    return f"NumPy computes, also beside native code: {', '.join(missing) or 'none'}."
 
 
 def _letters(entry: Entry) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from llvmlite import ir
 
 from graphc.ir import Node
-from graphc.native import integers, vecmath
+from graphc.native import integers, special, vecmath
 from graphc.native.scalars import CONTRACT, Value, cast, intrinsic, like, rounded
 from graphc.op import OPS
 from graphc.spaces import number_of
@@ -38,8 +38,9 @@ def emit(b: ir.IRBuilder, node: Node, operands: Sequence[Value]) -> Value:
 
 def is_native(node: Node) -> bool:
     """Whether an element of a node has code, for its dtypes and attributes."""
-    may_fail = node.op is OPS["power"] and _may_be_negative(node.inputs[1])
-    return is_known(node.op.name) and not (may_fail and node.array_type.dtype.kind != "f")
+    if node.array_type.dtype.kind != "f" and node.op is OPS["power"] and _may_be_negative(node.inputs[1]):
+        return False
+    return is_known(node.op.name) and node.attrs.get("order", 0) <= special.LARGEST_ORDER
 
 
 def is_known(name: str) -> bool:
@@ -52,7 +53,8 @@ def has_vectors(node: Node) -> bool:
     if not node.op.elementwise or node.op.leaf:
         return True
     floats = any(value.array_type.dtype.kind == "f" for value in (node, *node.inputs))
-    return node.op.name not in _ONE_BY_ONE and (floats or node.op.name not in _INTEGERS)
+    one_by_one = node.op.name in _ONE_BY_ONE or (node.array_type.dtype == np.float16 and node.op.name in _HALVES)
+    return not one_by_one and (floats or node.op.name not in _INTEGERS)
 
 
 def _may_be_negative(exponent: Node) -> bool:
@@ -68,6 +70,8 @@ def _entry(name: str, operands: Sequence[np.dtype[Any]], result: np.dtype[Any]) 
     """What writes an op, and the dtype that it computes in."""
     if name in _INTEGERS and "f" not in {dtype.kind for dtype in (*operands, result)}:
         return _INTEGERS[name]
+    if name in _HALVES and result == np.float16:
+        return _HALVES[name], "result"
     return _TABLE[name] if name in _TABLE else (_vecmath(name), "result")
 
 
@@ -103,6 +107,15 @@ def _extremum(symbol: str, on_floats: str) -> Emitter:
 def _vecmath(name: str) -> Emitter:
     def emitter(b: ir.IRBuilder, dtype: np.dtype[Any], *operands: Any) -> Any:
         return vecmath.emit(b, name, *operands)
+
+    return emitter
+
+
+def _in_f64(name: str) -> Emitter:
+    def emitter(b: ir.IRBuilder, dtype: np.dtype[Any], *operands: Any) -> Any:
+        wide = np.dtype("float64")
+        values = [cast(b, Value(x, dtype), wide).ir for x in operands]
+        return cast(b, Value(vecmath.emit(b, name, *values), wide), dtype).ir
 
     return emitter
 
@@ -222,7 +235,7 @@ _RESULT: dict[str, Emitter] = {
     "copysign": _intrinsic("copysign"), "sqrt": _intrinsic("sqrt"),
     "divide": lambda b, dtype, x, y: b.fdiv(x, y),
     "deg2rad": lambda b, dtype, x: b.fmul(x, ir.Constant(x.type, np.pi / 180)),
-    "round": integers.round,
+    "round": integers.round, "polygamma": special.polygamma, "spherical_jn": special.spherical_jn,
     "rad2deg": lambda b, dtype, x: b.fmul(x, ir.Constant(x.type, 180 / np.pi)),
 }  # fmt: skip
 _OPERANDS: dict[str, Emitter] = {
@@ -250,6 +263,10 @@ _INTEGERS: dict[str, tuple[Emitter, str]] = {
 }  # fmt: skip
 """Where neither operands nor result are floats."""
 _ONE_BY_ONE = frozenset(["ldexp", "polygamma", "round", "signbit", "spherical_jn"])
+_HALVES: dict[str, Emitter] = {
+    "spacing": integers.half_spacing, "nextafter": integers.half_nextafter, "erfinv": _in_f64("erfinv")}  # fmt: skip
+"""Where f16 is not computed in f32: neighbours, and what would leave LLVM with a conversion that x86 calls a library
+for."""
 
 
 def product(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any, y: Any) -> Any:

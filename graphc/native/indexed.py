@@ -146,7 +146,7 @@ class _Writer:
             with self.b.if_then(self.b.not_(inside), likely=False):
                 negative = self.b.icmp_signed("<", at, constant(0))
                 given = self.b.select(negative, self.b.sub(at, size), at)
-                shown = self.b.select(self.b.icmp_signed(">", at, constant(FINE)), given, constant(FINE + 1))
+                shown = self.b.select(self.b.icmp_signed(">", given, constant(FINE)), given, constant(FINE + 1))
                 self.b.store(shown, self.statuses[number], align=8)
         if not found:
             write()

@@ -206,6 +206,44 @@ def frexp(b: ir.IRBuilder, x: Value) -> tuple[Value, Value]:
     return part, cast(b, Value(b.select(special, i64(0), exponent), I64), np.dtype("int32"))
 
 
+def _half_bits(b: ir.IRBuilder, x: Any) -> Any:
+    """The bits of an f16 that is computed in f32, as i32."""
+    return b.zext(b.bitcast(b.fptrunc(x, ir.HalfType()), ir.IntType(16)), ir.IntType(32))
+
+
+def _half_of(b: ir.IRBuilder, bits: Any) -> Any:
+    return b.fpext(b.bitcast(b.trunc(bits, ir.IntType(16)), ir.HalfType()), ir.FloatType())
+
+
+def half_spacing(b: ir.IRBuilder, dtype: DType, x: Any) -> Any:
+    """The distance from an f16 to its neighbour, never negative: NumPy's, whose neighbour of -2ⁿ is the nearer one."""
+    i32 = ir.IntType(32)
+    bits = _half_bits(b, x)
+    exponent = b.lshr(b.and_(bits, i32(0x7C00)), i32(10))
+    power = b.and_(b.icmp_unsigned("!=", b.and_(bits, i32(0x8000)), i32(0)),
+                   b.icmp_unsigned("==", b.and_(bits, i32(0x3FF)), i32(0)))  # fmt: skip
+    place = b.sub(exponent, b.select(power, i32(1), i32(0)))  # of the neighbour that counts
+    normal = b.shl(b.sub(place, i32(10)), i32(10))
+    tiny = b.shl(i32(1), _held(b, b.sub(place, i32(1)), 0, 9))
+    found = b.select(b.icmp_signed(">", place, i32(10)), normal, tiny)
+    found = b.select(b.icmp_unsigned("==", bits, i32(0x7BFF)), i32(0x7C00), found)
+    return _half_of(b, b.select(b.icmp_unsigned("==", exponent, i32(31)), i32(0x7E00), found))
+
+
+def half_nextafter(b: ir.IRBuilder, dtype: DType, x: Any, y: Any) -> Any:
+    """The next f16 after x towards y."""
+    i32 = ir.IntType(32)
+    bits = _half_bits(b, x)
+    towards_zero = b.fcmp_ordered("<", b.select(_is_negative(b, b.shl(bits, i32(16))), b.fneg(y), y),
+                                  intrinsic(b, "fabs", x))  # fmt: skip
+    moved = b.add(bits, b.select(towards_zero, i32(-1), i32(1)))
+    from_zero = b.select(b.fcmp_ordered("<", y, ir.Constant(y.type, 0.0)), i32(0x8001), i32(1))
+    zero = b.fcmp_ordered("==", x, ir.Constant(x.type, 0.0))
+    result = _half_of(b, b.select(zero, from_zero, moved))
+    nan = b.fcmp_unordered("uno", x, y)
+    return b.select(nan, b.fadd(x, y), b.select(b.fcmp_ordered("==", x, y), x, result))
+
+
 def modf(b: ir.IRBuilder, x: Value) -> tuple[Value, Value]:
     """The fractional and the integral part, both with the element's sign."""
     whole = intrinsic(b, "trunc", x.ir)

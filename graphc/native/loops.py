@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from graphc.ir import Node
+from graphc.native.elementwise import is_known
 from graphc.native.folds import Extremum, Fold
 from graphc.native.lookups import LOOKUPS
 from graphc.native.maps import Map, Power, Search, filling
@@ -19,6 +20,8 @@ from graphc.native.pieces import Describer, Loop, NotNative, Pieces, operand, ow
 from graphc.native.randoms import Draw, words
 from graphc.native.scans import Scan
 from graphc.native.storage import Home, Storage
+from graphc.op import Op
+from graphc.ops.fused import kernel
 from graphc.ops.random import FOLDING, SAMPLING, SPLITTING
 from graphc.types import promote
 
@@ -231,3 +234,8 @@ LOOPS: dict[str, Describer] = {
     "eye": partial(_diagonal, below=False), "tri": partial(_diagonal, below=True), "dim_size": _dim_size,
     "random_uniform": _drawn, "random_normal": _drawn, "random_split": _split, "random_fold_in": _folded_in,
 }  # fmt: skip
+
+
+def has_code(op: Op) -> bool:
+    """Whether an op is computed without NumPy: in a kernel, by loops, as a view, or before any run."""
+    return op is kernel or is_known(op.name) or op.name in LOOPS or op.view or op.leaf or op.arity == 0

@@ -62,7 +62,6 @@ class Op:
     body: Callable[..., Any]
     infer: Infer
     vjp: Callable[..., Cotangents] | None = None
-    native: Any = None
     samples: Samples | None = None
     signature: Callable[..., tuple[Sequence[Any], dict[str, Any]]] | None = None
     elementwise: bool = False

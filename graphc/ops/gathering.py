@@ -47,6 +47,10 @@ def _check_axes(x: Type, indices: Sequence[Type], axes: Axes, at: int) -> None:
     if not axes or not known or len(axes) != len(indices) or not 0 <= at <= x.rank - len(axes):
         raise ShapeError(f"expected an array of positions for each looked-up axis of {x}, in order, got axes {axes}, "
                          f"{len(indices)} arrays and a result that stands at axis {at}")  # fmt: skip
+    _check_integers(indices)
+
+
+def _check_integers(indices: Sequence[Type]) -> None:
     for index in indices:
         if index.dtype.kind not in "iu":
             raise DTypeError(f"expected integer positions, got {index}", remedy='convert them with .astype("int64")')
@@ -208,6 +212,7 @@ def scatter(x: Any, value: Any, *indices: Any, axes: Axes, at: int, out: Any = N
 def _truths(*indices: Type, sizes: tuple[AnyDim, ...]) -> Type:
     if len(sizes) != len(indices):
         raise ShapeError(f"expected the size of each of {len(indices)} axes, got {sizes}")
+    _check_integers(indices)
     return Type(np.dtype("bool"), _block(indices))
 
 

@@ -1,0 +1,388 @@
+"""Every op of the registry in native code: derived from its samples, in every dtype that it takes."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import graphc as gr
+from graphc import catalog
+from graphc.compiler import is_native as is_native_op
+from graphc.evaluate import evaluate
+from graphc.types import DTYPES, TupleType
+
+pytest.importorskip("llvmlite")
+
+from graphc.native.elementwise import is_native
+from graphc.native.program import NativeProgram
+from graphc.op import OPS
+from graphc.passes.expand import expand
+from graphc.passes.fuse import fuse
+from graphc.testing import _samples
+from graphc.testing_operands import special_values
+
+rng = np.random.default_rng(0)
+COMPUTED = [name for name, op in OPS.items() if op.samples is not None and not op.leaf]
+SORTING = {"sort", "argsort", "top_k", "random_permutation"}
+ULPS = {"f2": 4, "f4": 16, "f8": 16}
+"""How far an element may be from NumPy's, in units of the last place of the largest one: what sums and functions are
+rounded by. Data movement and integers are exact."""
+LOOSE = {"spherical_jn": 512, "polygamma": 16, "lgamma": 64, "digamma": 64}
+"""... and where SciPy itself is not that close."""
+
+
+def native(inputs, outputs, threads=1):
+    """The program of a graph, as the compiler makes it of what the passes leave."""
+    graph = expand(gr.Graph(inputs, outputs), fusible=is_native)
+    return NativeProgram(fuse(graph, fusible=is_native), threads)
+
+
+def run(program, feeds):
+    """The outputs of one run."""
+    return program.run(feeds, {}, [None] * len(program.graph.outputs))
+
+
+def python_steps(program):
+    """What NumPy computes, and why."""
+    return [work.why for work in program.works.listed if work.task is None and work.output is None]
+
+
+def agrees(value, expected, ulps):
+    """Fail unless types agree and values do to so many units in the last place of the largest."""
+    expected = np.asarray(expected)
+    assert np.asarray(value).dtype == expected.dtype
+    assert np.shape(value) == expected.shape
+    if expected.dtype.kind != "f" or not expected.size:
+        np.testing.assert_array_equal(value, expected)
+        return
+    finite = np.abs(expected[np.isfinite(expected)])
+    size = finite.max(initial=0).astype(expected.dtype)
+    np.testing.assert_allclose(value, expected, rtol=0, atol=ulps * float(np.spacing(size)), equal_nan=True)
+
+
+def check(inputs, outputs, feeds, ulps=0, *, by_numpy=()):
+    """Run a graph natively and compare it with the bodies; only those reasons may be given for a call of NumPy."""
+    with np.errstate(all="ignore"):
+        expected = evaluate(outputs, dict(zip(inputs, feeds, strict=True)))
+    program = native(inputs, outputs)
+    assert set(python_steps(program)) <= set(by_numpy)
+    for _ in range(2):
+        for value, reference in zip(run(program, feeds), expected, strict=True):
+            agrees(value, reference, ulps)
+    return program
+
+
+def outputs_of(node):
+    """A node's results: itself, or the items of its tuple."""
+    if not isinstance(node.type, TupleType):
+        return [node]
+    return [OPS["item"](node, index=i) for i in range(len(node.type.elements))]
+
+
+def in_dtype(sample, dtype):
+    """The sample with its operands of a kind in another dtype, or None where the op does not take it."""
+    if "body" in sample.node.attrs:  # a graph has dtypes of its own
+        return None
+    kind = next(iter(sample.feed)).dtype.kind
+    feed = {p: gr.placeholder(p.name, p.shape, dtype) if p.dtype.kind == kind else p for p in sample.feed}
+    operands = tuple(feed.get(operand, operand) for operand in sample.node.inputs)
+    if not all(operand.op.name in ("placeholder", "constant") for operand in operands):
+        return None
+    try:
+        with np.errstate(all="ignore"):
+            values = {new: sample.feed[old].astype(new.dtype) for old, new in feed.items()}
+            node = sample.node.op.make(operands, sample.node.attrs)
+            evaluate([node], values)
+    except (gr.GraphcError, ValueError):
+        return None
+    return node, values
+
+
+def variants(name):
+    """Graphs of one op: the samples as they are, and in every dtype that the op takes."""
+    op = OPS[name]
+    for sample in _samples(name, op, op.samples.for_arity(op.arity or 0)):
+        yield sample.node, sample.feed
+        for dtype in DTYPES.values() if sample.feed else ():
+            found = in_dtype(sample, dtype)
+            if found is not None and dtype != next(iter(sample.feed)).dtype:
+                yield found
+
+
+def batches(graphs, size):
+    """Lists of so many graphs."""
+    graphs = iter(graphs)
+    while batch := list(itertools.islice(graphs, size)):
+        yield batch
+
+
+@pytest.mark.parametrize("name", [name for name in COMPUTED if name not in SORTING])
+def test_op_is_native_and_has_the_values_of_its_body(name):
+    for batch in batches(variants(name), 40):
+        feed = {placeholder: value for _, values in batch for placeholder, value in values.items()}
+        outputs = [value for node, _ in batch for value in outputs_of(node)]
+        with np.errstate(all="ignore"):
+            expected = evaluate(outputs, feed)
+        program = native(list(feed), outputs)
+        assert not python_steps(program)
+        for node, value, reference in zip(outputs, run(program, list(feed.values())), expected, strict=True):
+            ulps = LOOSE.get(name, ULPS.get(node.dtype.str[1:], 0))
+            try:
+                agrees(value, reference, ulps)
+            except AssertionError as error:
+                raise AssertionError(f"{node}: {[str(source.type) for source in node.inputs]}\n{error}") from None
+
+
+def test_the_exceptions_are_those_that_sort():
+    assert {name for name in COMPUTED if not is_native_op(OPS[name])} == SORTING
+
+
+def test_the_list_of_ops_names_the_exceptions():
+    assert f"NumPy computes, also beside native code: {', '.join(sorted(SORTING))}." in catalog.table().split("\n")
+
+
+@pytest.mark.parametrize("name", sorted(SORTING))
+def test_what_sorts_is_computed_by_numpy_and_says_so(name):
+    op = OPS[name]
+    sample = next(_samples(name, op, op.samples.for_arity(op.arity or 0)))
+    program = check(list(sample.feed), outputs_of(sample.node), list(sample.feed.values()),
+                    by_numpy=[f"{name} has no native code", "item has no native code"])  # fmt: skip
+    assert python_steps(program)
+
+
+INTEGER = ["floor_divide", "remainder", "fmod", "gcd", "lcm", "left_shift", "right_shift", "reciprocal", "fmax", "fmin",
+           "bitwise_count", "signbit", "sign", "abs", "square", "negative", "isnan", "isfinite", "power"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", INTEGER)
+def test_integers_have_numpys_answers_where_c_has_none(name):
+    """All pairs of extremes, zeros and small numbers."""
+    op, inputs, outputs, feeds = OPS[name], [], [], []
+    for dtypes in itertools.product([dtype for dtype in DTYPES.values() if dtype.kind in "biu"], repeat=op.arity):
+        values = [special_values(dtype) for dtype in dtypes]
+        if name == "power":
+            values[1] = values[1][(values[1] >= 0)]
+        grid = [np.ravel(one) for one in np.meshgrid(*values, indexing="ij")]
+        operands = [gr.placeholder(f"x{len(inputs) + i}", one.shape, one.dtype) for i, one in enumerate(grid)]
+        try:
+            with np.errstate(all="ignore"):
+                outputs.append(op(*operands))
+        except gr.DTypeError:
+            continue
+        inputs += operands
+        feeds += grid
+    kinds = {output.dtype.kind for output in outputs}
+    assert outputs
+    check(inputs, [y for y in outputs if y.dtype.kind in "biu"], feeds)
+    assert kinds - {"f"}
+
+
+BEYOND = [3e9, -3e9, 1e10, -1e10, 300, -300, 7e4, -7e4, 1e19, 1.7e19, 2e20, -1.5, 0.999, 2.0**31, 2.0**63]
+
+
+@pytest.mark.parametrize("source", DTYPES)
+def test_conversions_are_numpys(source):
+    """Floats that do not fit too: on x86-64 all of them, as NumPy converts arrays there; to i32 and i64 anywhere."""
+    x = special_values(DTYPES[source])
+    if x.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            x = np.concatenate([x, np.array(BEYOND, x.dtype)])
+    x = np.repeat(x, 16)
+    given = gr.placeholder("x", x.shape, x.dtype)
+    for dtype in DTYPES.values():
+        with np.errstate(all="ignore"):
+            expected = x.astype(dtype)
+            fits = slice(None)
+            if x.dtype.kind == "f" and dtype.kind in "iu" and dtype.str[1:] not in ("i4", "i8"):
+                limits = np.iinfo(dtype)
+                fits = (np.trunc(x) >= limits.min) & (np.trunc(x) <= limits.max)
+        y = given.astype(dtype) if dtype != x.dtype else given + 0 if dtype.kind != "b" else given
+        if y is not given:
+            np.testing.assert_array_equal(run(native([given], [y]), [x])[0][fits], expected[fits])
+
+
+def test_negative_powers_raise_numpys_error_and_nothing_is_written():
+    x, p = gr.placeholder("x", (3,), "int64"), gr.placeholder("p", (3,), "int64")
+    w = gr.variable("w", np.zeros(3))
+    f = gr.compile([x, p], gr.power(x, p), updates={w: w + 1}, backend="native")
+    assert "has no native code" not in str(f.report())
+    np.testing.assert_array_equal(f(np.array([2, -3, 7]), np.array([10, 3, 0])), [1024, -27, 1])
+    with pytest.raises(gr.ExecutionError, match="power failed: ValueError: Integers to negative integer powers"):
+        f(np.array([2, 3, 4]), np.array([1, -1, 2]))
+    np.testing.assert_array_equal(w.value, np.ones(3))
+
+
+# Layouts and sizes that samples do not have.
+
+
+def transposed(x):
+    """A view whose elements lie in another order."""
+    return gr.transpose(x, tuple(range(x.ndim))[::-1])
+
+
+LARGE = {
+    "argmax of rows": lambda x: gr.argmax(x, axis=-1), "argmin of columns": lambda x: gr.argmin(x, axis=0),
+    "argmax of a middle axis": lambda x: gr.argmax(x, axis=1, keepdims=True), "argmax of all": gr.argmax,
+    "argmin of a transposed array": lambda x: gr.argmin(transposed(x), axis=0),
+    "argmax of all, transposed": lambda x: gr.argmax(transposed(x)),
+    "cumsum of rows": lambda x: gr.cumsum(x, -1), "cumsum of columns": lambda x: gr.cumsum(x, 0),
+    "cumprod backwards": lambda x: gr.cumprod(x, 1, reverse=True),
+    "cumsum without itself": lambda x: gr.cumsum(x, 1, exclusive=True),
+    "cumsum backwards without itself": lambda x: gr.cumsum(x, 0, exclusive=True, reverse=True),
+    "cumsum of a transposed array": lambda x: gr.cumsum(transposed(x), 0), "cumsum of all": gr.cumsum,
+    "flip": gr.flip, "flip of an axis": lambda x: gr.flip(transposed(x), 1),
+    "roll": lambda x: gr.roll(x, (3, -2), (0, 2)), "roll of all": lambda x: gr.roll(transposed(x), 17),
+    "reshape of a transposed array": lambda x: gr.reshape(transposed(x), (-1,)),
+    "pad": lambda x: gr.pad(x, ((1, 2), (0, 3), (4, 0)), constant_values=3),
+    "pad by reflection": lambda x: gr.pad(x, 2, "reflect"), "tile": lambda x: gr.tile(x, (2, 1, 3)),
+    "repeat": lambda x: gr.repeat(x, 3, 1), "stack": lambda x: gr.stack([x, x * 2], 1),
+    "setitem": lambda x: gr.set_at(x, (slice(1, None), slice(None, None, 2)), 0),
+    "max over a middle axis": lambda x: gr.max(x, 1), "min over outer axes": lambda x: gr.min(x, (0, 1)),
+    "product over a middle axis": lambda x: gr.prod(x, (0, 2)), "trace": lambda x: gr.trace(x, axis1=1, axis2=2),
+    "diagonal": lambda x: gr.diagonal(x, 1, 0, 2),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["f64", "f32", "f16", "i64", "i8", "u32", "bool"])
+@pytest.mark.parametrize("case", LARGE)
+def test_large_arrays_of_any_layout(case, dtype):
+    x = gr.placeholder("x", (7, 33, 45), DTYPES[dtype])
+    feed = rng.integers(-2, 3, x.shape) + (rng.normal(size=x.shape) / 8 if x.dtype.kind == "f" else 0)
+    try:
+        y = LARGE[case](x)
+    except gr.DTypeError:
+        pytest.skip("the op does not take this dtype")
+    exact = not case.startswith(("product", "trace"))
+    check([x], [y], [np.abs(feed).astype(x.dtype) if "prod" in case else feed.astype(x.dtype)], 0 if exact else 1e4)
+
+
+@pytest.mark.parametrize("op", ["argmax", "argmin"])
+@pytest.mark.parametrize("axis", [0, 1, None])
+def test_the_first_of_equals_and_the_first_nan_are_found(op, axis):
+    feed = rng.integers(0, 3, (40, 50)).astype("f4")
+    feed[5, 7] = feed[9, 3] = feed[9, 20] = np.nan
+    feed[20:22] = -np.inf
+    feed[25] = np.inf
+    x = gr.placeholder("x", feed.shape, "float32")
+    check([x], [getattr(gr, op)(x, axis=axis)], [feed])
+
+
+def test_sums_over_any_axes_of_any_layout():
+    x = gr.placeholder("x", (3, 4, 5, 600), "float32")
+    feed = rng.normal(size=x.shape).astype("f4")
+    axes = [axes for count in range(5) for axes in itertools.combinations(range(4), count)]
+    check([x], [gr.sum(x, axis) for axis in axes] + [gr.sum(transposed(x), axis) for axis in axes], [feed], 64)
+
+
+def test_sums_that_no_kernel_holds_take_a_loop():
+    x = gr.placeholder("x", (3, 4, 90_000), "float64")
+    program = check([x], [gr.sum(x, 1), gr.max(x, (0, 1))], [rng.normal(size=x.shape)], 4)
+    assert {work.node.op.name for work in program.works.listed} == {"sum", "max"}
+
+
+@pytest.mark.parametrize("dtype", ["i64", "i8", "u16", "bool", "f16"])
+@pytest.mark.parametrize(("a", "b"), [((37, 29), (29, 53)), ((5, 1, 7, 9), (3, 9, 8)), ((9,), (9, 4)), ((6, 9), (9,))])
+def test_products_of_integers_and_truth_values(a, b, dtype):
+    x, y = gr.placeholder("x", a, DTYPES[dtype]), gr.placeholder("y", b, DTYPES[dtype])
+    feeds = [rng.integers(0, 3, shape).astype(DTYPES[dtype]) for shape in (a, b)]
+    check([x, y], [x @ y], feeds)
+    if x.ndim > 1 < y.ndim:
+        check([x, y], [gr.swapaxes(y, -1, -2) @ gr.swapaxes(x, -1, -2)], feeds)
+
+
+EINSUMS = ["ij,ij->i", "ij,ij->j", "ij,ji->", "ijk,kj->ik", "ijk,ijk->ik", "ijk,jl->kil", "ijk,ljk->il",
+           "ijk,ljm->kilm"]  # fmt: skip
+
+
+@pytest.mark.parametrize("subscripts", EINSUMS)
+@pytest.mark.parametrize("dtype", ["f64", "f32", "i64", "f16"])
+def test_contractions_of_any_form(subscripts, dtype):
+    sizes = dict(zip("ijklm", (6, 6, 7, 5, 4), strict=True))
+    terms = subscripts.split("->")[0].split(",")
+    inputs = [gr.placeholder(f"x{i}", [sizes[label] for label in term], DTYPES[dtype]) for i, term in enumerate(terms)]
+    feeds = [rng.integers(-3, 4, x.shape).astype(x.dtype) for x in inputs]
+    check(inputs, [gr.einsum(subscripts, *inputs)], feeds, 2 if dtype == "f16" else 0)
+
+
+# Positions.
+
+
+@pytest.mark.parametrize("index", ["i64", "i8", "u64", "u8"])
+def test_lookups_at_several_arrays_of_positions(index):
+    x = gr.placeholder("x", (9, 8, 70), "float32")
+    i, j = gr.placeholder("i", (5, 1), DTYPES[index]), gr.placeholder("j", (6,), DTYPES[index])
+    low = -8 if index.startswith("i") else 0
+    feeds = [rng.normal(size=x.shape).astype("f4"), rng.integers(low, 8, (5, 1)).astype(i.dtype),
+             rng.integers(low, 8, 6).astype(j.dtype)]  # fmt: skip
+    t = transposed(x)
+    check([x, i, j], [x[i, j], x[:, i], x[:, i, j], x[i, :, j], x[i], t[..., j], t[:, i, j], x[1, i]], feeds)
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f16", "i16"])
+def test_positions_that_repeat_are_added_and_written_in_order(dtype):
+    x, i = gr.placeholder("x", (6, 200), DTYPES[dtype]), gr.placeholder("i", (300,), "int64")
+    value, row = gr.placeholder("v", (300, 200), DTYPES[dtype]), gr.placeholder("r", (6, 300), DTYPES[dtype])
+    feeds = [rng.integers(-9, 9, x.shape) / 3, rng.integers(-6, 6, 300), rng.normal(size=value.shape) * 50,
+             rng.normal(size=row.shape) * 50]  # fmt: skip
+    feeds = [feed.astype(node.dtype) for feed, node in zip(feeds, (x, i, value, row), strict=True)]
+    outputs = [gr.add_at(x, i, value), gr.set_at(x, i, value), gr.add_at(x, (slice(None), i), row),
+               gr.set_at(x, (slice(None), i), row)]  # fmt: skip
+    check([x, i, value, row], outputs, feeds)
+
+
+def test_rows_are_added_to_by_several_threads_with_the_same_bits():
+    x, i = gr.placeholder("x", (50, 3000), "float32"), gr.placeholder("i", (800,), "int64")
+    value = gr.placeholder("v", (800, 3000), "float32")
+    feeds = [rng.normal(size=x.shape).astype("f4"), rng.integers(0, 50, 800), rng.normal(size=value.shape).astype("f4")]
+    outputs = [gr.add_at(x, i, value), gr.cumsum(value, 0), gr.argmax(value, 0)]
+    programs = [native([x, i, value], outputs, threads) for threads in (1, 2)]
+    assert any(stage.shared for stage in programs[1].stages)
+    for one, other in zip(run(programs[0], feeds), run(programs[1], feeds), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+OUTSIDE = {
+    "x[i]": (lambda x, i: x[i], 5), "x[:, i]": (lambda x, i: x[:, i], -7), "x[i, i]": (lambda x, i: x[i, i], 5),
+    "add": (lambda x, i: gr.add_at(x, i, np.ones((3, 6))), -6), "set": (lambda x, i: gr.set_at(x, i, 1.0), 2**62),
+    "along": (lambda x, i: gr.take_along_axis(x, i[:, None], 0), 5),
+    "nothing": (lambda x, i: x[:, 6:][i], 9), "lowest": (lambda x, i: x[i], -(2**63)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OUTSIDE)
+def test_positions_outside_raise_with_the_node_and_nothing_is_written(case):
+    build, position = OUTSIDE[case]
+    x, i = gr.placeholder("x", (5, 6), "float64"), gr.placeholder("i", (3,), "int64")
+    w = gr.variable("w", np.zeros(3))
+    f = gr.compile([x, i], build(x, i), updates={w: w + 1}, backend="native")
+    feed = rng.normal(size=(5, 6))
+    f(feed, np.array([0, 1, -1]))
+    with pytest.raises(gr.ExecutionError, match=r"failed: IndexError: index -?\d+ is out of bounds for axis \d"):
+        f(feed, np.array([0, position, 1]))
+    f(feed, np.array([0, 1, -1]))
+    np.testing.assert_array_equal(w.value, [2, 2, 2])
+
+
+# What is made from nothing.
+
+
+def test_ranges_and_patterns_too_large_to_keep():
+    outputs = [gr.arange(300_000), gr.arange(-5, 2e5, 0.7), gr.arange(9e4, dtype="float64"), gr.eye(500, 700, 3),
+               gr.tri(600, 500, -2, dtype="int8"), gr.arange(50_000, dtype="float16")]  # fmt: skip
+    check([], outputs, [])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_random_numbers_are_those_of_the_bodies_bit_for_bit(dtype):
+    key = gr.placeholder("key", (2,), "uint64")
+    feed = np.array([7, 2**64 - 3], "u8")
+    shapes = [(), (3,), (1023,), (2, 9000)]
+    outputs = [draw(key, shape, dtype=dtype) for draw in (gr.random.uniform, gr.random.normal) for shape in shapes]
+    check([key], [*outputs, *gr.random.split(key, 5)], [feed])
+
+
+def test_searches_put_nan_last():
+    known, x = gr.placeholder("k", (9,), "float32"), gr.placeholder("x", (4, 5), "float64")
+    feeds = [np.array([-np.inf, -1, 0, 0, 0, 2, np.inf, np.nan, np.nan], "f4"), rng.normal(size=(4, 5)).round()]
+    feeds[1][0] = [np.nan, np.inf, -np.inf, 0.0, 2.0]
+    check([known, x], [gr.searchsorted(known, x, side) for side in ("left", "right")], feeds)
