@@ -375,10 +375,29 @@ def test_the_report_lists_kernels_and_what_is_not_native_and_the_dump_has_the_co
     assert "backend native" in text
     assert "square, multiply, sum" in text or "square, sum, multiply" in text
     assert "1 x sort has no native code" in text
+    assert "2 stretches of native code; 0 barriers" in text or "1 stretch of native code; 0 barriers" in text
+    kernel, = f.report().program.describe().kernels
+    assert (kernel.operations, kernel.nbytes) == (2 * 143 + 143, 8 * (143 + 13))
+    assert kernel.where.startswith("tests/test_native.py:")
     assert f.peak_bytes > 0
     assert {path.suffix for path in tmp_path.iterdir()} == {".ll", ".s"}
     assert sum(f.profile(rng.normal(size=(11, 13))).levels) > 0
     assert len(f.levels()) == len(f.graph.levels())
+
+
+def test_the_report_has_a_line_for_kernels_that_are_alike_and_keeps_to_the_dearest_of_many():
+    x = gr.placeholder("x", (64, 64))
+    y = x
+    for _ in range(40):
+        y = gr.tanh(y @ x)
+    text = str(gr.compile([x], y, backend="native").report())
+    assert "80 kernels in 1 stretch of native code" in text or "40 kernels in 1 stretch of native code" in text
+    assert "nothing is left to NumPy" in text
+    assert "40 x " in text
+    sizes = [gr.placeholder(f"x{n}", (n,)) for n in range(1, 50)]
+    text = str(gr.compile(sizes, [x * 2 for x in sizes], backend="native").report())
+    assert "in 19 more kernels" in text
+    assert text.count("  multiply  #") == 30
 
 
 def test_importing_graphc_does_not_load_llvm():

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from graphc.executor.cost import nanoseconds, operations
+from graphc.executor.cost import operations
 from graphc.executor.report import Description, Level, si
 from graphc.ir import Graph, Node
 from graphc.native.emit import Emitted, nodes_of
+from graphc.native.image import Segment
 from graphc.native.schedule import Memories, Stage
 from graphc.native.storage import Home
 from graphc.native.work import Parts, Work, Works
@@ -17,23 +19,66 @@ from graphc.native.workspace import workspace_bytes
 
 LISTED = 30
 """The most lines of one kind in a description's text."""
+HEADER = f"{'expected':>11}{'operations':>12}{'bytes':>10}{'blocks':>8}  kernel"
+
+
+class Line(NamedTuple):
+    """What a kernel holds and costs; alike ones, as those of an unrolled loop, share a line."""
+
+    seconds: float
+    """Predicted, on one thread."""
+    operations: float
+    """FLOPs where the values are floats."""
+    nbytes: int
+    """What it reads and writes."""
+    blocks: int
+    """The parts that threads share."""
+    holds: str
+    where: str
+    """The user's line of what it ends with."""
+
+    def text(self, count: int) -> str:
+        """The line of so many such kernels."""
+        alike = f"{count} x " if count > 1 else ""
+        where = f"  # {self.where}" if self.where else ""
+        return (f"{self.seconds * 1e6:>8.3g} µs{si(self.operations):>12}{si(self.nbytes, 'B'):>10}{self.blocks:>8}  "
+                f"{alike}{self.holds}{where}")  # fmt: skip
 
 
 @dataclass(frozen=True)
 class NativeDescription(Description):
     """The plan in numbers, then its kernels and what NumPy computes. Printed as text."""
 
-    kernels: tuple[str, ...]
+    stretches: int
+    """How often a run enters native code: between two stretches Python is at work."""
+    barriers: int
+    """How often the threads of a run wait for one another."""
+    kernels: tuple[Line, ...]
     not_native: tuple[str, ...]
+    """What NumPy computes, and why."""
 
     def __str__(self) -> str:
-        lines = [super().__str__(), *_some(self.kernels), *_some(self.not_native)]
-        return "\n".join(lines)
+        plan, work, *memory = super().__str__().splitlines()
+        times = f"{self.stretches} stretch{'es' * (self.stretches != 1)} of native code"
+        calls = "nothing is left to NumPy" if not self.not_native else "between them NumPy is called, see below"
+        meetings = f"{self.barriers} barrier{'s' * (self.barriers != 1)} where threads meet"
+        lines = [plan, work.partition(";")[0], f"program   {len(self.kernels)} kernels in {times}; {meetings}; {calls}"]
+        return "\n".join([*lines, *memory, *self._kernel_lines(), *_some(self.not_native)])
+
+    def _kernel_lines(self) -> list[str]:
+        """A table of the kernels in the order they run: those that take longest, where they are many."""
+        alike = Counter(self.kernels)
+        dearest = set(sorted(alike, key=lambda line: -line.seconds * alike[line])[:LISTED])
+        rest = [line for line in alike if line not in dearest]
+        left = sum(line.seconds * alike[line] for line in rest) * 1e6
+        more = [f"{left:>8.3g} µs  in {sum(map(alike.__getitem__, rest))} more kernels"] if rest else []
+        return ["", HEADER, *(line.text(alike[line]) for line in alike if line in dearest), *more] if alike else []
 
 
 def _some(lines: Sequence[str]) -> list[str]:
     more = len(lines) - LISTED
-    return [*lines[:LISTED], *([f"          and {more} more"] if more > 0 else [])]
+    shown = [*lines[:LISTED], *([f"and {more} more"] if more > 0 else [])]
+    return ["", *shown] if shown else []
 
 
 def describe(works: Works, stages: Sequence[Stage], memories: Memories, emitted: Emitted, threads: int,
@@ -55,16 +100,17 @@ def describe(works: Works, stages: Sequence[Stage], memories: Memories, emitted:
         result_bytes=results, own_bytes=memories.own_bytes, peak_bytes=workspace + results + memories.own_bytes,
         operations=sum(_operations(node, works) for node in graph.nodes),
         seconds=sum(work.ns for work in works.listed) * 1e-9,
-        kernels=tuple(_kernel(work, works) for work in works.listed if work.task is not None and not work.combines),
+        stretches=sum(isinstance(step, Segment) for step in emitted.steps.listed),
+        barriers=sum(stage.shared for stage in stages),
+        kernels=tuple(_line(work, works) for work in works.listed if work.task is not None and not work.combines),
         not_native=tuple(_reasons(works.listed)))  # fmt: skip
 
 
-def _kernel(work: Work, works: Works) -> str:
-    known, task = works.facts.get(work.node), work.task
-    blocks = f" in {task.blocks} blocks" if task is not None and task.blocks > 1 else ""
-    counted = _operations(work.node, works)
+def _line(work: Work, works: Works) -> Line:
+    known, blocks = works.facts.get(work.node), 1 if work.task is None else work.task.blocks
     moved = known.nbytes if known else sum(node.type.nbytes for node in (work.node, *work.node.inputs))
-    return f"kernel    {si(counted)} operations, {si(moved, 'B')}, {work.ns * 1e-3:.3g} µs{blocks}: {nodes_of(work)}"
+    where = work.node.origin.where()
+    return Line(work.ns * 1e-9, _operations(work.node, works), moved, blocks, nodes_of(work), where)
 
 
 def _operations(node: Node, works: Works) -> float:
@@ -72,19 +118,22 @@ def _operations(node: Node, works: Works) -> float:
 
 
 def _reasons(works: Sequence[Work]) -> list[str]:
-    counted = Counter(work.why or "a value that is an output twice, or no kernel's result, is copied"
+    counted = Counter((work.why or "a value that is an output twice, or no kernel's result, is copied",
+                       "" if work.output is not None else work.node.origin.where())
                       for work in works if work.task is None)  # fmt: skip
-    return [f"numpy     {count} x {why}" for why, count in counted.items()]
+    return [f"numpy     {count} x {why}{f'  # {where}' if where else ''}" for (why, where), count in counted.items()]
 
 
 def levels_of(graph: Graph, stages: Sequence[Stage], threads: int) -> list[Level]:
     """The nodes by level: level(n) = 1 + the highest level of its inputs; and how each level runs."""
     used: dict[Node, int] = {}
     blocks: dict[Node, int] = {}
+    seconds: dict[Node, float] = {}
     for stage in stages:
         for work in stage.works:
+            seconds[work.node] = seconds.get(work.node, 0.0) + work.ns * 1e-9
             used[work.node] = max(used.get(work.node, 1), threads if stage.shared else 1)
             blocks[work.node] = max(blocks.get(work.node, 1), 1 if work.task is None else work.task.blocks)
     return [Level(index, tuple(nodes), max(used.get(node, 1) for node in nodes),
-                  tuple(blocks.get(node, 1) for node in nodes), sum(map(nanoseconds, nodes)) * 1e-9)
+                  tuple(blocks.get(node, 1) for node in nodes), sum(seconds.get(node, 0.0) for node in nodes))
             for index, nodes in enumerate(graph.levels())]  # fmt: skip
