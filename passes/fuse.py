@@ -241,7 +241,7 @@ class _Body:
         axis = tuple(a for a in range(len(shape)) if whole.shape[a] != shape[a])
         if axis:
             return _named(node.op(whole, axis=axis, keepdims=True), node.name)
-        alone = source.astype(node.dtype)
+        alone = source if source.dtype == node.dtype else source.astype(node.dtype)
         return alone + 0 if node.op is ops.sum and alone.type.is_float else alone  # 0 + -0 is 0, as in every sum
 
     def _operand(self, source: Node) -> Node:
