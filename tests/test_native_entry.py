@@ -188,6 +188,7 @@ def test_other_numbers_mean_what_they_mean_to_python_code(args):
 
 
 WRONG = {"shape": (np.ones((3, 4)), np.ones((3, 5))), "rank": (np.ones(15), np.ones((3, 5))), "few": (np.ones((3, 5)),),
+         "higher rank": (np.ones((3, 5, 2)), np.ones((3, 5))),
          "many": (np.ones((3, 5)),) * 3, "none": (None, None), "complex": (np.ones((3, 5), complex), np.ones((3, 5))),
          "transposed": (np.ones((5, 3)), np.ones((3, 5))),
          "node": (gr.placeholder("x", (3, 5)),) * 2, "text": ("1", "2"), "numbers": (1.5, 2.5)}  # fmt: skip
@@ -210,7 +211,7 @@ def test_names_go_through_python():
         f(1.5, z=2.0)
 
 
-def test_a_position_outside_is_an_error_and_changes_nothing():
+def test_a_position_outside_is_an_error_and_changes_nothing(only_native):
     w, x = gr.variable("w", np.zeros(3)), gr.placeholder("x", (4,), "float64")
     at = gr.placeholder("at", (2,), "int64")
     f = gr.compile([x, at], gr.take(x, at), updates={w: w + 1}, backend="native")
@@ -220,6 +221,12 @@ def test_a_position_outside_is_an_error_and_changes_nothing():
             f(np.arange(4.0), np.array([0, 4]))
         np.testing.assert_array_equal(f(np.arange(4.0), np.array([3, 0])), [3, 0])
     np.testing.assert_array_equal(w.value, np.full(3, 5.0))
+    only_native()
+    f(np.arange(4.0), np.array([3, 0]))
+    with pytest.raises(Slow):
+        f(np.arange(4.0), np.array([4, 0]))
+    f(np.arange(4.0), np.array([3, 0]))
+    np.testing.assert_array_equal(w.value, np.full(3, 7.0))
 
 
 def test_a_symbolic_size_is_entered_for_the_size_used_last(only_native):
