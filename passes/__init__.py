@@ -13,6 +13,7 @@ from graphc.passes.cse import cse
 from graphc.passes.expand import expand
 from graphc.passes.fold import fold
 from graphc.passes.fuse import fuse
+from graphc.passes.limits import limits
 from graphc.passes.logic import logic
 from graphc.passes.logistic import logistic
 from graphc.passes.movement import movement
@@ -27,8 +28,8 @@ from graphc.passes.stabilize import stabilize
 from graphc.pipeline import Pipeline, parse_pipeline
 
 __all__ = [
-    "DEFAULT", "MINIMAL", "algebra", "batch_products", "canonicalize", "cse", "expand", "fold", "fuse", "logic",
-    "logistic", "movement", "parse", "pieces", "products", "reassociate", "reductions", "signs", "softmax",
+    "DEFAULT", "MINIMAL", "algebra", "batch_products", "canonicalize", "cse", "expand", "fold", "fuse", "limits",
+    "logic", "logistic", "movement", "parse", "pieces", "products", "reassociate", "reductions", "signs", "softmax",
     "specialize", "stabilize",
 ]  # fmt: skip
 
@@ -61,4 +62,4 @@ MINIMAL = Pipeline((specialize,))
 
 def parse(text: str) -> Pipeline:
     """The pipeline that `str` printed."""
-    return parse_pipeline(text, {one.name: one for one in (*DEFAULT, expand, fuse)}.values())
+    return parse_pipeline(text, {one.name: one for one in (*DEFAULT, limits, expand, fuse)}.values())

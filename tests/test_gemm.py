@@ -5,6 +5,7 @@ import ctypes
 import itertools
 import mmap
 import threading
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -15,6 +16,7 @@ pytest.importorskip("llvmlite")
 from graphc.native import host, vecmath
 from graphc.native.epilogues import Access, Epilogue, affine, masked_where_positive, rectified
 from graphc.native.gemm import Product, use_blas
+from graphc.native.limits import limits_of, share_of
 from graphc.native.vectors import Unit, host_unit
 
 UNITS = {"host": host_unit(), "32 bytes": Unit(32, 16, masked=False), "16 bytes": Unit(16, 16, masked=False),
@@ -432,3 +434,44 @@ def test_the_fence_catches_a_read_past_the_end():
     import sys
 
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode < 0
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_narrow_strip_that_is_copied_on_the_way_several_steps_at_once(unit):
+    check(np.random.default_rng(0), (), 65, 64, 2000, ta=True, tb=True, tc=True, unit=UNITS[unit])
+
+
+def staircase(rows, columns, k, rng):
+    """From where to where some rows and columns are not zero, further and further down; some are zero everywhere."""
+    return [np.sort(np.sort(rng.integers(0, k + 1, (size, 2)), axis=1), axis=0) for size in (rows, columns)]
+
+
+def inside(ranges, k):
+    return (ranges[:, :1] <= np.arange(k)) & (np.arange(k) < ranges[:, 1:])
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("transposed", ["", "ab", "abc"])
+@pytest.mark.parametrize(("m", "n", "k"), [(200, 70, 90), (70, 300, 40), (65, 64, 2000)])
+def test_limits_leave_out_what_is_zero_or_not_read(m, n, k, transposed, dtype, unit):
+    rng = np.random.default_rng(m + n)
+    rows, columns = staircase(m, n, k, rng)
+    read, _ = staircase(m, 0, n, rng)
+    a = rng.standard_normal((2, m, k)) * inside(rows, k)
+    b = rng.standard_normal((2, k, n)) * inside(columns, k).T
+    a, b, c = (array.astype(dtype) for array in (a, b, np.full((2, m, n), np.nan)))
+    a, b, c = (np.ascontiguousarray(x.swapaxes(1, 2)).swapaxes(1, 2) if name in transposed else x
+               for x, name in ((a, "a"), (b, "b"), (c, "c")))  # fmt: skip
+    a, b, c = map(fenced, (a, b, c))
+    product = replace(product_of(a, b, c, unit=UNITS[unit]), limited=True)
+    for some in ((rows, None, None), (None, columns, None), (rows, columns, read)):
+        limits = limits_of(product, *some)
+        assert 0 < share_of(product, limits) <= 1
+        for exact in (True, False):
+            run(product, a, b, c, limits, np.array([exact]))
+            wanted = inside(read, n) if exact and some[2] is not None else np.True_
+            right = np.matmul(a.astype("f8"), b.astype("f8"))
+            assert np.isfinite(c).all()
+            assert np.abs(np.where(wanted, c - right, 0)).max() <= (k + 200) * np.finfo(dtype).eps
+    KEPT.clear()

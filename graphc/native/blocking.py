@@ -43,6 +43,10 @@ STORE_STEPS = 2
 """An element stored on its own costs so many times what a vector's multiplication costs."""
 CACHE_BYTES = 1 << 19
 """What a core's second-level cache holds beside other things."""
+LIMITED_ROWS = 64
+LIMITED_COLUMNS = 128
+"""The most rows and columns of a block of a product with limits, more rows where k is short: all of a block is
+computed if some of it is."""
 CONFLICT_BYTES = 4096
 """Lines so far apart, or a multiple of it, compete for few places of the caches."""
 
@@ -72,6 +76,8 @@ class Problem:
     dtype: np.dtype[np.floating]
     a: Matrix
     b: Matrix
+    limited: bool = False
+    """Whether blocks of it may need only some of k, or nothing."""
 
     @property
     def entries(self) -> int:
@@ -186,6 +192,9 @@ def _block(p: Problem, rows: Cut, columns: Cut, most_rows: int) -> tuple[Cut, Cu
     most = max(BLOCK_WORK, 2 * p.m * p.n * max(p.k, 8) * max(p.entries, 1) // BLOCKS)
     tiles = _even(rows.count, max(most_rows // rows.width, 1))
     panels = _even(columns.count, max(BLOCK_COLUMN_BYTES // (columns.width * p.dtype.itemsize), 1))
+    if p.limited:
+        tiles = min(tiles, max((LIMITED_ROWS if p.k > LIMITED_COLUMNS else 2 * LIMITED_ROWS) // rows.width, 1))
+        panels = min(panels, max(LIMITED_COLUMNS // columns.width, 1))
     while tiles * panels * work > most:
         if tiles * rows.width >= max(panels * columns.width, 3 * BLOCK_ROWS // 2):
             tiles = -(-tiles // 2)

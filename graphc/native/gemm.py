@@ -56,6 +56,8 @@ class Product:
     epilogue: Epilogue | None = None
     unit: Unit | None = None
     """The vector unit to write for; this machine's if None."""
+    limited: bool = False
+    """Whether the table has, before scratch memory, limits (`limits.limits_of`) and a truth value: if they count."""
 
     @property
     def flops(self) -> int:
@@ -90,8 +92,8 @@ class Product:
         batch, rows = ((), self.m * math.prod(self.batch)) if axes.folded else (self.batch, self.m)
         a, b = Matrix(tuple(batch_a), row, along), Matrix(tuple(batch_b) if batch else (), deep, column)
         if axes.swapped:
-            return Problem(batch, self.n, rows, self.k, self.dtype, b.transposed, a.transposed)
-        return Problem(batch, rows, self.n, self.k, self.dtype, a, b)
+            return Problem(batch, self.n, rows, self.k, self.dtype, b.transposed, a.transposed, self.limited)
+        return Problem(batch, rows, self.n, self.k, self.dtype, a, b, self.limited)
 
     @cached_property
     def plan(self) -> Plan:
@@ -121,8 +123,9 @@ class Product:
         return parts * size * self.dtype.itemsize if parts > 1 else 0
 
     def _folds(self) -> bool:
-        arrays = [self.a, *(access.strides for access in self.accesses)]
-        return bool(self.batch) and not any(self._steps(self.b)) and all(map(self._is_chain, arrays))
+        if not self.batch or self.limited or any(self._steps(self.b)):
+            return False
+        return all(map(self._is_chain, [self.a, *(access.strides for access in self.accesses)]))
 
     def _steps(self, strides: Strides) -> list[int]:
         return [stride for stride, size in zip(strides, self.batch, strict=False) if size != 1]

@@ -21,7 +21,7 @@ from graphc.native.driver import (
     WORD_BYTES,
 )
 from graphc.native.nests import FINE
-from graphc.native.work import Memory, Status, Task
+from graphc.native.work import Fixed, Memory, Status, Task
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,8 @@ class Builder:
         if isinstance(memory, Status):
             self._own_words.append(word)
             return WORD_BYTES * self._statuses[memory]
+        if isinstance(memory, Fixed):
+            return int(memory.array.ctypes.data) + offset
         if memory in self._offsets:
             self._arena_words.append(word)
             return self._offsets[memory] + offset

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -43,12 +43,12 @@ def product_of(node: Node, storage: Storage) -> Product | None:
     """The product that a node is, if its operands and its result lie as the kernels can read and write them."""
     describe = _DESCRIBERS.get(node.op.name)
     kinds = [kind.array_type for kind in (node, *node.inputs)] if describe else []
-    dtypes = {kind.dtype for kind in kinds}
+    dtypes = {kind.dtype for kind in kinds[:3]}
     if describe is None or len(dtypes) != 1 or node.dtype.kind != "f" or node.dtype.itemsize < 4:
         return None
     if any(0 in kind.shape for kind in kinds):
         return None
-    return describe(node, *[_axes(source, storage) for source in node.inputs])
+    return describe(node, *[_axes(source, storage) for source in node.inputs[:2]])
 
 
 def _axes(node: Node, storage: Storage) -> list[Axis]:
@@ -82,6 +82,11 @@ def _broadcast(axes: Sequence[Axis], rank: int) -> tuple[int, ...]:
     return (0,) * (rank - len(steps)) + steps
 
 
+def _within(node: Node, a: list[Axis], b: list[Axis]) -> Product | None:
+    product = _matmul(node, a, b)
+    return None if product is None else replace(product, limited=True)
+
+
 def _einsum(node: Node, a: list[Axis], b: list[Axis]) -> Product | None:
     """Labels are batch, left, right or inner; each but the batch must be one axis, or several that make one."""
     operands, _, y = node.attrs["subscripts"].partition("->")
@@ -112,7 +117,7 @@ def _merged(axes: Sequence[Axis]) -> Axis | None:
 
 
 _DESCRIBERS: dict[str, Callable[[Node, list[Axis], list[Axis]], Product | None]] = {
-    "matmul": _matmul, "einsum": _einsum}  # fmt: skip
+    "matmul": _matmul, "matmul_within": _within, "einsum": _einsum}  # fmt: skip
 
 
 @cache

@@ -7,6 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from llvmlite import ir
+
 from graphc.native.blocking import Form, Matrix
 from graphc.native.epilogues import Access
 from graphc.native.panels import Cut, Source, pack
@@ -15,20 +17,23 @@ from graphc.native.scalars import stored_type
 from graphc.native.streams import Stream
 from graphc.native.tiles import Strip, dotted, multiplied
 from graphc.native.vectors import Lanes, lanes
-from graphc.native.writer import Code, Index, divided, plus, smaller, times
+from graphc.native.writer import I64, Code, Index, as_value, divided, larger, plus, smaller, times
 
 if TYPE_CHECKING:
     from graphc.native.gemm import Product
 
+I8 = ir.IntType(8)
 PADDING = 16
 """Elements between strips, so that they do not begin on conflicting lines."""
+SHORTEST = 16
 SUMS_PER_BLOCK = 1 << 15
 """About so many elements are added up in one block."""
 
 
 def pointers(product: Product, code: Code) -> list[Any]:
     """A and B as the code sees them, C, operands, further results, scratch memory."""
-    first, second, *others = code.table(2 + len(product.accesses) + bool(product.scratch_bytes))
+    count = 2 + len(product.accesses) + 2 * product.limited + bool(product.scratch_bytes)
+    first, second, *others = code.table(count)
     return [second, first, *others] if product.axes.swapped else [first, second, *others]
 
 
@@ -56,6 +61,8 @@ class Multiplication:
         self.whole = self.plan.depth.count == 1
         self.finish = (finish if self.whole else unfinished)(product, self.code, table)
         self.a, self.b = table[:2]
+        at = 2 + len(product.accesses)
+        self.limits: list[Any] = table[at : at + 2] if product.limited else []
         self._make_room()
 
     def text(self) -> str:
@@ -75,13 +82,33 @@ class Multiplication:
         b, p, plan = self.code.b, self.p, self.plan
         number, tile = divided(b, number, plan.tiles.count)
         number, panel = divided(b, number, plan.panels.count)
+        cell = plus(b, times(b, panel, plan.tiles.count), tile)
         part, group = divided(b, number, plan.entries.count)
         part = 0 if self.whole else part
         self.part = part
         self.begin, end = plan.depth.range(self.code, part)
-        self.length = p.k if self.whole else plus(b, end, times(b, self.begin, -1))
+        if self.limits:
+            self.begin, end = self._within(cell, self.begin, end)
+        known = self.whole and not self.limits
+        self.length = p.k if known else plus(b, end, times(b, self.begin, -1))
         self.tiles, self.panels = plan.tiles.range(self.code, tile), plan.panels.range(self.code, panel)
         self.code.loop(*plan.entries.range(self.code, group), 1, self._entry)
+
+    def _within(self, cell: Index, begin: Index, end: Index) -> tuple[Index, Index]:
+        """The part of a stretch of k that lies within the limits of a cell of the product, if they count.
+
+        What is not empty has SHORTEST steps, as code that turns squares needs, unless the stretch has fewer.
+        """
+        code, b = self.code, self.code.b
+        exact = b.icmp_unsigned("!=", b.load(self.limits[1], typ=I8, align=1), I8(0))
+        low, high = (b.load(code.at(self.limits[0], plus(b, times(b, cell, 2), side), I64), typ=I64, align=8)
+                     for side in (0, 1))  # fmt: skip
+        first, last = larger(b, begin, low), smaller(b, end, high)
+        empty = b.icmp_signed(">=", first, last)
+        last = larger(b, last, smaller(b, plus(b, first, SHORTEST), end))
+        first = smaller(b, first, larger(b, plus(b, last, -SHORTEST), begin))
+        last = b.select(empty, first, last)
+        return b.select(exact, first, as_value(begin)), b.select(exact, last, as_value(end))
 
     def _entry(self, entry: Index) -> None:
         """One entry's share of a block. The first panel may copy A on the way, and the first tile of a panel B."""

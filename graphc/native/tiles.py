@@ -64,8 +64,8 @@ def multiplied(code: Code, a: Strip, b: Strip, pieces: Sequence[Lanes], k: Index
 
     def steps(abreast: int, i: Index, at_a: Any, at_b: Any, *totals: Any) -> list[Any]:
         following = [
-            total for j, group in enumerate(_groups(totals, abreast))
-            for total in step(i, code.at(at_a, j * a.along, kind), code.at(at_b, j * b.along, kind), group)
+            total for j, group in enumerate(_groups(totals, abreast)) for total in step(
+                plus(code.b, i, j), code.at(at_a, j * a.along, kind), code.at(at_b, j * b.along, kind), group)
         ]  # fmt: skip
         return [code.at(at_a, abreast * a.along, kind), code.at(at_b, abreast * b.along, kind), *following]
 

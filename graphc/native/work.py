@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 
 from graphc.executor.cost import copy_nanoseconds, nanoseconds
 from graphc.ir import Node, collector_paused
 from graphc.native import facts, products
 from graphc.native.extents import Access
 from graphc.native.facts import Facts
+from graphc.native.gemm import Product
 from graphc.native.kernels import LIBRARY, warn_of_fallback
+from graphc.native.limits import limits_of, share_of
 from graphc.native.loops import pieces_of
 from graphc.native.pieces import Copy, Loop, NotNative
 from graphc.native.storage import Home, Storage
@@ -36,7 +41,19 @@ class Status:
         return 0
 
 
-Memory = Node | Parts | Status
+@dataclass(eq=False)
+class Fixed:
+    """Numbers that the code reads, which the program keeps."""
+
+    array: np.ndarray[Any, Any]
+
+    @property
+    def nbytes(self) -> int:
+        """It is no part of a workspace."""
+        return 0
+
+
+Memory = Node | Parts | Status | Fixed
 """What has a place of its own: the root of a value, or parts."""
 Pointer = tuple[Memory, int]
 """Whose memory, and from which byte."""
@@ -178,8 +195,9 @@ def _product(node: Node, storage: Storage) -> list[Work]:
         warn_of_fallback(node, error)
         return []
     scratch = Parts(known.scratch_bytes)
-    table: list[Pointer] = [(storage.root(source), storage.layout[source].offset) for source in node.inputs]
-    table += [(node, 0), *([(scratch, 0)] if known.scratch_bytes else [])]
+    table: list[Pointer] = [(storage.root(source), storage.layout[source].offset) for source in node.inputs[:2]]
+    limits, share = _limits(node, product, storage)
+    table += [(node, 0), *limits, *([(scratch, 0)] if known.scratch_bytes else [])]
     works: list[Work] = []
     for address, blocks in known.stages:
         before = () if not works else (scratch, *works[-1].writes)
@@ -187,10 +205,18 @@ def _product(node: Node, storage: Storage) -> list[Work]:
         writes: tuple[Memory, ...] = (node,) if last else (Parts(0),) if works else (scratch,)
         task = Task(address, tuple(table), blocks, 1, blocks)
         reads = (*_roots(node.inputs, storage), *before)
-        works.append(Work(node, reads, writes, known.ns / len(known.stages), task, combines=not last))
+        works.append(Work(node, reads, writes, share * known.ns / len(known.stages), task, combines=not last))
     if len(works) == 1 and known.scratch_bytes:
         works[0].writes = (node, scratch)
     return works
+
+
+def _limits(node: Node, product: Product, storage: Storage) -> tuple[list[Pointer], float]:
+    """What a product with limits reads of them, and how much of its work is left."""
+    if not product.limited:
+        return [], 1.0
+    limits = limits_of(product, *(node.attrs[name] for name in ("rows", "columns", "read")))
+    return [(Fixed(limits), 0), _pointer(node.inputs[2], storage)], share_of(product, limits)
 
 
 def _looped(node: Node, storage: Storage) -> list[Work]:

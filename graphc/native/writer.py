@@ -62,6 +62,14 @@ def smaller(b: ir.IRBuilder, x: Index, y: Index) -> Index:
     return b.select(b.icmp_signed("<", x, y), x, y)
 
 
+def larger(b: ir.IRBuilder, x: Index, y: Index) -> Index:
+    """max(x, y)."""
+    if isinstance(x, int) and isinstance(y, int):
+        return max(x, y)
+    x, y = as_value(x), as_value(y)
+    return b.select(b.icmp_signed(">", x, y), x, y)
+
+
 def as_value(x: Index) -> Any:
     """The index as an LLVM value."""
     return I64(x) if isinstance(x, int) else x

@@ -1,4 +1,4 @@
-"""A kernel: several ops as one node that holds them as a graph."""
+"""What passes make for backends: several ops as one node that holds them as a graph, and products of parts."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 from graphc.ir import Graph
 from graphc.op import primitive
 from graphc.ops.core import add_n, placeholder, stop_gradient
+from graphc.ops.product import matmul
 from graphc.samples import call, cases
 from graphc.types import AnyType, TupleType, Type
 
-__all__ = ["kernel"]
+__all__ = ["kernel", "matmul_within"]
 
 
 def _results(*types: Type, body: Graph) -> AnyType:
@@ -34,3 +35,26 @@ def kernel(*operands: Any, body: Graph) -> Any:
 
     results = evaluate(body.outputs, dict(zip(body.inputs, operands, strict=True)))
     return results[0] if len(results) == 1 else tuple(results)
+
+
+def _within_type(a: Type, b: Type, exact: Type, *, rows: Any, columns: Any, read: Any) -> AnyType:
+    return matmul.infer(a, b)
+
+
+def _within_effort(y: Type, a: Type, b: Type, exact: Type, *, rows: Any, columns: Any, read: Any) -> float:
+    return 2.0 * a.static_shape[-1]
+
+
+_EVERYTHING = {"rows": None, "columns": None, "read": None}
+
+
+@primitive(infer=_within_type, effort=_within_effort, blas=True, samples=cases(
+    call("f64[2,3]", "f64[3,4]", True, **_EVERYTHING),
+    call("f32[5,2,3]", "f32[3,4]", False, **_EVERYTHING)))  # fmt: skip
+def matmul_within(a: Any, b: Any, exact: Any, *, rows: Any, columns: Any, read: Any, out: Any = None) -> Any:
+    """The matrix product of two matrices, or batches of them, of which parts may be left out if `exact` is true.
+
+    Then row i of a is zero outside of rows[i] = (from, to), column j of b outside of columns[j], and nobody reads row
+    i of the result outside of read[i]; None stands for everything. Here everything is computed.
+    """
+    return matmul.body(a, b, out=out)
