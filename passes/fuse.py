@@ -171,7 +171,7 @@ class _Emission:
         try:
             for unit in sorted(units, key=lambda unit: unit.depth):
                 current_origin.set(unit.members[-1].origin)
-                if unit.space is None or not any(map(_computes, unit.members)):
+                if unit.space is None or not self._computes(unit.members):
                     for node in unit.members:
                         self._keep(node)
                 else:
@@ -179,6 +179,10 @@ class _Emission:
         finally:
             current_origin.reset(token)
         return moved_graph(self.graph, self.moved)
+
+    def _computes(self, members: Sequence[Node]) -> bool:
+        """Whether some member, or what is computed again for one, does more than move."""
+        return any(_computes(value) for node in members for value in (node, *self.recomputed.below(node.inputs)))
 
     def _keep(self, node: Node) -> None:
         """A node on its own, over what its operands have become."""

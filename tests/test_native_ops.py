@@ -1,5 +1,6 @@
 """Every op of the registry in native code: derived from its samples, in every dtype that it takes."""
 
+import inspect
 import itertools
 
 import numpy as np
@@ -15,7 +16,7 @@ pytest.importorskip("llvmlite")
 
 from graphc.native.elementwise import is_native
 from graphc.native.program import NativeProgram
-from graphc.op import OPS
+from graphc.op import COMPOSITES, OPS
 from graphc.passes.expand import expand
 from graphc.passes.fuse import fuse
 from graphc.testing import _samples
@@ -131,6 +132,29 @@ def test_op_is_native_and_has_the_values_of_its_body(name):
                 agrees(value, reference, ulps)
             except AssertionError as error:
                 raise AssertionError(f"{node}: {[str(source.type) for source in node.inputs]}\n{error}") from None
+
+
+def first_derivatives(y, feed):
+    """The gradients of a weighted sum in all float operands, where there are any."""
+    floats = [x for x in feed if x.dtype.kind == "f"]
+    if isinstance(y.type, TupleType) or y.dtype.kind != "f" or not floats:
+        return []
+    weights = np.linspace(1, 2, y.size).reshape(y.shape).astype(y.dtype)
+    return gr.gradients(gr.sum(y * weights), floats, unconnected="zero")
+
+
+@pytest.mark.parametrize("formula", [pytest.param(f, id=name) for name, f in COMPOSITES.items() if f.samples])
+def test_formula_and_its_derivative_are_native(formula):
+    parameters = inspect.signature(formula).parameters.values()
+    arity = sum(p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters)
+    for sample in _samples(formula.__name__, formula, formula.samples.for_arity(arity)):
+        outputs = [*outputs_of(sample.node), *first_derivatives(sample.node, sample.feed)]
+        with np.errstate(all="ignore"):
+            expected = evaluate(outputs, sample.feed)
+        program = native(list(sample.feed), outputs)
+        assert {why.split()[0] for why in python_steps(program)} <= SORTING
+        for value, reference in zip(run(program, list(sample.feed.values())), expected, strict=True):
+            agrees(value, reference, 64)
 
 
 def test_the_exceptions_are_those_that_sort():
