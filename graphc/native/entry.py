@@ -24,8 +24,8 @@ from graphc.native.kernels import LIBRARY
 from graphc.native.program import NativeProgram
 from graphc.state import GATE, Buffer, Gate, State
 
-LONGEST_NS = 50_000.0
-"""A hundredth of the time after which Python's threads take turns."""
+LONGEST_NS = 100_000.0
+"""A fiftieth of the time after which Python's threads take turns."""
 
 Rebuild = Callable[[Iterator[Any]], Any]
 Patches = dict[int, list[tuple[int, int]]]
@@ -138,10 +138,11 @@ def _container(rebuild: Rebuild, results: int) -> tuple[int, Callable[[list[Any]
     made = rebuild(iter(marks))
     if results == 1 and made is marks[0]:
         return calling.ALONE, None
-    if type(made) is list and all(one is mark for one, mark in zip(made, marks, strict=True)):
-        return calling.LIST, None
-    if type(made) is tuple and made and all(one is mark for one, mark in zip(made, marks, strict=True)):
-        return calling.TUPLE, None
+    if type(made) in (list, tuple) and list(made) == marks:
+        return calling.LIST if type(made) is list else calling.TUPLE, None
+    if type(made) is dict and list(made.values()) == marks:
+        keys = tuple(made)
+        return calling.LIST, lambda values: dict(zip(keys, values, strict=True))
     return calling.LIST, lambda values: rebuild(iter(values))
 
 
