@@ -18,11 +18,13 @@ from llvmlite import ir
 from graphc.native import elementwise
 from graphc.native.nests import DType, Nest, Room, constant, each_row, fetch, nested, put, row_count
 from graphc.native.phases import REDUCTIONS
-from graphc.native.scalars import Value, cast
-from graphc.native.writer import I64, Code, Index, as_value, plus, times
+from graphc.native.scalars import Value, cast, number
+from graphc.native.writer import I64, Code, Index, as_value, plus, smaller, times
 
 COLUMNS = 512
 """Results that are computed at once."""
+BLOCK = 512
+"""Elements of which the best is found before its place."""
 INT64 = np.dtype("int64")
 NOWHERE = 2**63 - 1
 
@@ -114,43 +116,52 @@ class Fold(Reducing):
 
 @dataclass(frozen=True)
 class Extremum(Reducing):
-    """Where the largest (or smallest) element along one axis stands: the first, or the first NaN."""
+    """Where the largest (or smallest) element along one axis stands: the first, or the first NaN.
+
+    Elements are compared as integers in the same order, of which the largest is searched.
+    """
 
     op: str
 
     @property
-    def _dtype(self) -> DType:
-        return self.operands[0].dtype
+    def _key_dtype(self) -> DType:
+        dtype = self.operands[0].dtype
+        if dtype.kind == "b":
+            return np.dtype("uint8")
+        return np.dtype(f"int{max(8 * dtype.itemsize, 32)}") if dtype.kind == "f" else dtype
 
-    def _best(self, b: ir.IRBuilder, x: Value, y: Value) -> Value:
-        return elementwise.combine(b, "maximum" if self.op == "argmax" else "minimum", self._dtype, x, y)
+    def _key(self, code: Code, operands: Sequence[Any], indices: list[Index]) -> Value:
+        b, x = code.b, fetch(code, operands[0], self.operands[0], indices)
+        dtype = self._key_dtype
+        key = _order_of(b, x.ir, dtype) if x.dtype.kind == "f" else cast(b, x, dtype).ir
+        if self.op == "argmin":
+            key = b.not_(key)
+        if x.dtype.kind == "f":
+            key = b.select(b.fcmp_unordered("uno", x.ir, x.ir), number(np.iinfo(dtype).max, dtype).ir, key)
+        return Value(key, dtype)
 
-    def _better(self, b: ir.IRBuilder, x: Value, than: Value) -> Any:
-        symbol = ">" if self.op == "argmax" else "<"
-        if self._dtype.kind != "f":
-            return (b.icmp_signed if self._dtype.kind == "i" else b.icmp_unsigned)(symbol, x.ir, than.ir)
-        nan, number = b.fcmp_unordered("uno", x.ir, x.ir), b.fcmp_ordered("ord", than.ir, than.ir)
-        return b.or_(b.fcmp_ordered(symbol, x.ir, than.ir), b.and_(nan, number))
+    def _above(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
+        return (b.icmp_signed if self._key_dtype.kind == "i" else b.icmp_unsigned)(">", x, y)
 
     def some(self, code: Code, operands: Sequence[Any], result: Any, outer: list[Index], start: Index,
              stop: Index) -> None:  # fmt: skip
         """The best so far, and where, on the stack."""
-        b, source = code.b, self.operands[0]
+        b = code.b
         width = min(COLUMNS, self.kept[-1])
-        best, where = Room(code, width, self._dtype), Room(code, width, INT64)
+        best, where = Room(code, width, self._key_dtype), Room(code, width, INT64)
         count = plus(b, stop, times(b, start, -1))
 
-        def fetched(j: Index, r: Index) -> Value:
-            return fetch(code, operands[0], source, [*outer, plus(b, start, j), r])
+        def key(j: Index, r: Index) -> Value:
+            return self._key(code, operands, [*outer, plus(b, start, j), r])
 
         def first(j: Index) -> None:
-            best.set(j, fetched(j, 0))
+            best.set(j, key(j, 0))
             where.set(j, Value(constant(0), INT64))
 
         def compare(j: Index, r: Index) -> None:
-            x, before = fetched(j, r), best.get(j)
-            better = self._better(b, x, before)
-            best.set(j, Value(b.select(better, x.ir, before.ir), self._dtype))
+            x, before = key(j, r), best.get(j)
+            better = self._above(b, x.ir, before.ir)
+            best.set(j, Value(b.select(better, x.ir, before.ir), x.dtype))
             where.set(j, Value(b.select(better, as_value(r), where.get(j).ir), INT64))
 
         def step(r: Index) -> None:
@@ -162,22 +173,34 @@ class Extremum(Reducing):
             *outer, plus(b, start, j)]), parallel=True)  # fmt: skip
 
     def one(self, code: Code, operands: Sequence[Any], result: Any, kept: list[Index]) -> None:
-        """First the best, then the first place where it, or NaN, stands: both in vectors."""
-        b, source, size = code.b, self.operands[0], self.reduced[0]
+        """The best of each block, then the first place of the best in the first block that has it."""
+        b, size = code.b, self.reduced[0]
 
-        def best(r: Index, so_far: Any) -> list[Any]:
-            return [self._best(b, Value(so_far, self._dtype), fetch(code, operands[0], source, [*kept, r])).ir]
+        def larger(r: Index, so_far: Any) -> list[Any]:
+            x = self._key(code, operands, [*kept, r]).ir
+            return [b.select(self._above(b, x, so_far), x, so_far)]
+
+        def block(start: Index, best: Any, where: Any) -> list[Any]:
+            stop = smaller(b, plus(b, start, BLOCK), size)
+            top = code.loop(start, stop, 1, larger, [lowest], parallel=True)[0]
+            better = self._above(b, top, best)
+            return [b.select(better, top, best), b.select(better, as_value(start), where)]
 
         def place(r: Index, so_far: Any) -> list[Any]:
-            x = fetch(code, operands[0], source, [*kept, r]).ir
-            if self._dtype.kind == "f":
-                here = b.or_(b.fcmp_ordered("==", x, extreme), b.fcmp_unordered("uno", x, x))
-            else:
-                here = b.icmp_unsigned("==", x, extreme)
+            here = b.icmp_unsigned("==", self._key(code, operands, [*kept, r]).ir, best)
             at = b.select(here, as_value(r), I64(NOWHERE))
             return [b.select(b.icmp_signed("<", at, so_far), at, so_far)]
 
-        start = fetch(code, operands[0], source, [*kept, 0]).ir
-        extreme = code.loop(0, size, 1, best, [start], parallel=True)[0]
-        at = code.loop(0, size, 1, place, [I64(NOWHERE)], parallel=True)[0]
+        lowest = number(np.iinfo(self._key_dtype).min, self._key_dtype).ir
+        best, where = code.loop(0, size, BLOCK, block, [lowest, I64(0)])
+        stop = smaller(b, plus(b, where, BLOCK), size)
+        at = code.loop(where, stop, 1, place, [I64(NOWHERE)], parallel=True)[0]
         put(code, Value(at, INT64), result, self.results[0], kept)
+
+
+def _order_of(b: ir.IRBuilder, x: Any, dtype: DType) -> Any:
+    """An integer in the order of floats that are not NaN; zeros of both signs are one."""
+    kind = ir.IntType(8 * dtype.itemsize)
+    bits = b.bitcast(b.fadd(x, ir.Constant(x.type, 0.0)), kind)
+    signs = b.ashr(bits, ir.Constant(kind, kind.width - 1))
+    return b.xor(bits, b.lshr(signs, ir.Constant(kind, 1)))
