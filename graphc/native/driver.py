@@ -306,9 +306,11 @@ exit:
   ret void
 }
 
-; What a helper calls: work on whatever stage is open, until nothing has been open for a while.
+; What a helper calls: work on whatever stage is open, until nothing has been in progress for a while. While another
+; thread has a block of an open stage, the next stage is near.
 define void @help(ptr %ctx) {
 entry:
+  %done = getelementptr i64, ptr %ctx, i64 8
   %stages.at = getelementptr i64, ptr %ctx, i64 16
   br label %look
 look:
@@ -330,7 +332,12 @@ work:
   br label %look
 turn:
   PAUSE
-  %idle.more = add i64 %idle, 1
+  %finished = load atomic i64, ptr %done acquire, align 8
+  %progress = icmp slt i64 %finished, %total
+  %begun = icmp ne i64 %block, 1048575
+  %busy = and i1 %progress, %begun
+  %counted = add i64 %idle, 1
+  %idle.more = select i1 %busy, i64 0, i64 %counted
   %long = icmp sgt i64 %idle.more, IDLE_TURNS
   br i1 %long, label %exit, label %look
 exit:

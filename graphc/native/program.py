@@ -76,8 +76,6 @@ class NativeProgram:
             workspace = self.new_workspace()
         values = workspace.values
         self._fill(values, self.emitted, inputs, state, targets)
-        if self.helpers is not None:
-            self.helpers.call(workspace)
         self._run_steps(workspace, values)
         results = [values[slot] for slot in self.emitted.outputs]
         for index in self.emitted.numbers:
@@ -104,20 +102,24 @@ class NativeProgram:
     def _run_steps(self, workspace: Workspace, values: list[Any]) -> None:
         if self._is_native:
             for _, word in self._steps:
+                if self.helpers is not None:
+                    self.helpers.call(workspace)
                 self._drive(workspace.context + WORD_BYTES * word)
         else:
-            self._run_mixed(workspace.context, values)
+            self._run_mixed(workspace, values)
         if self.positions:
             self.check(workspace)
 
-    def _run_mixed(self, context: int, values: list[Any]) -> None:
+    def _run_mixed(self, workspace: Workspace, values: list[Any]) -> None:
         """Native code and NumPy in turn."""
         step: Any = None
         try:
             with np.errstate(all="ignore"), self._blas:
                 for step, word in self._steps:
                     if word:
-                        self._drive(context + WORD_BYTES * word)
+                        if self.helpers is not None:
+                            self.helpers.call(workspace)
+                        self._drive(workspace.context + WORD_BYTES * word)
                     else:
                         step(values)
         except GraphcError:

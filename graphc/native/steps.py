@@ -20,6 +20,10 @@ LONGEST_SEGMENT_NS = 2e8
 """After so much predicted time a run comes back to Python, where an interrupt is noticed."""
 
 
+IDLE_NS = 5e5
+"""After so much predicted time on one thread helpers may have left, and Python calls them again."""
+
+
 @dataclass
 class Slots:
     """Where arrays stand in the list that a run works on: inputs first, then whatever else Python sees."""
@@ -56,6 +60,8 @@ class _Emission:
         self.made = Steps(slots)
         self.tasks: list[Task] = []
         self.segment = Segment()
+        self.alone_ns = 0.0
+        """The time that one thread has worked alone since the last shared stage."""
         self.there: set[Node] = set()
         """Views whose arrays earlier steps have made."""
 
@@ -68,6 +74,9 @@ class _Emission:
                         self._serial(work)
                 elif stage.shared:
                     self._flush_tasks()
+                    if self.alone_ns > IDLE_NS:
+                        self._flush()
+                    self.alone_ns = 0.0
                     tasks = tuple(work.task for work in moment if work.task is not None)
                     self._add(Share(tasks, shared=True), sum(work.ns for work in moment))
                 else:
@@ -85,6 +94,7 @@ class _Emission:
             self.tasks.append(work.task)
             self.made.node_of[self.segment] = work.node
             self.segment.ns += work.ns
+            self.alone_ns += work.ns
             if self.segment.ns > self.longest:
                 self._flush()
             return
