@@ -298,6 +298,13 @@ def test_sums_over_any_axes_of_any_layout():
     check([x], [gr.sum(x, axis) for axis in axes] + [gr.sum(transposed(x), axis) for axis in axes], [feed], 64)
 
 
+def test_views_of_empty_results_are_arrays():
+    x = gr.placeholder("x", (0, 3), "float32")
+    outputs = [gr.reshape(gr.roll(x, 1, 1), (3, 0, 5)), gr.transpose(gr.cumsum(x, 0)), gr.sum(x, 0), gr.max(x, 1),
+               gr.concatenate([x, x]), x @ np.ones((3, 2), "f4"), np.ones((2, 0), "f4") @ x]  # fmt: skip
+    check([x], outputs, [np.ones((0, 3), "f4")])
+
+
 def test_sums_that_no_kernel_holds_take_a_loop():
     x = gr.placeholder("x", (3, 4, 90_000), "float64")
     program = check([x], [gr.sum(x, 1), gr.max(x, (0, 1))], [rng.normal(size=x.shape)], 4)
@@ -354,15 +361,20 @@ def test_positions_that_repeat_are_added_and_written_in_order(dtype):
     check([x, i, value, row], outputs, feeds)
 
 
-def test_rows_are_added_to_by_several_threads_with_the_same_bits():
+def test_loops_give_the_same_bits_for_any_number_of_threads():
     x, i = gr.placeholder("x", (50, 3000), "float32"), gr.placeholder("i", (800,), "int64")
     value = gr.placeholder("v", (800, 3000), "float32")
     feeds = [rng.normal(size=x.shape).astype("f4"), rng.integers(0, 50, 800), rng.normal(size=value.shape).astype("f4")]
-    outputs = [gr.add_at(x, i, value), gr.cumsum(value, 0), gr.argmax(value, 0)]
-    programs = [native([x, i, value], outputs, threads) for threads in (1, 2)]
+    whole = gr.rint(x * 9).astype("int32")
+    outputs = [gr.add_at(x, i, value), gr.cumsum(value, 0), gr.argmax(value, 0), gr.argmin(value, 1), value[:, i], x[i],
+               gr.einsum("ij,kj->ijk", x[:, :30], value[:, :30]), gr.max(gr.reshape(value, (8, 100, 3000)), 1),
+               whole @ whole.T, gr.random.normal(gr.random.key(3), (500, 500))]  # fmt: skip
+    programs = [native([x, i, value], outputs, threads) for threads in (1, 2, 3)]
     assert any(stage.shared for stage in programs[1].stages)
-    for one, other in zip(run(programs[0], feeds), run(programs[1], feeds), strict=True):
-        np.testing.assert_array_equal(one, other)
+    results = [run(program, feeds) for program in programs for _ in range(2)]
+    for result in results[1:]:
+        for one, other in zip(results[0], result, strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 OUTSIDE = {

@@ -12,7 +12,7 @@ from graphc.native.driver import VALUES, YIELD, yielding
 from graphc.native.image import Image
 from graphc.native.schedule import Memories
 from graphc.native.steps import Slots
-from graphc.native.storage import Storage, array_over
+from graphc.native.storage import Home, Storage, array_over
 
 
 class Workspace:
@@ -37,6 +37,8 @@ class Workspace:
                 elif root in offsets:
                     own = arena[offsets[root] : offsets[root] + max(root.type.nbytes, 1)]
                     self.values[slot] = array_over(own, key, storage.layout[key])
+                elif storage.home[root] is Home.ARENA:  # empty, so that nothing fills it
+                    self.values[slot] = np.empty(key.array_type.static_shape, key.dtype)
         self.words[VALUES], self.words[YIELD] = id(self.values), yielding()
         self._arena = arena
 
