@@ -63,7 +63,7 @@ class _Record:
 
     def __init__(self, program: NativeProgram, segment: Segment) -> None:
         self.emitted, self.inputs = program.emitted, program.graph.inputs
-        self.workspace = program.workspaces.pop() if program.workspaces else program.new_workspace()
+        self.workspace = program.new_workspace()
         self.segment = self.workspace.context + WORD_BYTES * segment.word
         self.patches = self._take_patches(segment)
         self.kept: list[Any] = [program, self.workspace, LIBRARY]  # the code too, when the interpreter ends
