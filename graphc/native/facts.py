@@ -6,7 +6,7 @@ import math
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, SupportsInt
 
 from graphc.executor.cost import NS_PER_BYTE, NS_PER_EFFORT, operations
 from graphc.ir import Graph, Node, attrs_key
@@ -33,7 +33,7 @@ NS_PER_KERNEL = 30.0
 class Facts:
     """A compiled kernel and how it falls into blocks. The blocks depend on shapes alone."""
 
-    address: int
+    address: SupportsInt
     numbers: tuple[int, ...]
     """What its table holds after the pointers."""
     rows: int
@@ -129,11 +129,11 @@ def copying(kind: Type, access: Access, to: Access, dtype: Any = None) -> Facts:
 
 def combination(result: Node, blocks: int) -> Facts:
     """The kernel that combines the parts of an accumulated result, in the order of the blocks."""
-    return _combination(result.op.name, result.array_type.dtype.str, math.prod(result.shape), blocks)
+    return combining(result.op.name, result.array_type.dtype.str, math.prod(result.shape), blocks)
 
 
 @lru_cache(maxsize=256)
-def _combination(name: str, dtype: str, size: int, blocks: int) -> Facts:
+def combining(name: str, dtype: str, size: int, blocks: int) -> Facts:
     parts = Node(OPS["placeholder"], (), {}, Type(as_dtype(dtype), (blocks, size)), "parts")
     body = Graph([parts], [_same_dtype(OPS[name].make((parts,), {"axis": (0,), "keepdims": True}), as_dtype(dtype))])
     accesses = (Access(tuple(0 if dim == 1 else step for dim, step in zip((blocks, size), (size, 1), strict=True))),)

@@ -10,6 +10,7 @@ next begins. Blocks are cut by the shape alone, so the result is the same bits f
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -20,22 +21,13 @@ import numpy as np
 from graphc.native.blocking import Matrix, Plan, Problem, plan, prefers_transpose
 from graphc.native.epilogues import Access, Epilogue, Strides
 from graphc.native.places import Axes
-from graphc.native.stages import Multiplication, summation
+from graphc.native.stages import multiplication, summation, sums
 from graphc.native.vectors import Unit, host_unit
 from graphc.native.writer import SYMBOL
 
 BLAS_BYTES = 12288
 """The extent of a matrix, in bytes, from which BLAS is the faster: below it kernels took 0.75 to 1.0 of the time of
 OpenBLAS 0.3.31 on one core (Zen 4, f32 and f64), beyond it 0.97 to 1.3, most where A is transposed."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A kernel and how many blocks it has."""
-
-    text: str
-    symbol: str
-    blocks: int
 
 
 @dataclass(frozen=True)
@@ -110,10 +102,10 @@ class Product:
         """The kernels to run, one after the other; none for an empty result."""
         if math.prod(self.batch) * self.m * self.n == 0:
             return ()
-        stages = [(Multiplication(self).text(), self.plan.blocks)]
+        stages = [Stage(self, multiplication, self.plan.blocks)]
         if self.plan.depth.count > 1:
-            stages.append(summation(self))
-        return tuple(Stage(text, SYMBOL, blocks) for text, blocks in stages)
+            stages.append(Stage(self, summation, sums(self).count))
+        return tuple(stages)
 
     @cached_property
     def scratch_bytes(self) -> int:
@@ -134,6 +126,21 @@ class Product:
         """Whether batch entries follow one another as rows do."""
         sized = [(s, size) for s, size in zip(strides, (*self.batch, self.m), strict=False) if size != 1]
         return all(outer == inner * size for (outer, _), (inner, size) in pairwise(sized))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One of a product's kernels, and how many blocks it has."""
+
+    product: Product
+    write: Callable[[Product], str]
+    blocks: int
+    symbol: str = SYMBOL
+
+    @property
+    def text(self) -> str:
+        """The kernel's IR."""
+        return self.write(self.product)
 
 
 def use_blas(m: int, n: int, k: int, dtype: np.dtype[Any]) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
+import threading
 from functools import cache
 from typing import Any
 
 import llvmlite.binding as llvm
+from llvmlite.binding import ffi
 
 
 def processor() -> str:
@@ -14,13 +17,17 @@ def processor() -> str:
     return str(llvm.get_default_triple()).partition("-")[0]
 
 
-@cache
+_own = threading.local()
+
+
 def machine() -> Any:
-    """LLVM's target machine for this host, with every vector extension it has."""
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    target = llvm.Target.from_default_triple()
-    return target.create_target_machine(opt=3, cpu=llvm.get_host_cpu_name(), features=features(), jit=True)
+    """LLVM's target machine for this host, with every vector extension it has; one for each thread."""
+    if not hasattr(_own, "machine"):
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        target = llvm.Target.from_default_triple()
+        _own.machine = target.create_target_machine(opt=3, cpu=llvm.get_host_cpu_name(), features=features(), jit=True)
+    return _own.machine
 
 
 def features() -> str:
@@ -40,8 +47,19 @@ FINAL = "; final\n"
 
 
 def object_code(text: str) -> bytes:
-    """Machine code for an IR module, optimized; raises RuntimeError where LLVM rejects the text."""
-    return bytes(machine().emit_object(_optimized(text)))
+    """Machine code for an IR module, optimized; raises RuntimeError where LLVM rejects the text.
+
+    Threads compile at the same time: LLVM's binding locks each of its functions, so its longest ones are called past
+    that lock, in a context of their own.
+    """
+    module, message = _optimized(text), ctypes.c_char_p()
+    buffer = _unlocked("LLVMPY_TargetMachineEmitToMemory")(machine(), module, 1, ctypes.byref(message))
+    if not buffer:
+        raise RuntimeError((message.value or b"LLVM wrote no code").decode())
+    try:
+        return ctypes.string_at(ffi.lib.LLVMPY_GetBufferStart(buffer), ffi.lib.LLVMPY_GetBufferSize(buffer))
+    finally:
+        ffi.lib.LLVMPY_DisposeMemoryBuffer(buffer)
 
 
 def assembly(text: str) -> str:
@@ -50,7 +68,7 @@ def assembly(text: str) -> str:
 
 
 def _optimized(text: str) -> Any:
-    module = llvm.parse_assembly(text)
+    module = llvm.parse_assembly(text, llvm.create_context())
     module.verify()
     if not text.startswith(FINAL):
         options = llvm.create_pipeline_tuning_options(speed_level=3)
@@ -58,6 +76,15 @@ def _optimized(text: str) -> Any:
         builder = llvm.create_pass_builder(machine(), options)
         builder.getModulePassManager().run(module, builder)
     return module
+
+
+@cache
+def _unlocked(name: str) -> Any:
+    """A function of LLVM's binding without the binding's lock."""
+    locked = getattr(ffi.lib, name)
+    function = getattr(ctypes.CDLL(ffi.lib._name), name)
+    function.argtypes, function.restype = locked.argtypes, locked.restype
+    return function
 
 
 _libraries = itertools.count()

@@ -10,65 +10,118 @@ from pathlib import Path
 
 from graphc.ir import Node
 from graphc.native import driver, host
+from graphc.native.background import Job, Queue
 from graphc.native.cache import DiskCache, content_key
+from graphc.native.spelling import spelled, writers
+
+
+class Made:
+    """Machine code that is being made; `int` of it is its address, once it is there."""
+
+    def __init__(self, job: Job, queue: Queue) -> None:
+        self.job, self._queue = job, queue
+
+    def __int__(self) -> int:
+        return int(self.loaded.address)
+
+    def wait(self) -> None:
+        """Return when it is there, or has failed."""
+        self.job.wait(self._queue)
+
+    @property
+    def loaded(self) -> host.Loaded:
+        """The code; raises RuntimeError where LLVM has rejected the IR."""
+        code: host.Loaded = self.job.result(self._queue)
+        return code
 
 
 class Library:
     """The compiled kernels of a process. They are kept: programs hold their addresses."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._by_structure: dict[Hashable, int] = {}
-        self._by_content: dict[str, host.Loaded] = {}
+        self._by_structure: dict[Hashable, Made] = {}
+        self._by_content: dict[str, Made] = {}
+        self._unfinished: list[Made] = []
         self._disk = DiskCache()
+        self.compiled = 0
+        """How many kernels LLVM has compiled."""
+        self.renew_locks()
 
-    def known(self, structure: Hashable) -> int | None:
-        """The address of a kernel compiled before."""
-        return self._by_structure.get(structure)
+    def kernel(self, structure: Hashable, write: Callable[[], str], symbol: str) -> Made:
+        """A kernel; `write` gives its IR where no kernel of that structure is known.
 
-    def kernel(self, structure: Hashable, write: Callable[[], str], symbol: str) -> int:
-        """The address of a kernel; `write` gives its IR where no kernel of that structure is known.
+        Raises what LLVM's binding has raised for it before; where it will, `finish` tells.
+        """
+        with self._lock:
+            made = self._by_structure.get(structure)
+            if made is None:
+                text = spelled(structure)
+                if text is None:
+                    made = self._made(content_key(written := write(), host.identity()), lambda: written, (symbol,))
+                else:
+                    made = self._made(content_key(text, symbol, writers(), host.identity()), write, (symbol,))
+                self._by_structure[structure] = made
+            if made.job.is_done and made.job.error is not None:
+                raise made.job.error
+            return made
+
+    def finish(self) -> bool:
+        """Wait for all kernels; whether LLVM has accepted every one of them."""
+        with self._lock:
+            waiting, self._unfinished = self._unfinished, []
+        for made in waiting:
+            made.wait()
+        return all(made.job.error is None for made in waiting)
+
+    def load(self, text: str, *symbols: str) -> host.Loaded:
+        """Machine code for some IR: from this process, from the disk, or compiled now.
 
         Raises RuntimeError where LLVM rejects the IR.
         """
         with self._lock:
-            if structure not in self._by_structure:
-                self._by_structure[structure] = self.load(write(), symbol).address
-            return self._by_structure[structure]
+            return self._made(content_key(text, host.identity()), lambda: text, symbols).loaded
 
-    def load(self, text: str, *symbols: str) -> host.Loaded:
-        """Machine code for some IR: from this process, from the disk, or compiled now."""
-        key = content_key(text, host.identity())
-        with self._lock:
-            if key not in self._by_content:
-                _dump(key, text)
-                self._by_content[key] = self._from_disk(key, symbols) or self._compiled(key, text, symbols)
-            return self._by_content[key]
+    def _made(self, key: str, write: Callable[[], str], symbols: tuple[str, ...]) -> Made:
+        if key not in self._by_content:
+            stored = self._disk.get(key)
+            text = write() if stored is None or _dump_directory() else ""
+            self._by_content[key] = Made(self._queue.put(lambda: self._loaded(key, stored, text, symbols)), self._queue)
+            self._unfinished.append(self._by_content[key])
+        return self._by_content[key]
 
-    def _from_disk(self, key: str, symbols: tuple[str, ...]) -> host.Loaded | None:
-        code = self._disk.get(key)
-        return None if code is None else host.Loaded(code, *symbols)
-
-    def _compiled(self, key: str, text: str, symbols: tuple[str, ...]) -> host.Loaded:
+    def _loaded(self, key: str, stored: bytes | None, text: str, symbols: tuple[str, ...]) -> host.Loaded:
+        if text:
+            _dump(key, text)
+        if stored is not None:
+            return host.Loaded(stored, *symbols)
         code = host.object_code(text)
+        self.compiled += 1
+        loaded = host.Loaded(code, *symbols)
         self._disk.put(key, code)
-        return host.Loaded(code, *symbols)
+        return loaded
 
     @property
     def driver(self) -> host.Loaded:
         """The driver: its addresses are those of `drive` and `help`."""
         return self.load(driver.text(host.processor()), "drive", "help")
 
-    def renew_lock(self) -> None:
-        """A forked child has one thread: whatever another thread held is free."""
-        self._lock = threading.RLock()
+    def renew_locks(self) -> None:
+        """A forked child has one thread: whatever another thread held is free, and what it computed is begun anew."""
+        self._lock, self._queue = threading.RLock(), Queue()
+        begun = {key for key, made in self._by_content.items() if not made.job.is_done}
+        lost = {self._by_content.pop(key) for key in begun}
+        self._by_structure = {key: made for key, made in self._by_structure.items() if made not in lost}
+        self._unfinished = []
+
+
+def _dump_directory() -> str:
+    return os.environ.get("GRAPHC_DUMP", "")
 
 
 def _dump(key: str, text: str) -> None:
     """Write IR and assembly to the directory that GRAPHC_DUMP names, for people to read."""
-    directory = os.environ.get("GRAPHC_DUMP")
-    if directory:
-        path = Path(directory)
+    if _dump_directory():
+        path = Path(_dump_directory())
         path.mkdir(parents=True, exist_ok=True)
         (path / f"{key[:16]}.ll").write_text(text, encoding="utf-8")
         (path / f"{key[:16]}.s").write_text(host.assembly(text), encoding="utf-8")
@@ -86,4 +139,4 @@ LIBRARY = Library()
 """The one of this process."""
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=LIBRARY.renew_lock)
+    os.register_at_fork(after_in_child=LIBRARY.renew_locks)

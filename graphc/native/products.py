@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, SupportsInt
 
 from graphc.executor.cost import NS_PER_BLAS_FLOP
 from graphc.ir import Node
@@ -33,7 +33,7 @@ Groups = Sequence[Sequence[Axis]]
 class Compiled:
     """The kernels of a product: address and blocks of each, to run one after the other."""
 
-    stages: tuple[tuple[int, int], ...]
+    stages: tuple[tuple[SupportsInt, int], ...]
     scratch_bytes: int
     ns: float
     flops: int
@@ -123,6 +123,7 @@ _DESCRIBERS: dict[str, Callable[[Node, list[Axis], list[Axis]], Product | None]]
 @cache
 def compiled(product: Product) -> Compiled:
     """The kernels of a product. Raises what LLVM's binding raises."""
-    stages = tuple((LIBRARY.load(stage.text, stage.symbol).address, stage.blocks) for stage in product.stages)
+    stages = tuple((LIBRARY.kernel((product, number), partial(stage.write, product), stage.symbol), stage.blocks)
+                   for number, stage in enumerate(product.stages))  # fmt: skip
     ns = NS_PER_STAGE * len(stages) + product.flops * product.dtype.itemsize * NS_PER_BLAS_FLOP
     return Compiled(stages, product.scratch_bytes, ns, product.flops)

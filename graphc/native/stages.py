@@ -186,13 +186,24 @@ class Multiplication:
         return self.unit.vector_bytes // self.p.dtype.itemsize
 
 
-def summation(product: Product) -> tuple[str, int]:
-    """The kernel that adds the parts of k up, in their order, and finishes; and its number of blocks."""
+def multiplication(product: Product) -> str:
+    """The kernel that multiplies."""
+    return Multiplication(product).text()
+
+
+def sums(product: Product) -> Cut:
+    """How the kernel that adds the parts of k up is cut into blocks of rows."""
+    p = product.problem
+    return Cut(p.entries * p.m, max(SUMS_PER_BLOCK // (product.plan.depth.count * p.n), 1))
+
+
+def summation(product: Product) -> str:
+    """The kernel that adds the parts of k up, in their order, and finishes."""
     p, parts, code = product.problem, product.plan.depth.count, Code.kernel("sum")
     kind, table = stored_type(p.dtype), pointers(product, code)
     final = finish(product, code, table)
     wide = Cut(p.n, 4 * product.target.vector_bytes // p.dtype.itemsize)
-    work = Cut(p.entries * p.m, max(SUMS_PER_BLOCK // (parts * p.n), 1))
+    work = sums(product)
 
     def row(number: Index) -> None:
         wide.visit(code, 0, wide.count, partial(stretch, number))
@@ -214,4 +225,4 @@ def summation(product: Product) -> tuple[str, int]:
     _, first, last, _ = code.function.args
     end = smaller(code.b, times(code.b, last, work.width), work.size)
     code.loop(times(code.b, first, work.width), end, 1, row)
-    return code.text(), work.count
+    return code.text()

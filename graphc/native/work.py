@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, SupportsInt
 
 import numpy as np
 
@@ -65,7 +65,7 @@ NUMBER = Parts(0)
 class Task:
     """Native code over rows, which fall into blocks; `table` says for each pointer whose memory, from which byte."""
 
-    address: int
+    address: SupportsInt
     table: tuple[Pointer, ...]
     rows: int
     per_block: int
@@ -102,7 +102,16 @@ class Works:
 
 @collector_paused()
 def works_of(storage: Storage, fresh: int) -> Works:
-    """The works of a graph; the first `fresh` outputs are new arrays."""
+    """The works of a graph; the first `fresh` outputs are new arrays. Kernels that LLVM rejects are found out last."""
+    while True:
+        works = _works_of(storage, fresh)
+        if LIBRARY.finish():
+            return works
+        for cached in (facts.copying, facts.combining, products.compiled):
+            cached.cache_clear()
+
+
+def _works_of(storage: Storage, fresh: int) -> Works:
     works = Works(storage)
     remembered: dict[Hashable, Facts | None] = {}
     for node in storage.graph.nodes:
