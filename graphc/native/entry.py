@@ -7,6 +7,7 @@ else (longer programs, or such that call NumPy or other threads) goes through `N
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -147,6 +148,16 @@ def _container(rebuild: Rebuild, results: int) -> tuple[int, Callable[[list[Any]
 
 
 _installing = threading.Lock()
+
+
+def _fresh_lock() -> None:
+    """A forked child has one thread: if another one held the lock, it is free."""
+    global _installing
+    _installing = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_fresh_lock)
 
 
 def install(owner: type) -> bool:
