@@ -62,8 +62,9 @@ def _abilities(options: Options) -> dict[str, Any]:
     if options.backend != "native":
         return {}
     from graphc.native.elementwise import is_native
+    from graphc.native.finishing import is_along, is_finishable
 
-    return {"fusible": is_native}
+    return {"fusible": is_native, "finishes": (is_finishable, is_along)}
 
 
 def _program(graph: Graph, results: int, options: Options) -> Program:

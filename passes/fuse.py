@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from graphc import ops
+from graphc.epilogues import Epilogues, Split
 from graphc.ir import NO_ATTRS, Graph, Node, consumers, current_origin
 from graphc.op import OPS
 from graphc.ops.fused import kernel
@@ -31,19 +32,25 @@ ENOUGH = 60.0
 class Unit:
     """A kernel in the making, or without a space a node on its own."""
 
-    depth: int
+    depth: float
     space: Space | None
     members: list[Node] = field(default_factory=list)
     effort: float = 0.0
 
 
 @graph_pass
-def fuse(graph: Graph, *, fusible: Callable[[Node], bool] | None = None, max_ops: int = 200) -> Graph:
-    """Group nodes into kernels; `fusible` tells for which elementwise nodes the backend has scalar code."""
+def fuse(graph: Graph, *, fusible: Callable[[Node], bool] | None = None,
+         finishes: tuple[Callable[[Node], bool], Callable[[Node, Node], bool]] | None = None,
+         max_ops: int = 200) -> Graph:  # fmt: skip
+    """Group nodes into kernels; `fusible` tells for which elementwise nodes the backend has scalar code, `finishes`
+    which products take along what is done to their elements, and for a product and a node whether that may be it."""
     if fusible is None:
         return graph
     fusion = _Fusion(graph, fusible, max_ops)
-    return _Emission(graph, fusion.run(), fusion.recomputed).run()
+    fusion.run()
+    if finishes is not None:
+        fusion.finish(*finishes)
+    return _Emission(graph, fusion.sorted_units(), fusion.recomputed).run()
 
 
 class _Fusion:
@@ -52,18 +59,42 @@ class _Fusion:
     def __init__(self, graph: Graph, fusible: Callable[[Node], bool], max_ops: int) -> None:
         self.graph, self.fusible, self.max_ops = graph, fusible, max_ops
         self.unit: dict[Node, Unit] = {}
-        self.reading: dict[tuple[Node, int], Unit] = {}
+        self.reading: dict[tuple[Node, float], Unit] = {}
         """By operand from outside, and depth, the last kernel that read it."""
         self.readers = consumers(graph.nodes)
         self.results = set(graph.outputs)
         self.known: dict[Node, bool] = {}
         self.recomputed = Recomputed(graph, self._can_fuse)
 
-    def run(self) -> dict[Node, Unit]:
+    def run(self) -> None:
         for node in self.graph.nodes:
             if number_of(node) is None and node not in self.recomputed:
                 self._place(node)
                 self._note(node)
+
+    def finish(self, finishable: Callable[[Node], bool], is_along: Callable[[Node, Node], bool]) -> None:
+        """Put products into the kernels that finish their elements; of several in one, the last."""
+        epilogues = Epilogues(self.graph, self.recomputed, is_along)
+        for product in reversed(self.graph.nodes):
+            if product not in self.unit or self.unit[product].space is not None or not finishable(product):
+                continue
+            units = {self.unit[reader] for reader in epilogues.readers[product] if reader in self.unit}
+            unit = units.pop() if len(units) == 1 else None
+            if unit is None or unit.space is None or any(node.op.blas for node in unit.members):
+                continue
+            split = epilogues.split(product, unit.members, unit.space)
+            if split is not None:
+                self._finish(product, unit, split)
+
+    def _finish(self, product: Node, unit: Unit, split: Split) -> None:
+        own = Unit(unit.depth, unit.space, [product, *split.along])
+        self.unit.update(dict.fromkeys(own.members, own))
+        if split.rest:
+            later = (unit.depth + math.floor(unit.depth) + 1) / 2  # before whatever reads it
+            self.unit.update(dict.fromkeys(split.rest, Unit(later, split.space, list(split.rest))))
+
+    def sorted_units(self) -> dict[Node, Unit]:
+        """The unit of every node, members in the order of the graph."""
         order = {node: i for i, node in enumerate(self.graph.nodes)}
         for unit in set(self.unit.values()):
             unit.members.sort(key=order.__getitem__)
@@ -98,7 +129,7 @@ class _Fusion:
             space.take_below(self.recomputed.below(node.inputs))
         self.unit[node] = Unit(deepest + 1, space, [node], _effort(node))
 
-    def _join_sibling(self, node: Node, depth: int) -> bool:
+    def _join_sibling(self, node: Node, depth: float) -> bool:
         """Put a node that would begin a kernel into one just as deep that reads an operand of its size."""
         for source in node.inputs:
             unit = self.reading.get((source, depth))
@@ -198,7 +229,7 @@ class _Emission:
             body.add(node)
         results = [node for node in members if node in self.used]
         distinct = list(dict.fromkeys(body.inside[node] for node in results))
-        operands = [_reshaped(self.moved[source], space.shape_of(source)) for source in body.operands]
+        operands = [_reshaped(self.moved[source], inner.shape) for source, inner in body.operands.items()]
         call = kernel(*operands, body=Graph(list(body.operands.values()), distinct))
         values = [call] if len(distinct) == 1 else [OPS["item"](call, index=i) for i in range(len(distinct))]
         place = {inner: i for i, inner in enumerate(distinct)}
@@ -230,6 +261,9 @@ class _Body:
 
     def _add(self, node: Node) -> None:
         current_origin.set(node.origin)
+        if node.op.blas:
+            self.inside[node] = _named(node.with_inputs(tuple(map(self._factor, node.inputs))), node.name)
+            return
         inputs = tuple([self._operand(source) for source in node.inputs])
         shape = self.space.shape_of(node)
         if node.op.name in REDUCTIONS:
@@ -248,14 +282,21 @@ class _Body:
         alone = source if source.dtype == node.dtype else source.astype(node.dtype)
         return alone + 0 if node.op is ops.sum and alone.type.is_float else alone  # 0 + -0 is 0, as in every sum
 
+    def _factor(self, source: Node) -> Node:
+        """A matrix that a product reads, of its own shape."""
+        return self._placeholder(source, source.shape)
+
     def _operand(self, source: Node) -> Node:
         if source in self.inside:
             return self.inside[source]
         number = number_of(source)
         if number is not None:
             return number
+        return self._placeholder(source, self.space.shape_of(source))
+
+    def _placeholder(self, source: Node, shape: Shape) -> Node:
         if source not in self.operands:
-            kind = source.array_type.with_shape(self.space.shape_of(source))
+            kind = source.array_type.with_shape(shape)
             self.operands[source] = Node(OPS["placeholder"], (), NO_ATTRS, kind, self._free_name(source))
         return self.operands[source]
 

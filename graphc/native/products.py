@@ -41,6 +41,11 @@ class Compiled:
 
 def product_of(node: Node, storage: Storage) -> Product | None:
     """The product that a node is, if its operands and its result lie as the kernels can read and write them."""
+    return described(node, node.inputs, storage)
+
+
+def described(node: Node, factors: Sequence[Node], storage: Storage) -> Product | None:
+    """The product that a node would be of these values, which lie somewhere, with a result in C order."""
     describe = _DESCRIBERS.get(node.op.name)
     kinds = [kind.array_type for kind in (node, *node.inputs)] if describe else []
     dtypes = {kind.dtype for kind in kinds[:3]}
@@ -48,7 +53,7 @@ def product_of(node: Node, storage: Storage) -> Product | None:
         return None
     if any(0 in kind.shape for kind in kinds):
         return None
-    return describe(node, *[_axes(source, storage) for source in node.inputs[:2]])
+    return describe(node, *[_axes(source, storage) for source in factors[:2]])
 
 
 def _axes(node: Node, storage: Storage) -> list[Axis]:

@@ -13,6 +13,7 @@ from graphc.ir import Node, collector_paused
 from graphc.native import facts, products
 from graphc.native.extents import Access
 from graphc.native.facts import Facts
+from graphc.native.finishing import Finished, product_in
 from graphc.native.gemm import Product
 from graphc.native.kernels import LIBRARY, warn_of_fallback
 from graphc.native.limits import limits_of, share_of
@@ -118,7 +119,8 @@ def _works_of(storage: Storage, fresh: int) -> Works:
         if node in storage.constants or node.op.leaf or any(source in storage.parts for source in node.inputs):
             continue
         if facts.is_kernel(node):
-            works.listed += _kernel(node, works, remembered)
+            inner = product_in(node)
+            works.listed += _kernel(node, works, remembered) if inner is None else _finished(node, inner, storage)
         elif storage.root(node) is node:
             works.listed += _product(node, storage) or _looped(node, storage)
     works.listed += _copies(storage, fresh)
@@ -203,20 +205,49 @@ def _product(node: Node, storage: Storage) -> list[Work]:
     except Exception as error:  # whatever LLVM or its binding raises
         warn_of_fallback(node, error)
         return []
-    scratch = Parts(known.scratch_bytes)
-    table: list[Pointer] = [(storage.root(source), storage.layout[source].offset) for source in node.inputs[:2]]
     limits, share = _limits(node, product, storage)
-    table += [(node, 0), *limits, *([(scratch, 0)] if known.scratch_bytes else [])]
+    factors = [_pointer(source, storage) for source in node.inputs[:2]]
+    return _stages(node, known, factors, [(node, 0), *limits], len(limits), share)
+
+
+def _finished(node: Node, inner: Node, storage: Storage) -> list[Work]:
+    """The works of a kernel that begins with a product."""
+    results = storage.results(node)
+    try:
+        whole = Finished(node, inner, storage)
+        known = products.compiled(whole.product) if whole.product is not None else None
+    except Exception as error:  # whatever LLVM or its binding raises
+        warn_of_fallback(node, error)
+        known = None
+    if known is None:
+        return [_call(node, storage, "LLVM failed to compile it")]
+    first, *others = whole.order
+    factors, operands = ([_pointer(source, storage) for source in nodes] for nodes in (whole.factors, whole.operands))
+    after = [*operands, *((results[i], 0) for i in others)]
+    return _stages(node, known, factors, [(results[first], 0), *after], len(operands))
+
+
+def _stages(node: Node, known: products.Compiled, factors: Sequence[Pointer], places: Sequence[Pointer],
+            operands: int = 0, share: float = 1.0) -> list[Work]:  # fmt: skip
+    """The works of a product, of which this share is left to do.
+
+    `places` are those of its result, of so many things that it reads beside its factors, and of further results.
+    """
+    scratch = Parts(known.scratch_bytes)
+    table = [*factors, *places, *([(scratch, 0)] if known.scratch_bytes else [])]
+    read = tuple(dict.fromkeys(memory for memory, _ in (*factors, *places[1 : 1 + operands])
+                               if not isinstance(memory, Fixed)))  # fmt: skip
+    written = tuple(memory for memory, _ in (places[0], *places[1 + operands :]))
     works: list[Work] = []
     for address, blocks in known.stages:
         before = () if not works else (scratch, *works[-1].writes)
         last = len(works) == len(known.stages) - 1
-        writes: tuple[Memory, ...] = (node,) if last else (Parts(0),) if works else (scratch,)
+        writes: tuple[Memory, ...] = written if last else (Parts(0),) if works else (scratch,)
         task = Task(address, tuple(table), blocks, 1, blocks)
-        reads = (*_roots(node.inputs, storage), *before)
+        reads = (*read, *before)
         works.append(Work(node, reads, writes, share * known.ns / len(known.stages), task, combines=not last))
     if len(works) == 1 and known.scratch_bytes:
-        works[0].writes = (node, scratch)
+        works[0].writes = (*written, scratch)
     return works
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from graphc.ir import Graph
+from graphc.ir import Graph, Node
 from graphc.op import primitive
 from graphc.ops.core import add_n, placeholder, stop_gradient
 from graphc.ops.product import matmul
@@ -20,7 +20,15 @@ def _results(*types: Type, body: Graph) -> AnyType:
 
 
 def _effort(y: AnyType, *operands: Type, body: Graph) -> float:
-    return sum(node.op.effort for node in body.nodes if isinstance(node.op.effort, (int, float)))
+    return sum(map(_effort_of, body.nodes))
+
+
+def _effort_of(node: Node) -> float:
+    """The additions per element of a node; of those that tell it themselves only products are in kernels."""
+    effort = node.op.effort
+    if callable(effort):
+        return effort(node.type, *(source.type for source in node.inputs), **node.attrs) if node.op.blas else 0.0
+    return effort
 
 
 def _sample() -> Graph:

@@ -1,0 +1,103 @@
+"""Kernels that begin with a product: the elementwise rest becomes the product's epilogue.
+
+The product's kernel computes it from the vectors of sums before it stores them: sums that nothing else needs are never
+written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from llvmlite import ir
+
+from graphc.ir import Graph, Node
+from graphc.native import elementwise
+from graphc.native.elementwise import has_vectors
+from graphc.native.epilogues import Access, Epilogue, Site
+from graphc.native.facts import structure_of
+from graphc.native.gemm import Product
+from graphc.native.products import described
+from graphc.native.scalars import Value, Wide, number
+from graphc.native.storage import Storage, contiguous
+from graphc.op import OPS
+
+DEAR = 7.0
+"""So many additions an element are mathematics."""
+
+
+def product_in(node: Node) -> Node | None:
+    """The product that a kernel begins with."""
+    body = node.attrs.get("body")
+    return next((inner for inner in body.nodes if inner.op.blas), None) if isinstance(body, Graph) else None
+
+
+def is_finishable(node: Node) -> bool:
+    """Whether a product's kernel can take an epilogue along."""
+    if node.op is not OPS["matmul"] or min(source.ndim for source in node.inputs) < 2:
+        return False
+    dtypes = {value.dtype for value in (node, *node.inputs)}
+    return len(dtypes) == 1 and node.dtype.kind == "f" and node.dtype.itemsize >= 4
+
+
+def is_along(product: Node, node: Node) -> bool:
+    """Whether an epilogue, which works on whole vectors, should hold a node.
+
+    Mathematics stays a kernel of its own: along with a product, in registers or in a loop over the tile, tanh took as
+    long and gelu up to 5 % longer, and its code was written for every product anew.
+    """
+    return has_vectors(node) and isinstance(node.op.effort, (int, float)) and node.op.effort < DEAR
+
+
+class Finished:
+    """A product with its epilogue: how it is compiled, and what its table holds."""
+
+    def __init__(self, node: Node, inner: Node, storage: Storage) -> None:
+        """`node` is the kernel, `inner` the product in its body."""
+        self.body: Graph = node.attrs["body"]
+        self.given = dict(zip(self.body.inputs, node.inputs, strict=True))
+        self.factors = [self.given[source] for source in inner.inputs]
+        read = {source for value in self.body.nodes if value is not inner for source in value.inputs}
+        self.read = [source for source in self.body.inputs if source in read]
+        self.operands = [self.given[source] for source in self.read]
+        self.inner, outputs = inner, self.body.outputs
+        first = next(i for i, value in enumerate(outputs) if value.dtype == inner.dtype)
+        self.order = [first, *(i for i in range(len(outputs)) if i != first)]
+        plain = described(inner, self.factors, storage)
+        self.product: Product | None = None if plain is None else replace(plain, epilogue=self._epilogue(storage))
+
+    def _epilogue(self, storage: Storage) -> Epilogue:
+        reads = tuple(_access(source, storage.layout[source].strides) for source in self.operands)
+        written = [self.body.outputs[i] for i in self.order[1:]]
+        writes = tuple(_access(value, contiguous(value.array_type)) for value in written)
+        key = ("kernel", structure_of(self.body), tuple(self.order))
+        return Epilogue(key, self._emit, reads, writes, vector=True)
+
+    def _emit(self, site: Site) -> Sequence[Any]:
+        values = {self.inner: Value(site.value, self.inner.array_type.dtype)}
+        for i, source in enumerate(self.read):
+            values[source] = Value(site.operand(i), source.array_type.dtype)
+        for node in self.body.nodes:
+            if node not in values and not node.op.leaf:
+                values[node] = _value(site, node, [values[source] for source in node.inputs])
+        return [values[self.body.outputs[i]].ir for i in self.order]
+
+
+def _value(site: Site, node: Node, operands: Sequence[Value]) -> Value:
+    if not operands:
+        return _number(site, node)
+    return operands[0] if node.op.view else elementwise.emit(site.b, node, operands)
+
+
+def _number(site: Site, node: Node) -> Value:
+    one, kind = number(node.attrs["value"].item(), node.array_type.dtype), site.value.type
+    if not isinstance(kind, ir.VectorType):
+        return one
+    return Value(ir.Constant(Wide(one.ir.type, kind.count), [one.ir] * kind.count), one.dtype)
+
+
+def _access(node: Node, strides: Sequence[int]) -> Access:
+    kind = node.array_type
+    steps = (stride // kind.dtype.itemsize for stride in strides)
+    return Access(tuple(0 if dim == 1 else step for dim, step in zip(kind.shape, steps, strict=True)), kind.dtype)
