@@ -20,6 +20,7 @@ from graphc.native import facts
 from graphc.native.elementwise import is_native
 from graphc.native.kernels import LIBRARY
 from graphc.native.program import NativeProgram
+from graphc.native.schedule import plan_memory
 from graphc.op import OPS
 from graphc.passes.fuse import fuse
 from graphc.testing import _samples
@@ -403,3 +404,36 @@ def test_the_report_has_a_line_for_kernels_that_are_alike_and_keeps_to_the_deare
 def test_importing_graphc_does_not_load_llvm():
     code = "import sys, graphc; assert not any('llvmlite' in name for name in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_values_lie_in_the_memory_of_results_that_are_written_later(threads):
+    x, *weights = (gr.placeholder(name, (160, 160)) for name in "xabcde")
+    h = x
+    for w in weights:
+        h = gr.tanh(h @ w)
+    loss = gr.sum(h)
+    outputs = [loss, *gr.gradients(loss, weights)]
+    program = native([x, *weights], outputs, threads)
+    assert len(program.memories.lent) >= 4
+    alone = plan_memory(program.stages, program.storage).arena_bytes
+    assert program.memories.arena_bytes <= alone - 4 * x.type.nbytes
+    feeds = [rng.normal(size=(160, 160)).astype("f4") / 12 for _ in range(6)]
+    expected = evaluate(outputs, dict(zip([x, *weights], feeds, strict=True)))
+    first = values(program, feeds)
+    kept = [value.copy() for value in first]
+    second = values(program, [feed[::-1].copy() for feed in feeds])
+    for found, same, right, other in zip(first, kept, expected, second, strict=True):
+        np.testing.assert_array_equal(found, same)
+        np.testing.assert_allclose(found, right, rtol=1e-4, atol=1e-4)
+        assert not np.shares_memory(found, other)
+
+
+def test_what_numpy_reads_or_writes_is_not_lent():
+    x, w = gr.placeholder("x", (160, 160)), gr.placeholder("w", (160, 160))
+    y = gr.sort(gr.exp(x), axis=0)
+    feeds = [rng.normal(size=(160, 160)).astype("f4") / 12 for _ in range(2)]
+    program = check([x, w], [gr.sort(y @ w, axis=1) @ w], feeds, 1e-4)
+    called = [work for work in program.works.listed if work.task is None]
+    assert called
+    assert not any(memory in program.memories.lent for work in called for memory in (*work.reads, *work.writes))

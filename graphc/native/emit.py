@@ -59,7 +59,7 @@ def emit(storage: Storage, stages: Sequence[Stage], memories: Memories, fresh: i
     seen = steps.seen | set(graph.outputs)
     objects = [i for i, node in enumerate(graph.inputs) if not node.shape and node not in seen]
     numbers = frozenset(graph.inputs[i] for i in objects)
-    builder = Builder(memories.offsets, _addresses(storage), _external(storage, slots), numbers)
+    builder = Builder(memories.offsets, _addresses(storage), _external(storage, memories, slots), numbers)
     image = builder.build([step for step in steps.listed if isinstance(step, Segment)])
     given = tuple(Given(i, slot, graph.outputs[i].array_type.static_shape, graph.outputs[i].dtype)
                   for i, slot in enumerate(outputs) if i in copied or _is_target(i, storage))  # fmt: skip
@@ -76,7 +76,7 @@ def _addresses(storage: Storage) -> dict[Memory, int]:
     return {node: array.ctypes.data for node, array in constants if storage.root(node) is node}
 
 
-def _external(storage: Storage, slots: Slots) -> dict[Memory, int]:
+def _external(storage: Storage, memories: Memories, slots: Slots) -> dict[Memory, int]:
     """The slots of arrays whose pointers are other ones in every run."""
     external: dict[Memory, int] = {}
     for node, home in storage.home.items():
@@ -84,7 +84,7 @@ def _external(storage: Storage, slots: Slots) -> dict[Memory, int]:
             external[node] = slots[storage.graph.outputs[storage.target[node]]]
         elif home in (Home.GIVEN, Home.OWN) and node in storage.layout:
             external[node] = slots[node]
-    return external
+    return external | {memory: external[result] for memory, result in memories.lent.items()}
 
 
 def nodes_of(work: Work) -> str:

@@ -52,7 +52,7 @@ class NativeProgram:
         self.storage = storage_of(graph, self._fresh, facts.is_kernel, has_loops)
         self.works = works_of(self.storage, self._fresh)
         self.stages = schedule(self.works.listed, self.threads)
-        self.memories = plan_memory(self.stages, self.storage)
+        self.memories = plan_memory(self.stages, self.storage, self._fresh)
         self.emitted = emit(self.storage, self.stages, self.memories, self._fresh)
         self._results = {given.output: Results(given.shape, given.dtype) for given in self.emitted.given}
         self._steps = _with_words(self.emitted)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from graphc.executor.arena import Arena
+from graphc.ir import Node
 from graphc.native.driver import MOST_BLOCKS
 from graphc.native.storage import Home, Storage
 from graphc.native.work import Memory, Work, nbytes_of
@@ -18,6 +19,10 @@ MEETING_NS = 4_000.0
 """What it costs threads that are awake to share a stage and to meet at its end."""
 WAKING_NS = 60_000.0
 """What all shared stages of a run together must gain before another thread is woken."""
+
+
+LENT_BYTES = 1 << 16
+"""Smaller memory is not lent: it costs little, and every loan is a pointer to set in each run."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,18 +98,21 @@ class Memories:
 
     offsets: dict[Memory, int] = field(default_factory=dict)
     over: dict[Memory, Memory] = field(default_factory=dict)
+    lent: dict[Memory, Node] = field(default_factory=dict)
+    """Whose memory, that of a new array for a result, a value has until the result is written."""
     dies: dict[int, list[Memory]] = field(default_factory=dict)
     arena_bytes: int = 0
     own_bytes: int = 0
 
 
-def plan_memory(stages: Sequence[Stage], storage: Storage) -> Memories:
-    """Lay out the arena in the order of time."""
+def plan_memory(stages: Sequence[Stage], storage: Storage, fresh: int = 0) -> Memories:
+    """Lay out the arena in the order of time. The first `fresh` outputs are new arrays, which may be lent before."""
     moments = [moment for stage in stages for moment in stage.moments]
     last_use = _last_uses(moments, storage)
     plan = Memories()
     for memory, time in last_use.items():
         plan.dies.setdefault(time, []).append(memory)
+    lender = Lender(moments, storage, fresh)
     arena, held = Arena(), 0
     for time, moment in enumerate(moments):
         taken: set[Memory] = set()
@@ -112,7 +120,11 @@ def plan_memory(stages: Sequence[Stage], storage: Storage) -> Memories:
             for memory in work.writes:
                 if _home(memory, storage) is Home.OWN:
                     held += nbytes_of(memory)
-                elif _home(memory, storage) is Home.ARENA and memory not in plan.offsets:
+                elif memory in plan.offsets or memory in plan.lent or _home(memory, storage) is not Home.ARENA:
+                    continue
+                elif (free := lender.lend(memory, time, last_use[memory])) is not None:
+                    plan.lent[memory] = free
+                else:
                     _lay_out(memory, work, moment, last_use, time, taken, plan, arena, storage)
         plan.own_bytes = max(plan.own_bytes, held)
         for memory in plan.dies.get(time, ()):
@@ -122,6 +134,35 @@ def plan_memory(stages: Sequence[Stage], storage: Storage) -> Memories:
                 arena.give(plan.offsets[memory], nbytes_of(memory))
     plan.arena_bytes = arena.size
     return plan
+
+
+class Lender:
+    """The memory of large new results, before they are written."""
+
+    def __init__(self, moments: Sequence[Sequence[Work]], storage: Storage, fresh: int) -> None:
+        results = {node for node, output in storage.target.items() if output < fresh and node.type.nbytes >= LENT_BYTES}
+        self._written: dict[Node, int] = {}
+        self._called: set[Memory] = set()
+        for time, moment in enumerate(moments):
+            for work in moment:
+                for memory in (*work.writes, *work.reads):
+                    if work.task is None:
+                        self._called.add(memory)
+                    if memory in results:
+                        self._written.setdefault(memory, time)
+        self._until = dict.fromkeys(self._written, -1)
+
+    def lend(self, memory: Memory, time: int, last_use: int) -> Node | None:
+        """Whose memory is free from a time until after the last use: that of the result which is written soonest."""
+        nbytes = nbytes_of(memory)
+        if nbytes < LENT_BYTES or memory in self._called:
+            return None
+        fits = [node for node, written in self._written.items()
+                if self._until[node] < time and last_use < written and nbytes <= node.type.nbytes]  # fmt: skip
+        found = min(fits, key=lambda node: (self._written[node], node.type.nbytes), default=None)
+        if found is not None:
+            self._until[found] = last_use
+        return found
 
 
 def _home(memory: Memory, storage: Storage) -> Home:
