@@ -204,11 +204,27 @@ def test_errors_are_those_of_python_code(kind):
     assert str(error.value) == str(expected.value)
 
 
-def test_names_go_through_python():
+def test_arguments_named_in_order_are_taken_natively(only_native):
     f = rosenbrock()
-    assert f(1.5, y=2.0) == f(y=2.0, x=1.5) == f(1.5, 2.0)
+    expected, reference = f(1.5, 2.0), sys.getrefcount("x")
+    only_native()
+    for _ in range(100):
+        assert f(1.5, y=2.0) == f(x=1.5, y=2.0) == expected
+    assert abs(sys.getrefcount("x") - reference) < 5
+    others = [((), {"y": 2.0, "x": 1.5}), ((1.5,), {"x": 2.0}), ((1.5,), {"z": 2.0}), ((1.5, 2.0), {"y": 2.0}),
+              ((), {"x": 1.5}), ((), {"x": 1.5, "y": 2.0, "z": 3.0})]  # fmt: skip
+    for args, named in others:
+        with pytest.raises(Slow):
+            f(*args, **named)
+
+
+def test_other_names_go_through_python():
+    f = rosenbrock()
+    assert f(y=2.0, x=1.5) == f(**{"".join(["", "x"]): 1.5, "y": 2.0}) == f(1.5, 2.0)
     with pytest.raises(gr.FeedError, match="no input called z"):
         f(1.5, z=2.0)
+    with pytest.raises(gr.FeedError, match="given twice"):
+        f(1.5, x=2.0)
 
 
 def test_a_position_outside_is_an_error_and_changes_nothing(only_native):

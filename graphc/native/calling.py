@@ -14,11 +14,11 @@ from typing import Any
 
 from llvmlite import ir
 
-from graphc.native.capi import DIMS, DTYPE, FLAGS, KIND, NUMPY, PYTHON, RANK, TUPLE_ITEMS, TYPE
+from graphc.native.capi import DIMS, DTYPE, FLAGS, KIND, NUMPY, PYTHON, RANK, TUPLE_ITEMS, TUPLE_SIZE, TYPE
 from graphc.native.driver import ARRAY_DATA, LIST_ITEMS
 from graphc.native.host import FINAL
 from graphc.native.nests import FINE
-from graphc.native.walker import I32, I64, POINTER, CodePointer, Walker
+from graphc.native.walker import I32, I64, POINTER, WORD_BYTES, CodePointer, Walker
 
 FLOAT, DOUBLE = ir.FloatType(), ir.DoubleType()
 FIT = 0x101
@@ -29,11 +29,11 @@ SHARED = (*PYTHON, *NUMPY, "ndarray", "none", "zero", "gate", "open", "slow")
 PLACES = ("entry", "record", "gate", "current", "spare", "array", "readers")
 """What is read of an executable, its entry, the gate, a state and a buffer: slots, whose places `text` is given."""
 
-RECORD = ("count", "arguments", "arguments_end", "arrays", "arrays_end", "reads", "reads_end", "writes", "writes_end",
-          "numbers", "numbers_end", "statuses", "statuses_end", "drive", "segment", "container", "size",
+RECORD = ("count", "names", "arguments", "arguments_end", "arrays", "arrays_end", "reads", "reads_end", "writes",
+          "writes_end", "numbers", "numbers_end", "statuses", "statuses_end", "drive", "segment", "container", "size",
           "finish")  # fmt: skip
-"""What a program has: its tables; the container of its results (ALONE, LIST, TUPLE) and how many they are, and a
-function of the list that makes what was asked for, or 0."""
+"""What a program has: how many inputs, and their names, interned; its tables; the container of its results (ALONE,
+LIST, TUPLE) and how many they are; and a function of the list that makes what was asked for, or 0."""
 ALONE, LIST, TUPLE = range(3)
 
 ARGUMENT = ("type", "subtype", "converted", "cell", "kind", "rank", "dims", "dims_end", "patches", "patches_end")
@@ -67,8 +67,7 @@ class _Call(Walker):
         self.entry = self.load(executable, self.places["entry"])
         self.leave_if(self.same(self.entry, self.null), self.slow)
         self.record = self.load(self.load(self.entry, self.places["record"]), ARRAY_DATA)
-        self.leave_unless(self.same(names, self.null), self.slow)
-        self.leave_unless(self.same(count, self.of_record("count", I64)), self.slow)
+        self.match(count, names)
         self.call("Py_IncRef", ir.VoidType(), self.entry)  # Python code that runs below may replace it
         self.contain()
         self.take(given)
@@ -87,6 +86,18 @@ class _Call(Walker):
 
     def rows(self, name: str, fields: tuple[str, ...]) -> Any:
         return self.each(self.of_record(name), self.of_record(f"{name}_end"), len(fields))
+
+    def match(self, count: Any, names: Any) -> None:
+        """Whether there are as many arguments as inputs, and the last ones are named, if at all, in the same order."""
+        total = self.variable(I64, count)
+        with self.b.if_then(self.b.not_(self.same(names, self.null))):
+            self.store(self.b.add(count, self.load(names, TUPLE_SIZE, I64)), total)
+        self.leave_unless(self.same(self.load(total, 0, I64), self.of_record("count", I64)), self.slow)
+        with self.b.if_then(self.b.not_(self.same(names, self.null))):
+            declared = self.at(self.of_record("names"), self.b.mul(count, I64(WORD_BYTES)))
+            first, size = self.at(names, TUPLE_ITEMS), self.load(names, TUPLE_SIZE, I64)
+            with self.each(first, self.at(first, self.b.mul(size, I64(WORD_BYTES))), 1) as (name, offset):
+                self.leave_unless(self.same(self.load(name), self.load(declared, offset)), self.slow)
 
     def contain(self) -> None:
         """Make the container of the results. That may run Python code, so it comes before all else."""

@@ -18,7 +18,7 @@ from graphc.native.driver import ARRAY_DATA, LIST_ITEMS, WORD_BYTES, knows_objec
 
 TYPE = object.__basicsize__ - 8
 """Where an object keeps the pointer to its type."""
-TUPLE_ITEMS = tuple.__basicsize__
+TUPLE_SIZE, TUPLE_ITEMS = object.__basicsize__, tuple.__basicsize__
 RANK, DIMS, DTYPE, FLAGS = (ARRAY_DATA + words * WORD_BYTES for words in (1, 2, 5, 6))
 """Where an array keeps its rank and flags, of 32 bits, and the pointers to its dims and its dtype."""
 KIND = object.__basicsize__ + WORD_BYTES
@@ -78,6 +78,7 @@ def _reads_objects() -> bool:
     arrays = (np.empty((3, 5)), np.empty((2, 7, 4), "i2")[:, ::2], np.empty((), ">f4"))
     return (
         all(_word(thing, TYPE) == id(type(thing)) for thing in (1.5, items, arrays[0], np.float32(1)))
+        and _word(items, TUPLE_SIZE) == len(items)
         and all(_word(items, TUPLE_ITEMS + WORD_BYTES * i) == id(item) for i, item in enumerate(items))
         and _word([*items], LIST_ITEMS) not in (None, 0)
         and all(_reads_array(array) for array in arrays)

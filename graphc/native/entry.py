@@ -11,6 +11,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from sys import intern
 from typing import Any
 
 import numpy as np
@@ -90,11 +91,15 @@ class _Record:
         targets = [(updated[one.output - results], one.slot) for one in emitted.given if one.output >= results]
         read = [(state, slot) for state, (slot, _) in zip(states, emitted.variables, strict=True)]
         container, finish = _container(rebuild, results)
-        self.kept += [states, updated, finish, *(one.dtype for one in given)]
-        fields = {"count": len(self.inputs), "drive": LIBRARY.driver.addresses[0], "segment": self.segment,
-                  "container": container, "size": results, "finish": 0 if finish is None else id(finish)}  # fmt: skip
+        names = [intern(str(node.name)) for node in self.inputs]  # as names in calls are
         statuses = self.workspace.statuses
-        fields |= {"statuses": statuses.ctypes.data, "statuses_end": statuses.ctypes.data + statuses.nbytes}
+        self.kept += [states, updated, finish, names, *(one.dtype for one in given)]
+        fields = {
+            "count": len(self.inputs), "names": self._table([id(name) for name in names])[0],
+            "drive": LIBRARY.driver.addresses[0], "segment": self.segment,
+            "statuses": statuses.ctypes.data, "statuses_end": statuses.ctypes.data + statuses.nbytes,
+            "container": container, "size": results, "finish": 0 if finish is None else id(finish),
+        }  # fmt: skip
         fields |= self._section("arguments", [self._argument(i, node) for i, node in enumerate(self.inputs)])
         fields |= self._section("arrays", map(self._array, given))
         fields |= self._section("reads", [(id(state), *self._patched(slot)) for state, slot in read])
