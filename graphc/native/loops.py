@@ -70,7 +70,7 @@ def _reduction(node: Node, storage: Storage) -> Pieces:
 
 
 def _matmul(node: Node, storage: Storage) -> Pieces:
-    a, b = node.inputs
+    a, b, *_ = node.inputs
     lie_a, lie_b = steps_of(a, storage), steps_of(b, storage)
     size_a, size_b = a.array_type.static_shape, b.array_type.static_shape
     rows, columns = size_a[-2:-1], size_b[-1:] if b.ndim > 1 else ()
@@ -230,6 +230,7 @@ def _folded_in(node: Node, storage: Storage) -> Pieces:
 LOOPS: dict[str, Describer] = {
     **MOVEMENT, **LOOKUPS, **dict.fromkeys(REDUCTIONS, _reduction), "argmax": _extremum, "argmin": _extremum,
     "cumsum": _running, "cumprod": _running, "linear_recurrence": _recurrence, "matmul": _matmul, "einsum": _einsum,
+    "matmul_within": _matmul,
     "frexp": _mapped, "modf": _mapped, "power": _power, "searchsorted": _search, "arange": _arange,
     "eye": partial(_diagonal, below=False), "tri": partial(_diagonal, below=True), "dim_size": _dim_size,
     "random_uniform": _drawn, "random_normal": _drawn, "random_split": _split, "random_fold_in": _folded_in,
