@@ -57,9 +57,9 @@ class Program:
     steps: tuple[tuple[int, int, int, int], ...]
     seed: int
 
-    def nodes(self) -> list[gr.Node]:
+    def nodes(self, sizes: tuple[int, int] = (ROWS, COLUMNS)) -> list[gr.Node]:
         """The inputs and every node that the steps make; a step that does not fit its operands makes none."""
-        made = [gr.placeholder(name, shape, dtype) for name, shape, dtype in INPUTS]
+        made = [gr.placeholder(name, _sized(shape, sizes), dtype) for name, shape, dtype in INPUTS]
         for kind, which, first, second in self.steps:
             try:
                 made.append(STEPS[kind % len(STEPS)](which, made[first % len(made)], made[second % len(made)]))
@@ -67,9 +67,9 @@ class Program:
                 continue
         return made
 
-    def graph(self, *, gradient: bool = False) -> Graph:
+    def graph(self, *, gradient: bool = False, sizes: tuple[int, int] = (ROWS, COLUMNS)) -> Graph:
         """The last values, and the gradients of the sum of the last float with respect to the inputs it depends on."""
-        nodes = self.nodes()
+        nodes = self.nodes(sizes)
         inputs, outputs = nodes[: len(INPUTS)], nodes[-3:]
         floats = [node for node in nodes[len(INPUTS) :] if node.type.is_float and node.ndim < 4]
         if gradient and floats:
@@ -78,10 +78,15 @@ class Program:
             outputs = [loss, *gr.gradients(loss, wrt, unconnected="zero")]
         return Graph(inputs, outputs)
 
-    def feed(self, *, special: bool = False) -> list[np.ndarray]:
+    def feed(self, *, special: bool = False, sizes: tuple[int, int] = (ROWS, COLUMNS)) -> list[np.ndarray]:
         """Arrays for the inputs: moderate numbers, or zeros, infinities, subnormals and NaN among them."""
         rng = np.random.default_rng(self.seed)
-        return [_array(rng, shape, np.dtype(dtype), special) for _, shape, dtype in INPUTS]
+        return [_array(rng, _sized(shape, sizes), np.dtype(dtype), special) for _, shape, dtype in INPUTS]
+
+
+def _sized(shape, sizes):
+    """A shape of INPUTS with other numbers of rows and columns."""
+    return tuple({ROWS: sizes[0], COLUMNS: sizes[1]}.get(size, size) for size in shape)
 
 
 def _array(rng, shape, dtype, special):

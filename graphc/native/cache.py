@@ -48,19 +48,27 @@ class DiskCache:
     def get(self, key: str) -> bytes | None:
         """The content of an entry, or None where there is none that is intact."""
         directory = cache_directory()
-        if directory is None or not directory.is_dir() or not self._is_safe(directory):
+        if directory is None:
             return None
         try:
+            if not self._is_safe(directory):
+                return None
             stored = (directory / key).read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             self._warn(directory, f"cannot read it: {error}")
             return None
         if hashlib.sha256(stored[_DIGEST:]).digest() == stored[:_DIGEST]:
             return stored[_DIGEST:]
-        self._warn(directory, f"entry {key} is damaged and will be written anew")
+        self.reject(key)
         return None
+
+    def reject(self, key: str) -> None:
+        """Say that an entry cannot be used; the next `put` replaces it."""
+        directory = cache_directory()
+        if directory is not None:
+            self._warn(directory, f"entry {key} is damaged and will be written anew")
 
     def put(self, key: str, content: bytes) -> None:
         """Keep an entry, whole or not at all."""

@@ -85,15 +85,21 @@ class Library:
         if key not in self._by_content:
             stored = self._disk.get(key)
             text = write() if stored is None or _dump_directory() else ""
-            self._by_content[key] = Made(self._queue.put(lambda: self._loaded(key, stored, text, symbols)), self._queue)
+            job = self._queue.put(lambda: self._loaded(key, stored, text, symbols, write))
+            self._by_content[key] = Made(job, self._queue)
             self._unfinished.append(self._by_content[key])
         return self._by_content[key]
 
-    def _loaded(self, key: str, stored: bytes | None, text: str, symbols: tuple[str, ...]) -> host.Loaded:
+    def _loaded(self, key: str, stored: bytes | None, text: str, symbols: tuple[str, ...],
+                write: Callable[[], str]) -> host.Loaded:  # fmt: skip
         if text:
             _dump(key, text)
         if stored is not None:
-            return host.Loaded(stored, *symbols)
+            try:
+                return host.Loaded(stored, *symbols)
+            except Exception:  # whatever LLVM or its binding raises
+                self._disk.reject(key)
+        text = text or write()
         code = host.object_code(text)
         self.compiled += 1
         loaded = host.Loaded(code, *symbols)
