@@ -6,10 +6,14 @@ import threading
 import numpy as np
 import pytest
 
+import graphc as gr
+
 pytest.importorskip("llvmlite")
 
+from graphc.native import helpers
 from graphc.native.driver import CLOSED, DONE, HEADER, STAGE_WORDS, STAGES, WORD
 from graphc.native.kernels import LIBRARY
+from graphc.native.program import NativeProgram
 
 BLOCKS = 3
 
@@ -39,3 +43,16 @@ def test_a_helper_leaves_where_nothing_is_in_progress(word, done):
     thread, _ = helping(word, done)
     thread.join(30)
     assert not thread.is_alive()
+
+
+def test_a_helper_that_one_run_does_not_repay_comes_where_runs_follow_one_another(monkeypatch):
+    lent, now = [], iter([10.0, 10.001, 10.0012, 20.0])
+    monkeypatch.setattr(helpers, "monotonic", lambda: next(now))
+    monkeypatch.setattr(helpers.POOL, "lend", lambda task, argument: lent.append(argument))
+    x = gr.placeholder("x", (128, 128))
+    program = NativeProgram(gr.Graph([x], [x @ x]), 2)
+    assert program.helpers is not None
+    workspace = program.new_workspace()
+    for expected in (0, 0, 1, 1, 1):  # the third comes soon after the second, and the fourth finds the helper there
+        program.helpers.call(workspace)
+        assert len(lent) == expected

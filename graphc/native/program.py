@@ -26,7 +26,7 @@ from graphc.native.kernels import LIBRARY
 from graphc.native.loops import has_loops
 from graphc.native.nests import FINE
 from graphc.native.results import Results
-from graphc.native.schedule import plan_memory, schedule
+from graphc.native.schedule import plan_memory, repays_waking, schedule
 from graphc.native.storage import storage_of
 from graphc.native.work import works_of
 from graphc.native.workspace import Workspace
@@ -61,7 +61,9 @@ class NativeProgram:
         self.workspaces: list[Workspace] = []
         self._drive = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(LIBRARY.driver.addresses[0])
         self._passing = self.emitted.passing
-        self.helpers = Helpers(self.threads) if any(stage.shared for stage in self.stages) else None
+        shared = any(stage.shared for stage in self.stages)
+        eager = repays_waking(self.stages, self.threads)
+        self.helpers = Helpers(self.threads, eager=eager) if shared else None
         self._blas = self._blas_context()
 
     def run(self, inputs: Sequence[Array], state: Mapping[Variable, Array],

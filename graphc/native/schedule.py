@@ -18,7 +18,9 @@ from graphc.native.work import Memory, Work, nbytes_of
 MEETING_NS = 4_000.0
 """What it costs threads that are awake to share a stage and to meet at its end."""
 WAKING_NS = 60_000.0
-"""What all shared stages of a run together must gain before another thread is woken."""
+"""What all shared stages of a run together must gain before another thread is woken for one run."""
+LOOP_NS = 10_000.0
+"""What they must gain where runs follow one another so soon that the other thread is still awake."""
 
 
 LENT_BYTES = 1 << 16
@@ -48,7 +50,7 @@ def schedule(works: Sequence[Work], threads: int) -> list[Stage]:
         return serial
     levels = _levels(works)
     gains = [_gain(level, threads) for level in levels]
-    if sum(gains) < WAKING_NS:
+    if sum(gains) < LOOP_NS:
         return serial
     stages: list[Stage] = []
     position = {work: index for index, work in enumerate(works)}
@@ -62,6 +64,11 @@ def schedule(works: Sequence[Work], threads: int) -> list[Stage]:
         stages.append(Stage(tuple(work for work in level if work.task is not None), shared=True))
         waiting = []
     return stages + _in_turn(waiting, position)
+
+
+def repays_waking(stages: Sequence[Stage], threads: int) -> bool:
+    """Whether a single run gains enough for another thread to be woken."""
+    return sum(_gain(stage.works, threads) for stage in stages if stage.shared) >= WAKING_NS
 
 
 def _in_turn(works: list[Work], position: dict[Work, int]) -> list[Stage]:

@@ -28,6 +28,8 @@ class Workspace:
         self.context: int = self.words.ctypes.data
         self.helpers: list[None] = []
         """One entry for each worker that is called and has not left: lists change in single steps."""
+        self.called = 0.0
+        """When a run last looked for workers that were missing."""
         self.values: list[Any] = [None] * len(slots.of)
         for key, slot in slots.of.items():
             if isinstance(key, Node) and key in storage.layout:
