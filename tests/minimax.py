@@ -16,6 +16,7 @@ from graphc.native.vecmath.gamma import LEAST, MINIMUM
 
 Function = Callable[[Any], Any]
 POINTS, EXCHANGES, ROUNDED_FIRST = 600, 12, 4
+MIDDLE = mp.mpf(0.1875)
 NEAR_ZERO = mp.mpf(10) ** -6  # where a quotient of differences is taken instead of at 0
 
 
@@ -113,6 +114,10 @@ def _expm1(low: Any, high: Any) -> tuple[Function, Function, Any, Any]:
     return lambda r: (mp.expm1(r) - r) / r**2, lambda r: abs(r**2 / mp.expm1(r)), low, high
 
 
+def _far_erf(t: Any) -> Any:
+    return 1 / (t + MIDDLE) - 2
+
+
 def _scaled_erfc(t: Any) -> Any:
     v = t + mp.mpf(1) / 8
     x = 1 / v - 3
@@ -156,7 +161,8 @@ SINE, ARCTAN, ARCSIN = _odd(mp.sin, QUARTER), _odd(mp.atan, 1), _odd(mp.asin, 0.
 ERF = (lambda z: mp.erf(mp.sqrt(z)) / mp.sqrt(z) - 1, lambda z: mp.sqrt(z) / mp.erf(mp.sqrt(z)), 0, mp.mpf(0.875) ** 2)
 COSINE = (lambda z: (mp.cos(mp.sqrt(z)) - 1 + z / 2) / z**2, lambda z: z**2, 0, QUARTER**2)
 LOG_F32 = (lambda f: (mp.log1p(f) - f + f * f / 2) / f**3, lambda f: abs(f**3 / mp.log1p(f)), *LOG_BOUNDS)
-LOG_ERFC = (lambda t: mp.log(mp.erfc(t + 0.875)), lambda t: mp.erfc(t + 0.875), 0)
+ERF_FAR = (lambda t: mp.exp(_far_erf(t) ** 2) * mp.erfc(_far_erf(t)), lambda t: mp.exp(-(_far_erf(t) ** 2)))
+FAR_BOUNDS = {dtype: (1 / mp.mpf(high) - MIDDLE, 1 / mp.mpf(2.8125) - MIDDLE) for dtype, high in (("f4", 6), ("f8", 8))}
 SCALED_ERFC = (_scaled_erfc, lambda t: 1 / _scaled_erfc(t))
 FITS = {  # by table of graphc.native.vecmath and format
     ("exponential.EXPM1", "f4"): Fit(*EXPM1, 5), ("exponential.EXPM1", "f8"): Fit(*EXPM1, 10),
@@ -171,8 +177,8 @@ FITS = {  # by table of graphc.native.vecmath and format
     ("powers.LOG", "f8"): Fit(_artanh(1), lambda z: z, 0, RATIO**2, 4),
     ("powers.LOG_BEYOND_THIRD", "f8"): Fit(_artanh(2), lambda z: z**2, 0, RATIO**2, 7),
     ("error_function.ERF", "f4"): Fit(*ERF, 7), ("error_function.ERF", "f8"): Fit(*ERF, 12),
-    ("error_function.LOG_ERFC", "f4"): Fit(*LOG_ERFC, mp.mpf(4) - 0.875, 7),
-    ("error_function.LOG_ERFC", "f8"): Fit(*LOG_ERFC, mp.mpf(6) - 0.875, 18),
+    ("error_function.ERF_FAR", "f4"): Fit(*ERF_FAR, *FAR_BOUNDS["f4"], 7),
+    ("error_function.ERF_FAR", "f8"): Fit(*ERF_FAR, *FAR_BOUNDS["f8"], 13),
     ("error_function.SCALED_ERFC", "f4"): Fit(*SCALED_ERFC, *ERFC_BOUNDS["f4"], 9),
     ("error_function.SCALED_ERFC", "f8"): Fit(*SCALED_ERFC, *ERFC_BOUNDS["f8"], 20),
     ("gamma.LGAMMA", "f8"): Fit(lambda u: mp.loggamma(2 + u) / u - 1, lambda u: mp.mpf(1), -0.5, 0.5, 18),

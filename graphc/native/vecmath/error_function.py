@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from graphc.native.vecmath.exponential import (
-    EXPM1,
-    LOG2_E,
-    expm1_series,
-    nearest_integer,
-    power_of_two,
-    remainder_of_ln2,
-    scaled,
-)
+from itertools import zip_longest
+
+from graphc.native.vecmath.exponential import EXPM1, LOG2_E, exp, nearest_integer, scaled
 from graphc.native.vecmath.formats import F32, F64
 from graphc.native.vecmath.logarithmic import LN2_HIGH, LN2_LOW
 from graphc.native.vecmath.pairs import (
@@ -25,9 +19,7 @@ from graphc.native.vecmath.pairs import (
 )
 from graphc.native.vecmath.reals import Real, real, where
 
-EDGE = 0.875
-EDGE_OF_COMPLEMENT = 0.8125  # erfc(0.8134) = ¼: above, units in the last place are half as large
-SATURATED = {F32: 4.0, F64: 6.0}  # erf rounds to 1 above
+EDGE = 0.8125  # erfc(0.8134) = ¼: above, units in the last place are half as large
 HIGHEST = {F32: 10.5, F64: 28.0}  # erfc rounds to 0 above
 ERF = {  # erf(√z) / √z - 1 for √z ≤ 0.875
     F32: (0.12837917, -0.3761263, 0.11283623, -0.026855364, 0.0051909406, -0.0008026358, 7.866859e-05),
@@ -36,13 +28,11 @@ ERF = {  # erf(√z) / √z - 1 for √z ≤ 0.875
           1.6490750431289587e-06, -1.661786555717091e-07, 1.5911660701641345e-08,
           -1.2874282820809974e-09),
 }  # fmt: skip
-LOG_ERFC = {  # log erfc(0.875 + t) up to 4 or 6, as good as 1 less its exponential needs
-    F32: (-1.5328244, -2.4302227, -0.8265084, -0.047014844, 0.011491925, -0.002246135, 0.000253732),
-    F64: (-1.5328244365985517, -2.4302197229548104, -0.8265416933356079, -0.04689605451965739,
-          0.011323339210747197, -0.002143994512528573, 0.00020077371512641472, 5.932057216488999e-05,
-          -3.944472169100053e-05, 1.2270106648481087e-05, -2.1582773432452925e-06,
-          -3.769617603260038e-08, 1.754983989078745e-07, -6.737105913020848e-08, 1.5210601423406146e-08,
-          -2.2017868074355554e-09, 1.8990060315244502e-10, -7.4505285086002e-12),
+ERF_FAR = {  # exp(x²) erfc(x) as a function of 1 / (x + 2) - 3/16, for 0.8125 ≤ x ≤ 4 or 6, as good as 1 - erf(x) needs
+    F32: (0.16249162, 1.2830764, 2.9617624, 4.4900074, 3.5546856, -8.547099, 1.8761178),
+    F64: (0.162489960930135, 1.2832074209404734, 2.957573840210526, 4.560970881716338, 2.8627831076702193,
+          -4.675169172204138, -9.217347394813356, 7.9949282626394576, 28.449162590996323, -33.23310805957258,
+          -85.70091924059184, 236.37652166055977, -180.71021486734818),
 }  # fmt: skip
 SCALED_ERFC = {  # (x + 3) exp(x²) erfc(x) as a function of 1 / (x + 3) - 1/8, for 0.8125 ≤ x ≤ 10.1 or 27.3
     F32: (0.8856371, 3.8372917, 14.327865, 44.863968, 111.88094, 196.69293, 136.43091, -526.7577, -815.66797),
@@ -55,14 +45,16 @@ SCALED_ERFC = {  # (x + 3) exp(x²) erfc(x) as a function of 1 / (x + 3) - 1/8, 
 
 
 def erf(x: Real) -> Real:
-    """x + x P(x²), or 1 - exp(log erfc |x|) for larger |x|, with x's sign."""
-    size = abs(x)
-    near = x.times_plus(horner(x * x, ERF[x.format]), x)
-    log = polynomial(size.at_most(SATURATED[x.format]) - EDGE, LOG_ERFC[x.format])
-    k, bits = nearest_integer(log, LOG2_E, x.format.bias)
-    power, p = power_of_two(bits), expm1_series(remainder_of_ln2(log, k), EXPM1)
-    far = power.times_plus(-p, 1.0 - power)
-    return where(size < EDGE, near, far.with_sign_of(x))
+    """x + x P(x²), or 1 - exp(-x²) Q(1 / (|x| + 2) - 3/16) for larger |x|, with x's sign.
+
+    One chain computes the polynomial of either side, with its coefficients; LLVM computes an exp(-x²) beside it once.
+    """
+    size, square = abs(x), x * x
+    is_near, tables = size < EDGE, (ERF[x.format], ERF_FAR[x.format])
+    place = where(is_near, square, 1.0 / (size + 2.0) - 0.1875)
+    value = horner(place, [where(is_near, p, q) for p, q in zip_longest(*tables, fillvalue=0.0)])
+    rest = (-exp(-square)).times_plus(value, 1.0)
+    return where(is_near, x.times_plus(value, x), rest.with_sign_of(x))
 
 
 def erfc(x: Real) -> Real:
@@ -70,7 +62,7 @@ def erfc(x: Real) -> Real:
     near = (1.0 - x) - x * horner(x * x, ERF[x.format])
     size = abs(x).at_most(HIGHEST[x.format])
     far = _erfc(size)
-    return where(size < EDGE_OF_COMPLEMENT, near, where(x < 0.0, 2.0 - far, far))
+    return where(size < EDGE, near, where(x < 0.0, 2.0 - far, far))
 
 
 def _erfc(x: Real) -> Real:
