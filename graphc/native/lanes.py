@@ -17,7 +17,10 @@ from graphc.native.writer import Code, zeros
 CHEAP, LIGHT = 4.0, 16.0
 """Bodies of at most so much effort an element take four vectors at once, and two."""
 HEAVY = 40.0
-"""A body of so much effort an element is written once, masked, rather than once for whole vectors and once for rest."""
+"""A body of so much effort an element is written once, masked, rather than once for whole vectors and once for rest.
+
+It takes two vectors at once: each waits for its own chain of operations, longer than the processor looks ahead.
+"""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def width_of(plan: Plan) -> Width:
 
 def _wide(native: int, effort: float, unit: Unit) -> Width:
     once = unit.masked and effort >= HEAVY
-    times = 1 if effort > LIGHT else 2 if effort > CHEAP else 4
+    times = 1 if LIGHT < effort < HEAVY else 4 if effort <= CHEAP else 2
     return Width(native, native * times, unit.masked, once)
 
 

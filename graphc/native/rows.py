@@ -17,6 +17,7 @@ from graphc.native.limited import apply
 from graphc.native.phases import REDUCTIONS
 from graphc.native.scalars import Value, number, stored_type
 from graphc.native.traversal import Traversal, combined
+from graphc.native.vectors import host_unit
 from graphc.native.writer import I64, POINTER, Code, plus, times
 
 ONE = Lanes(0, 1)
@@ -53,6 +54,8 @@ class Writer:
 
     def text(self) -> str:
         """The kernel's IR."""
+        if self.kernel.width.once:  # many values at once: some wait on the stack, in places that lie in one cache line
+            self.code.function.attributes.alignstack = host_unit().vector_bytes
         _, first, last, _ = self.code.function.args
         self.coordinates: list[Any] = []
         self._begin_parts()

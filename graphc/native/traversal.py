@@ -35,6 +35,7 @@ class Traversal:
             return self._loop(start, end, Lanes(0, 1), element, self._starts(carried, 1))
         rest = Lanes(0, width.native, "some") if width.masked and self.may_mask else Lanes(0, 1)
         if width.once and rest.mask:
+            rest = Lanes(0, width.whole, "some")
             return self._folded(carried, self._loop(start, end, rest, element, self._starts(carried, rest.width)))
         whole = b.sub(end, b.urem(b.sub(end, start), I64(width.whole)))
         totals = self._loop(start, whole, Lanes(0, width.whole), element, self._starts(carried, width.whole))
