@@ -15,7 +15,7 @@ pytest.importorskip("llvmlite")
 
 from graphc.native import host, vecmath
 from graphc.native.epilogues import Access, Epilogue, affine, masked_where_positive, rectified
-from graphc.native.gemm import Product, use_blas
+from graphc.native.gemm import Product
 from graphc.native.limits import limits_of, share_of
 from graphc.native.vectors import Unit, host_unit
 
@@ -419,12 +419,6 @@ def test_blocks_follow_from_the_shape():
     assert product.flops == 2 * 784 * 512 * 128
     assert 16 <= product.stages[-1].blocks <= 100
     assert product.scratch_bytes == 0
-
-
-def test_only_large_products_go_to_blas():
-    assert not use_blas(64, 64, 64, np.dtype("f4"))
-    assert not use_blas(1, 100_000, 5000, np.dtype("f4"))
-    assert use_blas(8192, 8192, 8192, np.dtype("f4"))
 
 
 def test_the_fence_catches_a_read_past_the_end():
