@@ -172,6 +172,15 @@ def test_updates_are_written_to_the_targets_and_a_failed_run_writes_none():
     assert any(facts.is_kernel(node) for node in step.graph.nodes)
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (3, 4), (100,)])
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int64", "int8", "bool"])
+def test_signs_of_halves_come_from_any_dtype_without_a_library(dtype, shape):
+    x = gr.placeholder("x", shape, dtype)
+    half = x.astype("float16")
+    feed = np.asarray(rng.normal(size=shape) * 3).astype(dtype)
+    check([x], [gr.tanh(half), gr.copysign(half + 1, half)], [feed], rtol=2e-3)
+
+
 def misaligned(array):
     """A copy that begins at an odd byte."""
     return np.frombuffer(b"\0" + array.tobytes(), "u1")[1:].view("f8").reshape(array.shape)

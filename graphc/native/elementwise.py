@@ -15,7 +15,7 @@ from llvmlite import ir
 
 from graphc.ir import Node
 from graphc.native import integers, special, vecmath
-from graphc.native.scalars import CONTRACT, Value, cast, intrinsic, like, rounded
+from graphc.native.scalars import CONTRACT, Value, cast, intrinsic, like, rounded, with_sign
 from graphc.op import OPS
 from graphc.spaces import number_of
 from graphc.types import promote
@@ -232,7 +232,7 @@ _RESULT: dict[str, Emitter] = {
     "bitwise_and": _arithmetic("", "and_", "and_"), "bitwise_or": _arithmetic("", "or_", "or_"),
     "bitwise_xor": _arithmetic("", "xor", "xor"), "invert": lambda b, dtype, x: b.not_(x),
     "floor": _intrinsic("floor"), "ceil": _intrinsic("ceil"), "trunc": _intrinsic("trunc"), "rint": _intrinsic("rint"),
-    "copysign": _intrinsic("copysign"), "sqrt": _intrinsic("sqrt"),
+    "copysign": lambda b, dtype, x, y: with_sign(b, x, y), "sqrt": _intrinsic("sqrt"),
     "divide": lambda b, dtype, x, y: b.fdiv(x, y),
     "deg2rad": lambda b, dtype, x: b.fmul(x, ir.Constant(x.type, np.pi / 180)),
     "round": integers.round, "polygamma": special.polygamma, "spherical_jn": special.spherical_jn,

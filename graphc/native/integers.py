@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from graphc.native.scalars import Value, cast, intrinsic, number, rounded
+from graphc.native.scalars import Value, cast, intrinsic, number, rounded, with_sign
 
 DType = np.dtype[Any]
 F64, I64 = np.dtype("float64"), np.dtype("int64")
@@ -249,4 +249,4 @@ def modf(b: ir.IRBuilder, x: Value) -> tuple[Value, Value]:
     whole = intrinsic(b, "trunc", x.ir)
     infinite = b.fcmp_ordered("==", intrinsic(b, "fabs", x.ir), ir.Constant(x.ir.type, float("inf")))
     rest = b.select(infinite, ir.Constant(x.ir.type, 0.0), b.fsub(x.ir, whole))
-    return Value(intrinsic(b, "copysign", rest, x.ir), x.dtype), Value(whole, x.dtype)
+    return Value(with_sign(b, rest, x.ir), x.dtype), Value(whole, x.dtype)

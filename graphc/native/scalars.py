@@ -175,6 +175,19 @@ def intrinsic(b: ir.IRBuilder, name: str, *operands: Any) -> Any:
     return b.call(function, operands)
 
 
+def with_sign(b: ir.IRBuilder, size: Any, sign: Any) -> Any:
+    """The size of one float with the sign of another, by their bits.
+
+    LLVM's own instruction would take the sign of an f16 from the f64 that it was rounded from, and round that to f16
+    for it: a conversion that x86 has no instruction for, but a library that is not there.
+    """
+    width = 64 if isinstance(element_of(size), ir.DoubleType) else 32
+    kind = like(size, ir.IntType(width))
+    highest = 1 << (width - 1)
+    rest = b.and_(b.bitcast(size, kind), ir.Constant(kind, highest - 1))
+    return b.bitcast(b.or_(rest, b.and_(b.bitcast(sign, kind), ir.Constant(kind, -highest))), size.type)
+
+
 def suffix(kind: Any) -> str:
     """How the names of intrinsics tell a type."""
     if isinstance(kind, ir.VectorType):

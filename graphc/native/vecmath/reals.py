@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from llvmlite import ir
 
+from graphc.native.scalars import with_sign
 from graphc.native.vecmath.formats import F32, F64, Code, Format
 
 
@@ -84,7 +85,7 @@ class Real:
 
     def with_sign_of(self, other: Number) -> Real:
         """The size of this number with another's sign."""
-        return self.intrinsic("copysign", other)
+        return Real(self.code, with_sign(self.code.builder, self.ir, real(self.code, other).ir))
 
     @property
     def bits(self) -> Bits:
