@@ -11,7 +11,8 @@ A context is an array of 64-bit words; places in it are given in words. Its head
 and then a status word for each task that reads at positions.
 
 A stage is 4 words (first task, end of its tasks, blocks to share or 0 for a serial stage, its number), a task is 8
-(address of its code, its table of pointers, rows, rows per block, blocks, first block within the stage), a patch is 3
+(address of its code, its table of pointers, rows, rows per block, blocks, first block within the stage, blocks of the
+same kernel that other tasks have before), a patch is 3
 (the word to set, the slot of an array in the list of values, bytes to add, or -1 where a number object stands there,
 which has its value where an array has its pointer), a segment is 5 (first stage, end of stages, first patch, end of
 patches, its own place).
@@ -108,10 +109,14 @@ entry:
   %rows = load i64, ptr %rows.at, align 8
   %step.at = getelementptr i64, ptr %task, i64 3
   %step = load i64, ptr %step.at, align 8
+  %before.at = getelementptr i64, ptr %task, i64 6
+  %before = load i64, ptr %before.at, align 8
+  %begin = add i64 %first, %before
+  %stop = add i64 %end, %before
   br label %head
 head:
-  %block = phi i64 [ %first, %entry ], [ %next, %body ]
-  %more = icmp slt i64 %block, %end
+  %block = phi i64 [ %begin, %entry ], [ %next, %body ]
+  %more = icmp slt i64 %block, %stop
   br i1 %more, label %body, label %exit
 body:
   %from = mul i64 %block, %step

@@ -112,7 +112,7 @@ class Builder:
         for task in share.tasks:
             table = len(self._words)
             cut = [task.rows, task.per_block, task.blocks, first_block]
-            self._words[at : at + TASK_WORDS] = [int(task.address), table, *cut, 0, 0]
+            self._words[at : at + TASK_WORDS] = [int(task.address), table, *cut, task.before, 0]
             at, first_block = at + TASK_WORDS, first_block + task.blocks
             for memory, offset in task.table:
                 word = len(self._words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -78,7 +79,7 @@ class _Emission:
                         self._flush()
                     self.alone_ns = 0.0
                     tasks = tuple(work.task for work in moment if work.task is not None)
-                    self._add(Share(tasks, shared=True), sum(work.ns for work in moment))
+                    self._share(tasks, sum(work.ns for work in moment))
                 else:
                     self._serial(moment[0])
                 self._forget(time)
@@ -91,23 +92,34 @@ class _Emission:
 
     def _serial(self, work: Work) -> None:
         if work.task is not None:
-            self.tasks.append(work.task)
-            self.made.node_of[self.segment] = work.node
-            self.segment.ns += work.ns
+            count = self._count(work.ns, [work.task])
+            for task in work.task.parts(count):
+                self.tasks.append(task)
+                self.made.node_of[self.segment] = work.node
+                self.segment.ns += work.ns / count
+                if self.segment.ns > self.longest or count > 1:
+                    self._flush()
             self.alone_ns += work.ns
-            if self.segment.ns > self.longest:
-                self._flush()
             return
         self._flush()
         step = self._copy(work) if work.output is not None else self._call(work.node)
         self.made.node_of[step] = work.node
         self.made.listed.append(step)
 
-    def _add(self, share: Share, ns: float) -> None:
-        self.segment.shares.append(share)
-        self.segment.ns += ns
-        if self.segment.ns > self.longest:
-            self._flush()
+    def _share(self, tasks: Sequence[Task], ns: float) -> None:
+        """All blocks at once, but never for so long that an interrupt waits."""
+        count = self._count(ns, tasks)
+        for parts in zip(*(task.parts(count) for task in tasks), strict=True):
+            self.segment.shares.append(Share(tuple(part for part in parts if part.blocks), shared=True))
+            self.segment.ns += ns / count
+            if self.segment.ns > self.longest or count > 1:
+                self._flush()
+
+    def _count(self, ns: float, tasks: Sequence[Task]) -> int:
+        """Into how many parts to cut what takes so long; no part is without a block."""
+        if not self.longest:
+            return 1
+        return max(1, min(math.ceil(ns / self.longest), max(task.blocks for task in tasks)))
 
     def _flush_tasks(self) -> None:
         if self.tasks:

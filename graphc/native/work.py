@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any, SupportsInt
 
 import numpy as np
@@ -71,6 +72,14 @@ class Task:
     rows: int
     per_block: int
     blocks: int
+    before: int = 0
+    """Blocks of the same rows that other tasks have before."""
+
+    def parts(self, count: int) -> Iterator[Task]:
+        """The same work as so many tasks."""
+        ends = [self.blocks * part // count for part in range(count + 1)]
+        for start, end in pairwise(ends):
+            yield replace(self, blocks=end - start, before=self.before + start)
 
 
 @dataclass(eq=False)
