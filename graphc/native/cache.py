@@ -2,7 +2,8 @@
 
 An entry is named by a hash of the IR, the processor and LLVM's version, and begins with a hash of its own content, so
 a damaged one is never used. Only a directory that nobody else can write is trusted. What goes wrong costs a warning
-and a compilation, never a result. `GRAPHC_CACHE` names another directory; empty, it turns the cache off.
+and a compilation, never a result. The entries that were used least lately go when there are too many: any process may
+remove any entry at any time. `GRAPHC_CACHE` names another directory; empty, it turns the cache off.
 """
 
 from __future__ import annotations
@@ -10,12 +11,19 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import tempfile
+import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
-from graphc.files import write_atomically
-
 _DIGEST = 32
+LARGEST_BYTES = 256 << 20
+"""What all entries may take; beyond it, the oldest go until a quarter is free."""
+ENTRIES_BETWEEN_LOOKS = 64
+"""The size is looked at with the first entry that a process keeps, and then with every so many."""
+USED_ANEW_SECONDS = 86_400.0
+"""An entry that was last used so long ago is marked as used when it is read."""
 
 
 def content_key(*parts: str) -> str:
@@ -44,6 +52,7 @@ class DiskCache:
 
     def __init__(self) -> None:
         self._warned: set[Path] = set()
+        self._kept = 0
 
     def get(self, key: str) -> bytes | None:
         """The content of an entry, or None where there is none that is intact."""
@@ -54,6 +63,7 @@ class DiskCache:
             if not self._is_safe(directory):
                 return None
             stored = (directory / key).read_bytes()
+            _mark_used(directory / key)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -78,7 +88,10 @@ class DiskCache:
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self._is_safe(directory):
-                write_atomically(directory / key, hashlib.sha256(content).digest() + content)
+                _write(directory / key, hashlib.sha256(content).digest() + content)
+                if self._kept % ENTRIES_BETWEEN_LOOKS == 0:
+                    _shrink(directory)
+                self._kept += 1
         except OSError as error:
             self._warn(directory, f"cannot write to it: {error}")
 
@@ -101,3 +114,40 @@ class DiskCache:
             remedy = "set GRAPHC_CACHE to another directory, or to nothing"
             warnings.warn(f"the kernel cache {directory} is not used as it should be: {problem} ({remedy})",
                           RuntimeWarning, stacklevel=3)  # fmt: skip
+
+
+def _write(target: Path, content: bytes) -> None:
+    """Write a file whole or not at all. Nothing waits for the disk: what a crash leaves of it is found damaged."""
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.replace(name, target)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def _mark_used(file: Path) -> None:
+    with suppress(OSError):  # removed, or not ours to mark
+        if time.time() - file.stat().st_mtime > USED_ANEW_SECONDS:
+            os.utime(file)
+
+
+def _shrink(directory: Path) -> None:
+    """Remove the oldest files where all together are too large; others may do the same at the same time."""
+    found: list[tuple[float, int, str]] = []
+    with os.scandir(directory) as files:
+        for file in files:
+            with suppress(FileNotFoundError):
+                facts = file.stat()
+                found.append((facts.st_mtime, facts.st_size, file.path))
+    total = sum(size for _, size, _ in found)
+    if total <= LARGEST_BYTES:
+        return
+    for _, size, path in sorted(found):
+        if total <= LARGEST_BYTES * 3 // 4:
+            return
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+        total -= size

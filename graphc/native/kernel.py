@@ -15,6 +15,8 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from graphc.ir import Graph, Node, attrs_key
 from graphc.native.extents import Access, Space
 from graphc.native.lanes import Width, width_of
@@ -22,6 +24,8 @@ from graphc.native.phases import REDUCTIONS, Plan
 
 CHUNK = 4096
 """A longer row without reductions of its own is cut into rows of so many elements."""
+IN_CODE = frozenset([0.0, 0.5, 1.0, 2.0, math.inf])
+"""The sizes of floats that are in the code; all others are told by the table, a mean's factor or a learning rate."""
 SHORT_VECTORS = 4
 """A row of at most so many vectors is written without a loop."""
 Word = tuple[str, int, int]
@@ -32,6 +36,7 @@ Word = tuple[str, int, int]
 class Form:
     """What the code of a kernel depends on beside its body."""
 
+    width: Width
     stretch: bool
     chunked: bool
     length: int
@@ -96,7 +101,7 @@ class Kernel:
         steps = tuple(self._form_of_steps(steps) for steps in self.steps)
         numbers = {node: i for i, node in enumerate(self.body.nodes)}
         stashes = tuple(sorted((numbers[node], self.plan.row_bytes(node)) for node in self.plan.stashed))
-        return Form(self.stretch, self.chunked, length if short else 0, varies, steps, stashes)
+        return Form(self.width, self.stretch, self.chunked, length if short else 0, varies, steps, stashes)
 
     def _form_of_steps(self, steps: tuple[int, ...]) -> tuple[int | None, ...]:
         *outer, inner = steps
@@ -118,6 +123,7 @@ class Kernel:
         words += [("step", pointer, axis) for pointer, steps in enumerate(self.form.steps)
                   for axis, step in enumerate(steps) if step is None]  # fmt: skip
         inputs = len(self.body.inputs)
+        words += [("float", number, 0) for number, node in enumerate(self.body.nodes) if is_told(node)]
         return (*words, *(("part", inputs + i, 0) for i, node in enumerate(self.body.outputs) if self.is_spread(node)))
 
     def is_spread(self, node: Node) -> bool:
@@ -134,6 +140,8 @@ class Kernel:
             return self.space.sizes[axis]
         if kind == "step":
             return self.steps[pointer][axis]
+        if kind == "float":
+            return _bits(self.body.nodes[pointer])
         return self.chunks if kind == "chunks" else math.prod(self.pointed[pointer].array_type.static_shape)
 
 
@@ -146,6 +154,20 @@ def structure_of(body: Graph, form: Form) -> Hashable:
 
 
 def _attrs(node: Node) -> Hashable:
-    """The attributes that code depends on: not sizes and axes, which the form tells."""
-    sizes_only = not node.attrs or node.op.view or node.op.name in REDUCTIONS
-    return () if sizes_only else attrs_key(node.attrs)
+    """The attributes that code depends on: not sizes and axes, which the form tells, nor what the table does."""
+    told = not node.attrs or node.op.view or node.op.name in REDUCTIONS or is_told(node)
+    return () if told else attrs_key(node.attrs)
+
+
+def is_told(node: Node) -> bool:
+    """Whether a node is a number that the table tells, so that the code does not depend on it."""
+    if node.inputs or "value" not in node.attrs or node.array_type.dtype not in (np.float32, np.float64):
+        return False
+    return abs(float(node.attrs["value"])) not in IN_CODE
+
+
+def _bits(node: Node) -> int:
+    """The bit pattern of a number, as the first bytes of a word."""
+    value = np.zeros(8 // node.array_type.dtype.itemsize, node.array_type.dtype)
+    value[0] = node.attrs["value"]
+    return int(value.view(np.int64)[0])

@@ -11,7 +11,7 @@ from typing import Any
 from llvmlite import ir
 
 from graphc.ir import Node
-from graphc.native.kernel import CHUNK, Kernel, Word
+from graphc.native.kernel import CHUNK, Kernel, Word, is_told
 from graphc.native.lanes import Lanes, read, widened, write
 from graphc.native.limited import apply
 from graphc.native.phases import REDUCTIONS
@@ -37,7 +37,7 @@ class Writer:
         body = kernel.body
         self.pointers = self.code.table(len(kernel.pointed))
         self.word: dict[Word, Any] = {name: self._number(len(kernel.pointed) + i)
-                                      for i, name in enumerate(kernel.words)}  # fmt: skip
+                                      for i, name in enumerate(kernel.words) if name[0] != "float"}  # fmt: skip
         self.at = {node: i for i, node in enumerate(body.inputs)}
         self.results: dict[Node, list[int]] = {}
         for i, node in enumerate(body.outputs, len(body.inputs)):
@@ -48,9 +48,15 @@ class Writer:
     def _kept(self) -> Iterable[Node]:
         return (node for node in self.kernel.body.nodes if node in self.plan.stashed)
 
-    def _number(self, place: int) -> Any:
+    def _number(self, place: int, kind: Any = I64) -> Any:
         slot = self.b.gep(self.code.function.args[0], [I64(place)], source_etype=POINTER)
-        return self.b.load(slot, typ=I64, align=8)
+        return self.b.load(slot, typ=kind, align=8)
+
+    def _told(self, node: Node) -> Value:
+        """A number of the body that stands in the table."""
+        word = "float", self.kernel.body.nodes.index(node), 0
+        place = len(self.kernel.pointed) + self.kernel.words.index(word)
+        return Value(self._number(place, stored_type(node.array_type.dtype)), node.array_type.dtype)
 
     def text(self) -> str:
         """The kernel's IR."""
@@ -288,6 +294,8 @@ class Writer:
         return self.wide[node, width] if (node, width) in self.wide else widened(self.code, value, width)
 
     def _apply(self, node: Node, width: int) -> Value:
+        if is_told(node):
+            return self._told(node)
         if not node.inputs:
             return number(node.attrs["value"].item(), node.array_type.dtype)
         operands = [self._operand(source, width) for source in node.inputs]

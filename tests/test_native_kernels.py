@@ -1,0 +1,195 @@
+"""Kernels: one code for all sizes, right for every length, layout and vector unit, compiled in the background."""
+
+import os
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+import graphc as gr
+from graphc.evaluate import evaluate
+
+pytest.importorskip("llvmlite")
+
+from graphc.native import cache, facts, host, lanes, steps
+from graphc.native.elementwise import is_native
+from graphc.native.kernels import LIBRARY
+from graphc.native.program import NativeProgram
+from graphc.native.spelling import spelled
+from graphc.native.vectors import Unit
+from graphc.passes.fuse import fuse
+
+rng = np.random.default_rng(0)
+UNITS = [Unit(64, 32, masked=True), Unit(32, 16, masked=False), Unit(16, 16, masked=False)]
+
+
+def native(inputs, outputs, threads=1):
+    """The program of a graph as it stands."""
+    return NativeProgram(fuse(gr.Graph(inputs, outputs), fusible=is_native), threads)
+
+
+def run(program, feeds):
+    return program.run(feeds, {}, [None] * len(program.graph.outputs))
+
+
+def check(inputs, outputs, feeds, rtol=1e-6):
+    """Compare a run with the reference."""
+    reference = evaluate(outputs, dict(zip(inputs, feeds, strict=True)))
+    for value, expected in zip(run(native(inputs, outputs), feeds), reference, strict=True):
+        np.testing.assert_allclose(value, expected, rtol=rtol, atol=rtol)
+
+
+def compiled_by(action):
+    before = LIBRARY.compiled
+    action()
+    return LIBRARY.compiled - before
+
+
+# ------------------------------------------------------------------------------------------------------- one code
+
+
+def model(batch, width):
+    """A softmax, a loss over all rows, sums of columns and plain elements."""
+    x, b = gr.placeholder("x", (batch, width)), gr.placeholder("b", (width,))
+    y = gr.nn.softmax(gr.tanh(x * 1.625 + b), axis=1)
+    loss = gr.mean(gr.square(y - 0.375))
+    return [x, b], [loss, y, *gr.gradients(loss, [x, b])]
+
+
+def test_another_batch_and_another_width_compile_nothing(monkeypatch):
+    monkeypatch.setenv("GRAPHC_CACHE", "")
+
+    def runs(batch, width):
+        inputs, outputs = model(batch, width)
+        feeds = [rng.normal(size=node.shape).astype("f4") for node in inputs]
+        check(inputs, outputs, feeds, rtol=1e-5)
+
+    assert compiled_by(lambda: runs(32, 300)) > 0
+    assert compiled_by(lambda: runs(33, 300)) == 0
+    assert compiled_by(lambda: runs(31, 271)) == 0
+
+
+def test_the_updates_of_all_parameters_share_their_code():
+    shapes = [(784, 512), (512,), (512, 256), (256,), (256, 10), (10,)]
+    params = [gr.variable(f"p{i}", np.zeros(shape, "f4")) for i, shape in enumerate(shapes)]
+    grads = [gr.placeholder(f"g{i}", shape) for i, shape in enumerate(shapes)]
+    step = gr.compile(grads, [], updates=gr.optim.adam(grads, params, lr=1e-3), backend="native")
+    step(*(np.ones(shape, "f4") for shape in shapes))
+    works = step.report().program.works.listed
+    codes = {int(work.task.address) for work in works if facts.is_kernel(work.node) and work.node.type.nbytes > 64}
+    assert len(codes) <= 2
+    np.testing.assert_allclose(params[0].value, -1e-3, rtol=1e-5)
+
+
+@dataclass(frozen=True)
+class Described:
+    """Something a kernel may be found by."""
+
+    sizes: tuple[int, ...]
+    dtype: object
+
+
+def test_structures_are_spelled_alike_only_if_they_are_equal():
+    same = [spelled(Described((1, 2), np.dtype("f4"))) for _ in range(2)]
+    assert same[0] == same[1] is not None
+    others = [Described((12,), np.dtype("f4")), Described((1, 2), np.dtype("f8")), Described((1, True), np.dtype("f4")),
+              (1, 2), ((1,), 2), ((1, 2),), "1 2", b"1", 0.0, -0.0, None]  # fmt: skip
+    assert len({*map(spelled, others), same[0]}) == len(others) + 1
+    assert spelled((1, object())) is None
+
+
+# ------------------------------------------------------------------------------------------------------- any length
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int32", "int8", "bool"])
+def test_elements_and_reductions_of_any_length_are_right(monkeypatch, unit, dtype):
+    monkeypatch.setattr(lanes, "host_unit", lambda: unit)
+    for n in (*range(1, 20), 31, 33, 64, 67, 130, 300):
+        x = gr.placeholder("x", (n,), dtype)
+        feed = rng.integers(0, 5, n).astype(dtype)
+        check([x], [gr.logical_not(x) | (x > 2), gr.sum(x), gr.max(x), gr.min(x), gr.any(x), gr.all(x)], [feed])
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 8, 10, 16, 17, 40, 63, 65, 100, 257, 5000])
+def test_rows_of_any_length_are_right(monkeypatch, unit, n):
+    monkeypatch.setattr(lanes, "host_unit", lambda: unit)
+    x, b = gr.placeholder("x", (3, 5, n), "float64"), gr.placeholder("b", (5, 1), "float64")
+    y = gr.exp(x * b - gr.max(x, axis=-1, keepdims=True))
+    outputs = [y / gr.sum(y, axis=-1, keepdims=True), gr.sum(y, axis=0), gr.sum(y * x), gr.prod(x * 0.1 + 1, axis=2)]
+    check([x, b], outputs, [rng.normal(size=(3, 5, n)), rng.normal(size=(5, 1))], rtol=1e-9)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_operands_with_gaps_and_results_laid_out_otherwise_are_right(monkeypatch, unit):
+    monkeypatch.setattr(lanes, "host_unit", lambda: unit)
+    for n in (1, 4, 9, 40, 200):
+        x = gr.placeholder("x", (6, 2 * n, 7), "float64")
+        y = gr.transpose(x, (2, 0, 1))[:, :, ::2]
+        check([x], [gr.sin(y) + 1, gr.sum(y * 2, axis=2), gr.concatenate([y[::-1], y * 3], axis=2)],
+              [rng.normal(size=x.shape)])  # fmt: skip
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_what_takes_the_long_form_is_right_beside_what_does_not(monkeypatch, unit, dtype):
+    monkeypatch.setattr(lanes, "host_unit", lambda: unit)
+    feed = rng.normal(size=37).astype(dtype)
+    feed[[3, 8, 36]] = 1e30, -3e20, 7e9
+    feed[20] = np.nan
+    x = gr.placeholder("x", feed.shape, dtype)
+    y = gr.placeholder("y", feed.shape, dtype)
+    other = (rng.normal(size=37) * 1e-3).astype(dtype)
+    check([x, y], [gr.sin(x), gr.cos(x), gr.tan(x) * 0 + gr.sin(x * 2), gr.remainder(gr.abs(x), y), gr.fmod(x, y)],
+          [feed, other], rtol=1e-6 if dtype == "float32" else 1e-14)  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------------- the background
+
+
+def test_what_llvm_rejects_in_the_background_is_computed_by_numpy_with_a_warning(monkeypatch):
+    monkeypatch.setenv("GRAPHC_CACHE", "")
+    compile_one = host.object_code
+    monkeypatch.setattr(host, "object_code", lambda text: compile_one(text.replace("llvm.sqrt", "llvm.sqrrt")))
+    x = gr.placeholder("x", (301,), "float64")
+    feed = rng.random(301)
+    with pytest.warns(RuntimeWarning, match="sqrt.* is computed by NumPy"):
+        program = native([x], [gr.sqrt(x + 7.123) * 3, gr.sum(gr.exp(x)[None] @ gr.exp(x)[:, None])])
+    monkeypatch.undo()
+    root, product = run(program, [feed])
+    np.testing.assert_allclose(root, np.sqrt(feed + 7.123) * 3)
+    np.testing.assert_allclose(product, np.exp(feed) @ np.exp(feed))
+
+
+def test_long_kernels_are_cut_where_an_interrupt_may_come(monkeypatch):
+    x = gr.placeholder("x", (700, 900), "float64")
+    outputs = [gr.sum(gr.exp(gr.sin(x) * gr.cos(x))), gr.sum(gr.tanh(x), axis=0), gr.tanh(x) * 2]
+    feeds = [rng.normal(size=x.shape)]
+    for threads in (1, 2):
+        whole = native([x], outputs, threads)
+        expected = run(whole, feeds)
+        with monkeypatch.context() as patched:
+            patched.setattr(steps, "LONGEST_SEGMENT_NS", 1e5)
+            cut = native([x], outputs, threads)
+        assert len(cut.emitted.steps.listed) >= len(whole.emitted.steps.listed) + 5
+        for one, other in zip(run(cut, feeds), expected, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+# ------------------------------------------------------------------------------------------------------- the disk
+
+
+def test_a_cache_that_grows_too_large_loses_what_was_used_least_lately(monkeypatch, tmp_path):
+    monkeypatch.setenv("GRAPHC_CACHE", str(tmp_path))
+    monkeypatch.setattr(cache, "LARGEST_BYTES", 10_000)
+    kept = cache.DiskCache()
+    for number in range(20):
+        kept.put(f"{number:02}", bytes(1000))
+        old = time.time() - 1e6 + number
+        os.utime(tmp_path / f"{number:02}", (old, old))
+    assert kept.get("03") == bytes(1000)
+    cache.DiskCache().put("new", bytes(1000))
+    assert {path.name for path in tmp_path.iterdir()} == {"03", "14", "15", "16", "17", "18", "19"} - {"14"} | {"new"}
+    assert cache.DiskCache().get("00") is None
