@@ -17,10 +17,9 @@ from graphc.native import elementwise
 from graphc.native.elementwise import has_vectors
 from graphc.native.epilogues import Access, Epilogue, Site
 from graphc.native.facts import structure_of
-from graphc.native.gemm import Product
 from graphc.native.products import described
 from graphc.native.scalars import Value, Wide, number
-from graphc.native.storage import Storage, contiguous
+from graphc.native.storage import Storage
 from graphc.op import OPS
 
 DEAR = 7.0
@@ -64,13 +63,13 @@ class Finished:
         self.inner, outputs = inner, self.body.outputs
         first = next(i for i, value in enumerate(outputs) if value.dtype == inner.dtype)
         self.order = [first, *(i for i in range(len(outputs)) if i != first)]
-        plain = described(inner, self.factors, storage)
-        self.product: Product | None = None if plain is None else replace(plain, epilogue=self._epilogue(storage))
+        results = storage.results(node)
+        written = [_access(results[i], storage.layout[results[i]].strides) for i in self.order]
+        plain, epilogue = described(inner, self.factors, storage), self._epilogue(storage, tuple(written[1:]))
+        self.product = None if plain is None else replace(plain, c=written[0].strides, epilogue=epilogue)
 
-    def _epilogue(self, storage: Storage) -> Epilogue:
+    def _epilogue(self, storage: Storage, writes: tuple[Access, ...]) -> Epilogue:
         reads = tuple(_access(source, storage.layout[source].strides) for source in self.operands)
-        written = [self.body.outputs[i] for i in self.order[1:]]
-        writes = tuple(_access(value, contiguous(value.array_type)) for value in written)
         key = ("kernel", structure_of(self.body), tuple(self.order))
         return Epilogue(key, self._emit, reads, writes, vector=True)
 

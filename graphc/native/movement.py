@@ -45,6 +45,9 @@ def _concatenate(node: Node, storage: Storage) -> Pieces:
     axis, at, copies = node.attrs["axis"], 0, []
     for source in node.inputs:
         size = source.array_type.static_shape[axis]
+        if storage.root(source) is storage.root(node):  # it is there already
+            at += size
+            continue
         if source.array_type.size:
             copies.append(_copy(source, storage, array[(*(slice(None),) * axis, slice(at, at + size))], base))
         at += size

@@ -16,6 +16,7 @@ import numpy as np
 from graphc.evaluate import failed
 from graphc.executor.places import LARGEST_CONSTANT
 from graphc.ir import Graph, Node
+from graphc.native.joins import joins_of
 from graphc.op import OPS
 from graphc.types import TupleType, Type
 
@@ -99,7 +100,9 @@ class _Finder:
         self.made = Storage(graph)
         self.items = {(node.inputs[0], node.attrs["index"]): node for node in graph.nodes if node.op.name == "item"}
         self.stand_ins: dict[Node, Any] = {}
+        self.joins = joins_of(graph, is_kernel)
         viewed = [node.inputs[0].type.nbytes for node in graph.nodes if node.op.view and node.inputs]
+        viewed += [join.whole.type.nbytes for join in self.joins.values()]
         self.region = np.empty(max(viewed, default=0) + 64, np.uint8)
         self.base = _address(self.region)
 
@@ -123,9 +126,20 @@ class _Finder:
         return made
 
     def _place(self, node: Node, home: Home) -> None:
+        if node in self.joins:
+            self.made.layout[node] = self._joined(node)
+            return
         self.made.home[node] = home
         if isinstance(node.type, Type):
             self.made.layout[node] = Layout(node, 0, contiguous(node.type))
+
+    def _joined(self, node: Node) -> Layout:
+        """The place of a piece in its concatenation, which may be a piece itself."""
+        whole, start = self.joins[node]
+        if whole not in self.made.layout:
+            self._place(whole, Home.ARENA)
+        at = self.made.layout[whole]
+        return Layout(at.root, at.offset + start * at.strides[whole.attrs["axis"]], at.strides)
 
     def _filled(self, node: Node) -> None:
         """A kernel or a loop with several results fills the memory of its items."""

@@ -145,7 +145,8 @@ def _call(node: Node, storage: Storage, why: str = "") -> Work:
     operands = node.inputs if node.op.elementwise else ()
     over = tuple((node, source) for source in operands if _fits_over(node, source, storage))
     why = why or f"{node.op.name} has no native code"
-    return Work(node, _roots(node.inputs, storage), tuple(storage.results(node)), nanoseconds(node), over=over, why=why)
+    written = _roots(storage.results(node), storage)
+    return Work(node, _roots(node.inputs, storage), written, nanoseconds(node), over=over, why=why)
 
 
 def _fits_over(node: Node, source: Node, storage: Storage) -> bool:
@@ -166,20 +167,23 @@ def _kernel(node: Node, works: Works, remembered: dict[Hashable, Facts | None]) 
                 works.listed.append(_gathered(node, source, accesses[index], operands[index]))
                 operands[index] = works.listed[-1].writes[0], 0
                 accesses[index] = Access(facts.contiguous(source.array_type))
-    structure = (facts.structure_of(body), *accesses)
+    made = storage.results(node)
+    laid_out = [_access(result, storage) for result in made] if any(storage.root(r) is not r for r in made) else []
+    structure = (facts.structure_of(body), *accesses, None, *laid_out)
     if structure not in remembered:
         try:
-            remembered[structure] = facts.facts_of(body, accesses)
+            remembered[structure] = facts.facts_of(body, accesses, laid_out)
         except Exception as error:  # whatever LLVM or its binding raises
             warn_of_fallback(node, error)
             remembered[structure] = None
     known = remembered[structure]
     if known is None:
-        yield Work(node, _roots(node.inputs, storage), tuple(storage.results(node)), nanoseconds(node),
+        yield Work(node, _roots(node.inputs, storage), _roots(made, storage), nanoseconds(node),
                    why="LLVM failed to compile it")  # fmt: skip
         return
     works.facts[node] = known
-    results: list[Memory] = list(storage.results(node))
+    results: list[Memory] = [storage.root(result) for result in made]
+    starts = [storage.layout[result].offset for result in made]
     combining: list[Work] = []
     if known.blocks > 1:
         for index in known.accumulated:
@@ -187,10 +191,10 @@ def _kernel(node: Node, works: Works, remembered: dict[Hashable, Facts | None]) 
             combining.append(_combine(node, index, parts, results[index], known))
             results[index] = parts
     reads = tuple(dict.fromkeys(memory for memory, _ in operands))
-    table = (*operands, *((result, 0) for result in results), *_numbers(known))
+    table = (*operands, *zip(results, starts, strict=True), *_numbers(known))
     task = Task(known.address, table, known.rows, known.per_block, known.blocks)
-    over = tuple(_overwritable(node, results, known, storage))
-    yield Work(node, reads, tuple(results), known.ns, task, over=over)
+    over = tuple(_overwritable(node, results, known, storage)) if not laid_out else ()
+    yield Work(node, reads, tuple(dict.fromkeys(results)), known.ns, task, over=over)
     yield from combining
 
 
@@ -221,7 +225,7 @@ def _product(node: Node, storage: Storage) -> list[Work]:
 
 def _finished(node: Node, inner: Node, storage: Storage) -> list[Work]:
     """The works of a kernel that begins with a product."""
-    results = storage.results(node)
+    results = [_pointer(result, storage) for result in storage.results(node)]
     try:
         whole = Finished(node, inner, storage)
         known = products.compiled(whole.product) if whole.product is not None else None
@@ -232,8 +236,8 @@ def _finished(node: Node, inner: Node, storage: Storage) -> list[Work]:
         return [_call(node, storage, "LLVM failed to compile it")]
     first, *others = whole.order
     factors, operands = ([_pointer(source, storage) for source in nodes] for nodes in (whole.factors, whole.operands))
-    after = [*operands, *((results[i], 0) for i in others)]
-    return _stages(node, known, factors, [(results[first], 0), *after], len(operands))
+    after = [*operands, *(results[i] for i in others)]
+    return _stages(node, known, factors, [results[first], *after], len(operands))
 
 
 def _stages(node: Node, known: products.Compiled, factors: Sequence[Pointer], places: Sequence[Pointer],
@@ -246,7 +250,7 @@ def _stages(node: Node, known: products.Compiled, factors: Sequence[Pointer], pl
     table = [*factors, *places, *([(scratch, 0)] if known.scratch_bytes else [])]
     read = tuple(dict.fromkeys(memory for memory, _ in (*factors, *places[1 : 1 + operands])
                                if not isinstance(memory, Fixed)))  # fmt: skip
-    written = tuple(memory for memory, _ in (places[0], *places[1 + operands :]))
+    written = tuple(dict.fromkeys(memory for memory, _ in (places[0], *places[1 + operands :])))
     works: list[Work] = []
     for address, blocks in known.stages:
         before = () if not works else (scratch, *works[-1].writes)
