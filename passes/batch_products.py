@@ -139,7 +139,7 @@ class _Batching:
 
 def is_small(node: Node) -> bool:
     """Whether a node multiplies two static float matrices with little work."""
-    if node.op is not matmul or not node.type.is_static or not node.type.is_float:
+    if node.op is not matmul or not node.type.is_float or not all(one.type.is_static for one in (node, *node.inputs)):
         return False
     if any(source.ndim != 2 or source.dtype != node.dtype for source in node.inputs):
         return False

@@ -7,7 +7,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from graphc.ir import Node
+from graphc.ir import Graph, Node
+
+HELD = 4
+"""The most ops of a kernel that the line of its level names."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,20 @@ class Level:
 
     def __str__(self) -> str:
         how = f"{self.threads} threads" if self.parallel else "serial"
-        kinds = Counter((node.op.name, blocks) for node, blocks in zip(self.nodes, self.blocks, strict=True))
+        kinds = Counter((_kind(node), blocks) for node, blocks in zip(self.nodes, self.blocks, strict=True))
         listed = (f"{count} {name}" + (f" in {blocks} blocks" if blocks > 1 else "")
                   for (name, blocks), count in kinds.items())  # fmt: skip
         predicted = "?" if math.isnan(self.seconds) else f"{self.seconds * 1e6:.1f}"
         return f"level {self.index:<4} {how:<10} {predicted:>10} µs  {', '.join(listed)}"
+
+
+def _kind(node: Node) -> str:
+    """What a node does: its op, or the first ops that a kernel holds."""
+    body = node.attrs.get("body")
+    if not isinstance(body, Graph):
+        return node.op.name
+    held = list(dict.fromkeys(inner.op.name for inner in body.nodes if inner.inputs))
+    return f"{node.op.name} ({', '.join(held[:HELD])}{', ...' if len(held) > HELD else ''})"
 
 
 @dataclass(frozen=True)
