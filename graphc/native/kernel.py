@@ -27,7 +27,8 @@ CHUNK = 4096
 IN_CODE = frozenset([0.0, 0.5, 1.0, 2.0, math.inf])
 """The sizes of floats that are in the code; all others are told by the table, a mean's factor or a learning rate."""
 SHORT_VECTORS = 4
-"""A row of at most so many vectors is written without a loop."""
+"""A row of at most so many vectors is written without a loop. So is a stretch of one vector, if its body is heavy: the
+code around a loop would keep all constants that the loop reads."""
 Word = tuple[str, int, int]
 """A number of the table: what it is, of which pointer, along which axis."""
 
@@ -40,7 +41,7 @@ class Form:
     stretch: bool
     chunked: bool
     length: int
-    """The length of short rows, else 0."""
+    """The length of short rows and stretches, else 0."""
     varies: tuple[tuple[bool, ...], ...]
     """Of each value, along which axes."""
     steps: tuple[tuple[int | None, ...], ...]
@@ -90,13 +91,16 @@ class Kernel:
     @property
     def rows(self) -> int:
         """How many rows there are, or elements of a stretch."""
-        return self.space.sizes[0] if self.stretch else math.prod(self.space.sizes[:-1]) * self.chunks
+        if self.stretch:
+            return 1 if self.form.length else self.space.sizes[0]
+        return math.prod(self.space.sizes[:-1]) * self.chunks
 
     @cached_property
     def form(self) -> Form:
         """What its code depends on beside the body."""
         length = self.space.sizes[-1]
-        short = not (self.stretch or self.chunked) and length <= SHORT_VECTORS * self.width.native
+        most = SHORT_VECTORS if not self.stretch else 1 if self.width.once else 0
+        short = not self.chunked and length <= most * self.width.native
         varies = tuple(self.space.varies(node) for node in self.body.nodes)
         steps = tuple(self._form_of_steps(steps) for steps in self.steps)
         numbers = {node: i for i, node in enumerate(self.body.nodes)}

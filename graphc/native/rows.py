@@ -53,10 +53,12 @@ class Writer:
         return self.b.load(slot, typ=kind, align=8)
 
     def _told(self, node: Node) -> Value:
-        """A number of the body that stands in the table."""
+        """A number of the body that stands in the table: read where it is used, as constants are, not kept."""
         word = "float", self.kernel.body.nodes.index(node), 0
         place = len(self.kernel.pointed) + self.kernel.words.index(word)
-        return Value(self._number(place, stored_type(node.array_type.dtype)), node.array_type.dtype)
+        read = self._number(place, stored_type(node.array_type.dtype))
+        read.set_metadata("invariant.load", self.code.module.add_metadata([]))
+        return Value(read, node.array_type.dtype)
 
     def text(self) -> str:
         """The kernel's IR."""
@@ -67,7 +69,8 @@ class Writer:
         self._begin_parts()
         self._compute(node for node in self.kernel.body.nodes if self.plan.is_fixed(node))
         if self.kernel.stretch:
-            self._walk_row(first, last, self._stored_totals)
+            ends = (0, self.kernel.form.length) if self.kernel.form.length else (first, last)
+            self._walk_row(*ends, self._stored_totals)
             self._store_row()
         else:
             self._rows(first, last)
@@ -283,12 +286,12 @@ class Writer:
         self.values[node] = value
         used = any(node in other.inputs and self.plan.is_inner(other) for other in self.kernel.body.nodes)
         used = used or any(node in other.inputs for other in (*self.plan.row_reductions, *self.plan.accumulators))
-        if used and not isinstance(value.ir, ir.Constant):
+        if used and not isinstance(value.ir, ir.Constant) and not is_told(node):
             for width in self.traversal.widths:
                 self.wide[node, width] = widened(self.code, value, width)
 
     def _operand(self, node: Node, width: int) -> Value:
-        value = self.values[node]
+        value = self._told(node) if is_told(node) else self.values[node]
         if width == 1 or self.plan.is_inner(node):
             return widened(self.code, value, width)
         return self.wide[node, width] if (node, width) in self.wide else widened(self.code, value, width)
