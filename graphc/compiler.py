@@ -9,8 +9,10 @@ sees a feed, because only then are all sizes known.
 from __future__ import annotations
 
 import threading
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -36,6 +38,7 @@ def compile(inputs: Node | Sequence[Node], outputs: Any, *, updates: Updates | N
     """An executable that takes arrays for `inputs` and returns values in the structure of `outputs`.
 
     `updates` maps variables to nodes: all read the old values, all are written after the run, none if it fails.
+    `backend="auto"` means native code where llvmlite is installed, else NumPy; `debug` needs NumPy.
     `threads=None` means the cores this process may use. `fast_math` allows rules that hold for real numbers only.
     `debug` verifies every pass on the actual feed and names the first node that makes a NaN or inf.
     Raises GraphError, ShapeError, DTypeError or CompileError for a request that cannot be met.
@@ -96,14 +99,31 @@ def _backend(backend: str) -> str:
     if backend not in BACKENDS:
         raise CompileError(f"expected backend to be one of {', '.join(BACKENDS)}, got {backend!r}",
                            remedy='"auto" takes the fastest one that is installed')  # fmt: skip
-    if backend == "native":
-        if find_spec("llvmlite") is None:
-            raise CompileError(
-                "the native backend needs llvmlite, which is not installed",
-                remedy='install it with pip install "graphc-compiler[native]", or use backend="auto"',
-            )
-        return "native"
-    return "numpy"
+    if backend == "numpy" or (backend == "auto" and not _native_runs()):
+        return "numpy"
+    if backend == "native" and (problem := _why_not_native()):
+        remedy = 'install it with pip install "graphc-compiler[native]", or use backend="numpy"'
+        raise CompileError(f"the native backend cannot run: {problem}", remedy=remedy)
+    return "native"
+
+
+def _why_not_native() -> str:
+    """Why native code cannot run here, or '' where it can."""
+    if find_spec("llvmlite") is None:
+        return "llvmlite is not installed"
+    from graphc.native.available import why_unusable
+
+    return why_unusable()
+
+
+@cache
+def _native_runs() -> bool:
+    """Whether native code can run; where it is installed and yet cannot, a warning says why, once in a process."""
+    problem = _why_not_native()
+    if problem and find_spec("llvmlite") is not None:
+        warnings.warn(f"graphs run on NumPy, because the native backend cannot run: {problem} "
+                      '(backend="numpy" says that this is meant)', RuntimeWarning, stacklevel=4)  # fmt: skip
+    return not problem
 
 
 def is_native(op: Op) -> bool:

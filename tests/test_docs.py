@@ -33,6 +33,8 @@ def apart(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("apart")
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_page_prints_what_it_says(page, bless):
+    if " = kernel(" in page.read_text("utf-8"):
+        pytest.importorskip("llvmlite")
     ran = run(page)
     if bless:
         page.write_text(ran.text, "utf-8")

@@ -11,6 +11,8 @@ import graphc as gr
 from graphc import executable
 from graphc.executable import Executable
 
+pytestmark = pytest.mark.usefixtures("each_backend")
+
 
 @pytest.fixture
 def x():

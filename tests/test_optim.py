@@ -11,6 +11,8 @@ from graphc.evaluate import evaluate
 from graphc.testing import check_composite
 from graphc.verify import check_names
 
+pytestmark = pytest.mark.usefixtures("each_backend")
+
 RNG = np.random.default_rng(2)
 STEPS = 25
 X, Y = RNG.standard_normal((8, 3)), RNG.standard_normal((8, 2))

@@ -10,6 +10,8 @@ import graphc as gr
 from graphc.testing import check_gradient
 from graphc.types import DTYPES
 
+pytestmark = pytest.mark.usefixtures("each_backend")
+
 RNG = np.random.default_rng(7)
 SHAPES = [(3,), (2, 3), (3, 2), (4, 2, 3), (4, 3, 2), (1, 3, 3), (5, 1, 3, 3), (0, 3), (3, 0), (2, 3, 0)]
 
