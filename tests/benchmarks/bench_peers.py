@@ -109,22 +109,29 @@ class Child:
 
 
 def error_of(folder: Path, reference: Sequence[Any]) -> float:
-    """The largest difference of saved results from the reference, relative to the norm of each."""
+    """The largest difference of saved results from the reference, relative to the norm of each; NaN where one has any.
+
+    Raises Failed where there are not as many results, or of other shapes.
+    """
+    saved = len(list(folder.iterdir()))
+    if saved != len(reference):
+        raise Failed(f"saved {saved} results, not {len(reference)}")
     errors = []
-    for number, expected in zip(range(len(list(folder.iterdir()))), reference, strict=False):
+    for number, expected in enumerate(reference):
         result = np.load(folder / f"{number}.npy").astype("f8")
         if result.shape != np.shape(expected):
             raise Failed(f"result {number} has shape {result.shape}, not {np.shape(expected)}")
         errors.append(float(np.linalg.norm(np.ravel(result - expected)) / (np.linalg.norm(np.ravel(expected)) or 1)))
-    return max(errors)
+    return float(np.max(errors))
 
 
 def checked(child: Child, case: Case, reference: Sequence[Any], command: str) -> tuple[float, float]:
     """Seconds to the first result and the error of what a command saved; raises Failed where that is too large."""
+    building = command == "build"
     with tempfile.TemporaryDirectory() as folder:
-        steps = {"steps": STEPS_CHECKED} if command == "build" else {}
+        steps = {"steps": STEPS_CHECKED} if building else {}
         seconds = child.ask(command, folder=folder, **steps)["seconds"]
-        error = error_of(Path(folder), reference)
+        error = error_of(Path(folder), reference if building else reference[: len(reference) // STEPS_CHECKED])
     if not error <= TOLERANCE[case.dtype]:
         raise Failed(f"differs from float64 by {error:.1e}")
     return seconds, error
@@ -148,6 +155,15 @@ def built(peer: str, case: Case, caches: str, reference: Sequence[Any], patience
         child.close()
 
 
+@contextlib.contextmanager
+def noted(found: dict[str, Any], peer: str) -> Iterator[None]:
+    """Where a framework fails, that is what is found of it; the others go on."""
+    try:
+        yield
+    except Failed as failure:
+        found[peer] = failure
+
+
 def measure(case: Case, peers: Sequence[str], seconds: float, rounds: int, patience: float) -> dict[str, Any]:
     """Each framework's figures, or what failed; and graphc's seconds to the first result from a warm cache."""
     reference, found = reference_of(case), {}
@@ -155,29 +171,31 @@ def measure(case: Case, peers: Sequence[str], seconds: float, rounds: int, patie
         caches = stack.enter_context(tempfile.TemporaryDirectory())
         running = {}
         for peer in peers:
-            try:
+            with noted(found, peer):
                 running[peer] = stack.enter_context(built(peer, case, caches, reference, patience))
-            except Failed as failure:
-                found[peer] = failure
         turns: dict[str, list[Any]] = {peer: [] for peer in running}
-        for _ in range(rounds):
-            for peer, (child, _) in running.items():
-                turns[peer].append(child.ask("run", seconds=seconds))
-        for peer, (child, (first, error)) in running.items():
-            if not case.trains:
-                _, last = checked(child, case, reference, "again")
-                error = max(error, last)
-            best, median = (
-                min(turn["best"] for turn in turns[peer]),
-                statistics.median(t["median"] for t in turns[peer]),
-            )
-            found[peer] = Measured(best, median, first, error, child.ask("peak")["bytes"])
-        try:
-            with built(OURS, case, caches, reference, patience) as (_, (warm, _)):
-                found["warm"] = warm
-        except Failed:
-            found["warm"] = float("nan")
+        for peer in [*running] * rounds:
+            if peer not in found:
+                with noted(found, peer):
+                    turns[peer].append(running[peer][0].ask("run", seconds=seconds))
+        for peer, (child, start) in running.items():
+            if peer not in found:
+                with noted(found, peer):
+                    found[peer] = figures(case, child, start, turns[peer], reference)
+        found["warm"] = float("nan")
+        with contextlib.suppress(Failed), built(OURS, case, caches, reference, patience) as (_, (warm, _)):
+            found["warm"] = warm
     return {peer: found[peer] for peer in (*peers, "warm")}
+
+
+def figures(case: Case, child: Child, start: tuple[float, float], turns: Sequence[Any],
+            reference: Sequence[Any]) -> Measured:  # fmt: skip
+    """What a framework took, from its start and its turns; its results are still right after those."""
+    first, error = start
+    if not case.trains:
+        error = max(error, checked(child, case, reference, "again")[1])
+    best, median = min(turn["best"] for turn in turns), statistics.median(turn["median"] for turn in turns)
+    return Measured(best, median, first, error, child.ask("peak")["bytes"])
 
 
 def report(case: Case, found: dict[str, Any]) -> list[str]:
@@ -210,15 +228,8 @@ def main() -> None:
     parser.add_argument("--patience", type=float, default=60, help="seconds to wait for a first result")
     given = parser.parse_args()
     peers = [OURS, *(peer for peer in given.peer.split(",") if peer != "none")]
-    heads = (
-        ("best µs", 11),
-        ("median µs", 11),
-        ("ratio", 7),
-        ("(med.)", 7),
-        ("first s", 8),
-        ("peak MB", 8),
-        ("error", 9),
-    )
+    heads = (("best µs", 11), ("median µs", 11), ("ratio", 7), ("(med.)", 7), ("first s", 8), ("peak MB", 8),
+             ("error", 9))  # fmt: skip
     print(f"{'workload':24s}", *(f"{head:>{width}s}" for head, width in heads))
     for name in given.only.split(","):
         present = [peer for peer in peers if name in FORMS.get(peer, CASES)]

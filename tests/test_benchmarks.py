@@ -1,0 +1,71 @@
+"""Benchmarks against peers: what has no figures, because its results are wrong or missing."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("llvmlite")
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "benchmarks"))
+    import bench_peers
+
+    return bench_peers
+
+
+def save(folder, arrays):
+    for number, array in enumerate(arrays):
+        np.save(Path(folder) / f"{number}.npy", array)
+
+
+RIGHT = [np.float64(2.0), np.arange(3.0), np.arange(4.0)]
+
+
+def test_the_error_is_that_of_the_worst_result(bench, tmp_path):
+    save(tmp_path, [RIGHT[0], RIGHT[1] * 1.5, RIGHT[2]])
+    assert bench.error_of(tmp_path, RIGHT) == 0.5
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_nan_in_any_result_is_an_error(bench, tmp_path, number):
+    save(tmp_path, [*RIGHT[:number], RIGHT[number] * np.nan, *RIGHT[number + 1 :]])
+    assert np.isnan(bench.error_of(tmp_path, RIGHT))
+
+
+@pytest.mark.parametrize("wrong", [RIGHT[:2], [*RIGHT, RIGHT[0]], [RIGHT[0], RIGHT[2], RIGHT[1]]])
+def test_missing_results_and_those_of_other_shapes_fail(bench, tmp_path, wrong):
+    save(tmp_path, wrong)
+    with pytest.raises(bench.Failed):
+        bench.error_of(tmp_path, RIGHT)
+
+
+class Child:
+    """A process that answers as told: its results are wrong, or it ends, from some command on."""
+
+    def __init__(self, peer, case, caches, patience):
+        self.peer = peer
+
+    def ask(self, command, folder="", **arguments):
+        if (self.peer, command) == ("torch", "run"):
+            raise self.failure("ended without a word")
+        if command in ("build", "again"):
+            wrong = (self.peer, command) == ("jax", "again")
+            save(folder, [np.full((), 3.0 if wrong else 2.0)] * arguments.get("steps", 1))
+        return {"seconds": 0.1, "best": 1.0, "median": 2.0, "bytes": 3}
+
+    def close(self):
+        """Nothing to end."""
+
+
+def test_what_fails_after_the_first_results_is_named_and_the_others_go_on(bench, monkeypatch):
+    Child.failure = bench.Failed
+    monkeypatch.setattr(bench, "Child", Child)
+    monkeypatch.setattr(bench, "reference_of", lambda case: [np.float64(2.0)] * bench.STEPS_CHECKED)
+    found = bench.measure(bench.CASES["hvp"], ["graphc", "jax", "torch"], 0.1, 2, 1.0)
+    assert found["graphc"] == bench.Measured(1.0, 2.0, 0.1, 0.0, 3)
+    assert str(found["jax"]) == "differs from float64 by 5.0e-01"
+    assert str(found["torch"]) == "ended without a word"
+    assert found["warm"] == 0.1
