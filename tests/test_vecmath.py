@@ -3,9 +3,12 @@
 import importlib
 import re
 
-import minimax
 import numpy as np
 import pytest
+
+pytest.importorskip("llvmlite")
+
+import minimax
 import vecmath_errors
 from llvmlite import ir
 from vecmath_cases import ABSOLUTE, CASES, EXACT, SPECIAL, errors, exact_values, operands

@@ -69,8 +69,8 @@ class Writer:
         self._begin_parts()
         self._compute(node for node in self.kernel.body.nodes if self.plan.is_fixed(node))
         if self.kernel.stretch:
-            ends = (0, self.kernel.form.length) if self.kernel.form.length else (first, last)
-            self._walk_row(*ends, self._stored_totals)
+            length = self.kernel.form.length
+            self._walk_row(0 if length else first, length or last, self._stored_totals)
             self._store_row()
         else:
             self._rows(first, last)
