@@ -166,7 +166,8 @@ def noted(found: dict[str, Any], peer: str) -> Iterator[None]:
 
 def measure(case: Case, peers: Sequence[str], seconds: float, rounds: int, patience: float) -> dict[str, Any]:
     """Each framework's figures, or what failed; and graphc's seconds to the first result from a warm cache."""
-    reference, found = reference_of(case), {}
+    reference = reference_of(case)
+    found: dict[str, Any] = {}
     with contextlib.ExitStack() as stack:
         caches = stack.enter_context(tempfile.TemporaryDirectory())
         running = {}
