@@ -20,10 +20,11 @@ import numpy as np
 
 from graphc import passes
 from graphc.errors import CompileError, DTypeError, FeedError, GraphError, ShapeError, label
-from graphc.executable import Executable, Options
+from graphc.executable import Executable
 from graphc.ir import Graph, Node, Variable, topological
 from graphc.op import Op, lift
 from graphc.pipeline import Pipeline
+from graphc.plan import Options
 from graphc.structure import flatten
 from graphc.types import Dim, unify
 from graphc.verify import check_names
