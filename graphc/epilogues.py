@@ -44,7 +44,7 @@ class Epilogues:
     def split(self, product: Node, members: Sequence[Node], space: Space) -> Split | None:
         """The parts of a kernel, or None where nothing should go along."""
         shape = product.array_type.static_shape
-        if space.sizes != shape or any(source in self.recomputed or number_of(source) for source in product.inputs):
+        if space.sizes != shape or any(s in self.recomputed or number_of(s) is not None for s in product.inputs):
             return None
         inside, along = set(members), [*self._along(product, members)]
         taken = {product, *along}
