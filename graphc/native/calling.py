@@ -14,15 +14,13 @@ from typing import Any
 
 from llvmlite import ir
 
-from graphc.native.capi import DIMS, DTYPE, FLAGS, KIND, NUMPY, PYTHON, RANK, TUPLE_ITEMS, TUPLE_SIZE, TYPE
-from graphc.native.driver import ARRAY_DATA, LIST_ITEMS
+from graphc.native.capi import DIMS, DTYPE, FIT, FLAGS, KIND, NUMPY, PYTHON, RANK, TUPLE_ITEMS, TUPLE_SIZE, TYPE
+from graphc.native.driver import ARRAY_DATA, LIST_ITEMS, WORD_BYTES
 from graphc.native.host import FINAL
 from graphc.native.nests import FINE
-from graphc.native.walker import I32, I64, POINTER, WORD_BYTES, CodePointer, Walker
+from graphc.native.walker import I32, I64, POINTER, CodePointer, Walker
 
 FLOAT, DOUBLE = ir.FloatType(), ir.DoubleType()
-FIT = 0x101
-"""NumPy's flags of arrays that native code can read in place: in C order, and aligned."""
 
 SHARED = (*PYTHON, *NUMPY, "ndarray", "none", "zero", "gate", "open", "slow")
 """What the process has once: functions, types, objects. The gate is `open` unless some thread exchanges buffers."""

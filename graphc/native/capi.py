@@ -21,6 +21,8 @@ TYPE = object.__basicsize__ - 8
 TUPLE_SIZE, TUPLE_ITEMS = object.__basicsize__, tuple.__basicsize__
 RANK, DIMS, DTYPE, FLAGS = (ARRAY_DATA + words * WORD_BYTES for words in (1, 2, 5, 6))
 """Where an array keeps its rank and flags, of 32 bits, and the pointers to its dims and its dtype."""
+FIT = 0x101
+"""NumPy's flags of arrays that native code can read in place: in C order, and aligned."""
 KIND = object.__basicsize__ + WORD_BYTES
 """Where a dtype keeps its kind, character, byte order and number: equal for dtypes that are equal, built-in ones."""
 

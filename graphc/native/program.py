@@ -17,6 +17,7 @@ from graphc.executor.report import Description, Level, Profile
 from graphc.executor.threads import available_cores
 from graphc.ir import Graph, Node, Variable
 from graphc.native import driver, facts
+from graphc.native.capi import FIT
 from graphc.native.describe import describe, levels_of
 from graphc.native.driver import WORD_BYTES
 from graphc.native.emit import Emitted, emit
@@ -33,8 +34,6 @@ from graphc.native.workspace import Workspace
 
 Array = np.ndarray[Any, Any]
 WORKSPACES_KEPT = 8
-FIT = 0x101
-"""NumPy's flags of arrays that native code can read in place: in C order, and aligned."""
 
 
 class NativeProgram:

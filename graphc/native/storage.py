@@ -57,10 +57,6 @@ class Storage:
         """The value whose memory a value has: for a tuple that a body returns, the tuple."""
         return self.layout[node].root if node in self.layout else node
 
-    def home_of(self, node: Node) -> Home:
-        """Whose memory a value has."""
-        return self.home[self.root(node)]
-
     def is_whole(self, node: Node) -> bool:
         """Whether a value is all of its root, element for element in order."""
         at = self.layout[node]

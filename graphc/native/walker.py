@@ -8,8 +8,9 @@ from typing import Any
 
 from llvmlite import ir
 
+from graphc.native.driver import WORD_BYTES
+
 I32, I64, POINTER = ir.IntType(32), ir.IntType(64), ir.PointerType()
-WORD_BYTES = 8
 
 
 class CodePointer(ir.PointerType):  # type: ignore[misc]  # llvmlite ships no types

@@ -15,8 +15,6 @@ import graphc.native.entry
 import graphc.native.program
 import graphc.passes.backward  # noqa: F401
 
-VARIANTS = ("native", "numpy")
-
 
 def make(case: Case, arrays: Arrays, variant: str) -> Peer:
     """The step of a workload with the backend named."""
