@@ -8,7 +8,7 @@ import numpy as np
 
 from graphc.errors import FeedError
 from graphc.ir import Node
-from graphc.types import Dim, type_of
+from graphc.types import Dim, has_masked, type_of
 
 
 def as_feed(leaf: Node, value: Any) -> np.ndarray[Any, Any]:
@@ -37,6 +37,9 @@ def _numbers(leaf: Node, value: Any) -> np.ndarray[Any, Any]:
     if isinstance(value, Node):
         raise FeedError(f"{leaf.name} expected a number or array, got a node", nodes=[leaf, value],
                         remedy="feed values; to connect graphs, use the node where the placeholder stands")  # fmt: skip
+    if has_masked(value):
+        raise FeedError(f"{leaf.name} expected {leaf.type}, got an array with masked elements", nodes=[leaf],
+                        remedy="fill them: array.filled(0)")  # fmt: skip
     try:
         array = np.asarray(value)
     except (ValueError, TypeError):

@@ -16,7 +16,7 @@ from graphc.op import lift, placed, primitive
 from graphc.operators import Operand
 from graphc.operators import call as apply
 from graphc.samples import call, cases
-from graphc.types import Type, as_dtype, as_shape, broadcast_shapes, normalize_axis, promote, type_of
+from graphc.types import Type, as_dtype, as_shape, broadcast_shapes, has_masked, normalize_axis, promote, type_of
 
 
 def _declared(**attrs: Any) -> Type:
@@ -71,6 +71,9 @@ def constant(value: Any, dtype: Any = None) -> Node:
 
 def as_constant(value: Any, dtype: Any = None) -> np.ndarray[Any, Any]:
     """A read-only array of a number, array or nested list; raises for anything that is not numbers."""
+    if has_masked(value):
+        raise GraphError("expected a node, number or array, got an array with masked elements",
+                         remedy="fill them: array.filled(0)")  # fmt: skip
     try:
         array = np.array(value, None if dtype is None else as_dtype(dtype))
     except (ValueError, TypeError, OverflowError) as error:

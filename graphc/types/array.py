@@ -132,3 +132,11 @@ AnyType: TypeAlias = Type | TupleType
 def type_of(array: np.ndarray[Any, Any] | np.generic) -> Type:
     """The type of a NumPy value."""
     return Type(as_dtype(array.dtype), array.shape)
+
+
+def has_masked(value: object) -> bool:
+    """Whether a value is an array of which elements are masked, which as a plain array they would not be.
+
+    NumPy loads `np.ma` when it is first used, so it is not asked.
+    """
+    return isinstance(value, np.ndarray) and bool(np.any(getattr(value, "mask", False)))
