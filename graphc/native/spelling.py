@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
-PLAIN = (bool, bytes, float, int, str, type(None))
+from graphc.types import Type
+
+PLAIN = (bool, bytes, float, int, str, type(None), Type)
 
 
 def spelled(value: Hashable) -> str | None:
