@@ -109,7 +109,7 @@ class Library:
     @property
     def driver(self) -> host.Loaded:
         """The driver: its addresses are those of `drive` and `help`."""
-        return self.load(driver.text(host.processor()), "drive", "help")
+        return self.load(host.FINAL + driver.text(host.processor()), "drive", "help")
 
     def renew_locks(self) -> None:
         """A forked child has one thread: whatever another thread held is free, and what it computed is begun anew."""
