@@ -76,9 +76,9 @@ class RuleSet:
             self._index[key] = found
         return found
 
-    def may_fire(self, graph: Graph) -> bool:
-        """Whether some node of a graph has a signature that some rule is about."""
-        return any(map(self.attempts_at, signatures(graph)))
+    def candidates(self, graph: Graph) -> list[int]:
+        """The places of the nodes in a graph that some rule is about, in order."""
+        return sorted([place for key, places in signatures(graph).items() if self.attempts_at(key) for place in places])
 
 
 Signature: TypeAlias = tuple[Op, tuple[Op, ...] | int, bool]
@@ -94,25 +94,29 @@ def signature(node: Node) -> Signature:
     return node.op, (inputs[0].op,) if count == 1 else count, node.type.is_float
 
 
-_signatures: WeakKeyDictionary[Graph, frozenset[Signature]] = WeakKeyDictionary()
+_signatures: WeakKeyDictionary[Graph, dict[Signature, list[int]]] = WeakKeyDictionary()
 
 
-def signatures(graph: Graph) -> frozenset[Signature]:
-    """The signatures in a graph; remembered, because most passes find nothing to do and leave the graph to the next."""
+def signatures(graph: Graph) -> dict[Signature, list[int]]:
+    """The signatures in a graph and the places of their nodes; remembered, because most passes find nothing to do and
+    leave the graph to the next."""
     known = _signatures.get(graph)
     if known is None:
-        known = _signatures[graph] = frozenset(map(signature, graph.nodes))
+        known = _signatures[graph] = {}
+        for place, key in enumerate(map(signature, graph.nodes)):
+            known.setdefault(key, []).append(place)
     return known
 
 
 def apply_rules(graph: Graph, rules: RuleSet, firings: Firings | None = None) -> Graph:
     """The graph in which no rule fires any more, or the firings that one node may have are used up."""
-    if not rules.may_fire(graph):
+    candidates = rules.candidates(graph)
+    if not candidates:
         return graph
     sweep = Sweep(graph, rules, Firings() if firings is None else firings)
     token = current_origin.set(None)
     try:
-        changed = sweep.run()
+        changed = sweep.run(candidates)
     finally:
         current_origin.reset(token)
     return moved_graph(graph, sweep.moved) if changed else graph

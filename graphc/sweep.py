@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from graphc.errors import GraphcError
@@ -36,33 +36,38 @@ class Sweep:
         """Final forms that no rule has touched. Their keys are made when a rule makes something that may equal one."""
         self.readers: Counter[Node] | None = None
 
-    def run(self) -> bool:
-        """Find the final form of every node, inputs first; whether any is new."""
-        nodes = self.graph.nodes
-        for position, old in enumerate(nodes):
-            new = self._rewritten(old)
-            if new is None:
-                self.final.add(old)
-                continue
-            before = nodes[:position]
-            self.moved = dict(zip(before, before, strict=True))
-            self.waiting += before
-            self.moved[old] = self._settle(new, old.name)
-            for later in nodes[position + 1 :]:
-                self.moved[later] = self._final_form(later)
-            return True
+    def run(self, candidates: Sequence[int]) -> bool:
+        """Find the final form of every node, inputs first; whether any is new. Rules are about the nodes at the
+        `candidates` only, and about what stands for others."""
+        nodes, done = self.graph.nodes, 0
+        for position in candidates:
+            self.final.update(nodes[done:position])
+            new = self._rewritten(nodes[position])
+            if new is not None:
+                self._go_on(position, new, {nodes[place] for place in candidates})
+                return True
+            done = position
         return False
 
-    def _final_form(self, old: Node) -> Node:
-        stays = all(self.moved[source] is source for source in old.inputs)
-        result = self._kept_form(old) if stays else self._moved_form(old)
-        if self.readers is not None and result is not old:
-            self.readers[result] += self.readers[old]
-        return result
+    def _go_on(self, position: int, new: Node, candidates: set[Node]) -> None:
+        """Go through all nodes from the first that a rule has changed."""
+        before, old = self.graph.nodes[:position], self.graph.nodes[position]
+        self.moved = dict(zip(before, before, strict=True))
+        self.waiting += before
+        self.moved[old] = self._settle(new, old.name)
+        moved = self.moved
+        for later in self.graph.nodes[position + 1 :]:
+            for source in later.inputs:
+                if moved[source] is not source:
+                    moved[later] = self._moved_form(later)
+                    break
+            else:
+                moved[later] = self._kept_form(later, self._rewritten(later) if later in candidates else None)
+            if self.readers is not None and moved[later] is not later:
+                self.readers[moved[later]] += self.readers[later]
 
-    def _kept_form(self, node: Node) -> Node:
-        """The final form of a node whose inputs stay."""
-        new = self._rewritten(node)
+    def _kept_form(self, node: Node, new: Node | None) -> Node:
+        """The final form of a node whose inputs stay, of which a rule has perhaps made a new one."""
         if new is not None:
             return self._settle(new, node.name)
         self.final.add(node)

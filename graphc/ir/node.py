@@ -86,9 +86,12 @@ class Node(Operators):
 
     def with_inputs(self, inputs: tuple[Node, ...]) -> Node:
         """The same op over other inputs, its type inferred anew where theirs changed."""
-        if all(new.type == old.type for new, old in zip(inputs, self.inputs, strict=True)):
-            return Node(self.op, inputs, self.attrs, self.type, self.name, self.origin)
-        return Node(self.op, inputs, self.attrs, self.op.infer_type(inputs, self.attrs), self.name, self.origin)
+        kind = self.type
+        for new, old in zip(inputs, self.inputs, strict=True):
+            if new.type is not old.type and new.type != old.type:
+                kind = self.op.infer_type(inputs, self.attrs)
+                break
+        return Node(self.op, inputs, self.attrs, kind, self.name, self.origin)
 
     def eval(self, feed: Mapping[Any, Any] | None = None) -> Any:
         """The value under a feed, from placeholders (or their names) to arrays."""
