@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from graphc.ir import Graph, Node
 from graphc.recompute import Recomputed
 from graphc.spaces import REDUCTIONS, Space, number_of
+from graphc.windows import windows_of
 
 NEAR_BYTES = 1 << 19
 """A product's kernel goes over other arrays tile by tile: so much still comes from near. Beyond that, a kernel of its
@@ -66,7 +67,8 @@ class Epilogues:
         for node in members:
             computed = (node, *self.recomputed.below(node.inputs))
             effort += sum(each.op.effort for each in computed if isinstance(each.op.effort, (int, float)))
-            fits = node.op.name not in REDUCTIONS and all(self.is_along(product, each) for each in computed)
+            fits = node.op.name not in REDUCTIONS and not windows_of(node)
+            fits = fits and all(self.is_along(product, each) for each in computed)
             if not fits or effort > MOST_EFFORT or not apart.isdisjoint(self.recomputed.read(node)):
                 apart.add(node)
         return [node for node in members if node not in apart]

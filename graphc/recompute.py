@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 
 from graphc.ir import Graph, Node, consumers
 from graphc.spaces import REDUCTIONS, number_of, only_ones_move
+from graphc.windows import read_elsewhere
 
 CHEAP = 4.0
 """The most additions an element that are done again."""
@@ -68,7 +69,8 @@ class Recomputed:
     def _only_kernels_read(self, node: Node) -> bool:
         """Remembered: a value with many readers is asked about by each of them."""
         if node not in self._read_by_kernels:
-            self._read_by_kernels[node] = all(map(self._can_fuse, self._readers[node]))
+            self._read_by_kernels[node] = all(self._can_fuse(reader) and node not in read_elsewhere(reader)
+                                              for reader in self._readers[node])  # fmt: skip
         return self._read_by_kernels[node]
 
 

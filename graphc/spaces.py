@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from graphc import ops
 from graphc.ir import Node
+from graphc.windows import read_here, windows_of
 
 REDUCTIONS = frozenset(["sum", "prod", "max", "min", "any", "all"])
 WHOLE_ROW = 4096
@@ -41,6 +42,8 @@ class Space:
     """Where members, and operands from outside, have their axes."""
     ends: set[Node] = field(default_factory=set)
     """Reductions that later members cannot use."""
+    boxed: bool = False
+    """Whether a member reads boxes; then at most one axis is reduced inside, for several would be walked as one."""
 
     @classmethod
     def of(cls, node: Node) -> Space | None:
@@ -59,13 +62,14 @@ class Space:
         first, *others = spaces
         if not others:
             return first
-        result = cls(first.sizes, max(space.inner for space in spaces), dict(first.axes), set(first.ends))
+        result = cls(first.sizes, max(space.inner for space in spaces), dict(first.axes), set(first.ends), first.boxed)
         for space in others:
             if space.sizes != first.sizes or not _agree(space.inner, first.inner):
                 return None
             if any(result.axes.setdefault(node, axes) != axes for node, axes in space.axes.items()):
                 return None
             result.ends |= space.ends
+            result.boxed |= space.boxed
         return result if result._whole_inner(result.axes.values()) else None
 
     def take(self, node: Node) -> bool:
@@ -95,15 +99,21 @@ class Space:
         axes = self.axes[node]
         return tuple(size if place in axes else 1 for place, size in enumerate(self.sizes))
 
+    def spread(self, node: Node, numbers: Sequence[int], fill: int) -> tuple[int, ...]:
+        """Numbers for the axes of a member as such for the axes of the space."""
+        known = {place: number for place, number in zip(self.axes[node], numbers, strict=True) if place != -1}
+        return tuple(known.get(place, fill) for place in range(len(self.sizes)))
+
     def _put(self, node: Node, found: Place) -> bool:
         """Note where a node's axes lie, and those of its operands from outside, if all values fit the inner axes."""
         new = {node: found.axes}
-        for source in node.inputs:
+        for source in read_here(node):
             if source not in self.axes and number_of(source) is None:
                 new[source] = _operand_axes(source, node, found.axes)
-        before, self.inner = self.inner, found.inner or self.inner
-        if not self._whole_inner(new.values() if self.inner == before else [*self.axes.values(), *new.values()]):
-            self.inner = before
+        before = self.inner, self.boxed
+        self.inner, self.boxed = found.inner or self.inner, self.boxed or bool(windows_of(node))
+        if not self._whole_inner(new.values() if self.inner == before[0] else [*self.axes.values(), *new.values()]):
+            self.inner, self.boxed = before
             return False
         self.axes |= new
         self.ends |= {node} if found.ends else set()
@@ -111,7 +121,7 @@ class Space:
 
     def _places(self, node: Node) -> Place | None:
         """Where a node's axes lie, or None where it does not fit."""
-        known = [self.axes[source] for source in node.inputs if source in self.axes]
+        known = [self.axes[source] for source in read_here(node) if source in self.axes]
         if node.op.name in REDUCTIONS:
             return self._reduced(node, known[0])
         axes = _moved_ones(node, known[0]) if only_ones_move(node) else self._aligned(node, known)
@@ -162,6 +172,8 @@ class Space:
     def _whole_inner(self, values: Iterable[Axes]) -> bool:
         """Whether each value varies over all of the inner axes or over none."""
         inner = {axis for axis in self._real() if axis >= len(self.sizes) - self.inner}
+        if self.boxed and len(inner) > 1:
+            return False
         return not inner or all(inner.issubset(axes) or inner.isdisjoint(axes) for axes in values)
 
 

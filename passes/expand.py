@@ -6,14 +6,16 @@ What comes out may join the kernels around it: a log-sum-exp is then part of the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from graphc import ops
 from graphc.ir import Graph, Node
 from graphc.op import OPS, Op
+from graphc.ops.indexing import WHOLE, stored_index
 from graphc.pipeline import graph_pass
 from graphc.rewrite import rewrite_graph
+from graphc.spaces import number_of
 from graphc.types import Shape
 
 
@@ -67,7 +69,59 @@ def _in_a_row(op: Op) -> Callable[..., Node | None]:
     return formula
 
 
+def _replaced(x: Node, value: Node, *, index: tuple[Any, ...]) -> Node | None:
+    """A part that is a box is written from a value of the array's rank; around it in a constant there is padding."""
+    if 0 in value.shape or not all(_is_run(part) for part in index):
+        return None
+    box = [part for part in index if part is not None]
+    box += [WHOLE] * (x.ndim - len(box))
+    ranges = [_range(part, size) for part, size in zip(box, x.array_type.static_shape, strict=True)]
+    boxed = _flipped(_reshaped(value, tuple(map(len, ranges))), [each.step for each in ranges])
+    starts = [min(each) for each in ranges]
+    if boxed.shape == x.shape:
+        return boxed
+    number = number_of(x)
+    if number is not None:
+        ends = zip(starts, boxed.array_type.static_shape, x.array_type.static_shape, strict=True)
+        widths = tuple((start, size - start - length) for start, length, size in ends)
+        return OPS["pad"](boxed, pad_width=widths, constant_values=number.attrs["value"].item())
+    parts = [(start, start + len(each), 1) for start, each in zip(starts, ranges, strict=True)]
+    moved = stored_index([slice(*part) for part in parts], x.shape)
+    return None if moved == index else ops.setitem(x, boxed, index=moved)
+
+
+def _is_run(part: Any) -> bool:
+    return not isinstance(part, tuple) or part[2] in (1, -1)
+
+
+def _range(part: Any, size: int) -> range:
+    if part == WHOLE:
+        return range(size)
+    return range(*slice(*part).indices(size)) if isinstance(part, tuple) else range(part, part + 1)
+
+
+def _flipped(x: Node, steps: Sequence[int]) -> Node:
+    if all(step == 1 for step in steps):
+        return x
+    return x[tuple(slice(None, None, step) for step in steps)]
+
+
+def _rolled(x: Node, *, shift: Any, axis: Any) -> Node | None:
+    """Along one axis the two parts change places."""
+    if axis is None and x.ndim:
+        return _rolled(_reshaped(x, (x.size,)), shift=(shift,), axis=(0,))
+    if axis is None or len(axis) != 1 or not x.shape[axis[0]]:
+        return None
+    size = x.array_type.static_shape[axis[0]]
+    at = size - shift[0] % size
+    if at == size:
+        return x
+    before = (slice(None),) * axis[0]
+    return ops.concatenate([x[(*before, slice(at, None))], x[(*before, slice(at))]], axis[0])
+
+
 FORMULAS: dict[Op, Callable[..., Node | None]] = {
     ops.logsumexp: _logsumexp, OPS["last_writes"]: _last_writes,
-    **{op: _in_a_row(op) for op in (ops.argmax, ops.argmin, ops.roll)},
+    **{op: _in_a_row(op) for op in (ops.argmax, ops.argmin)},
+    ops.setitem: _replaced, ops.roll: _rolled,
 }  # fmt: skip

@@ -21,6 +21,7 @@ from graphc.recompute import Recomputed
 from graphc.rewrite import moved_graph
 from graphc.spaces import REDUCTIONS, Space, number_of, only_ones_move
 from graphc.types import Shape, TupleType
+from graphc.windows import Window, attrs_over, read_elsewhere, read_here, windows_of
 
 SMALL = 4096
 """Passing values of fewer elements from kernel to kernel costs next to nothing, ..."""
@@ -113,7 +114,8 @@ class _Fusion:
         read = list(dict.fromkeys(self.unit[source] for source in sources if source in self.unit))
         deepest = max((unit.depth for unit in read), default=0)
         fits = self._can_fuse(node)
-        if fits and read:
+        apart = {self.unit[source] for source in read_elsewhere(node) if source in self.unit}
+        if fits and read and all(unit.depth < deepest for unit in apart):
             needed = [unit for unit in read if unit.depth == deepest]
             feeders = [unit for unit in read if unit.depth < deepest and self._only_feeds(unit, node, needed)]
             if self._join(node, [*needed, *feeders]) or (feeders and self._join(node, needed)):
@@ -141,8 +143,9 @@ class _Fusion:
         """Whether nothing but a node, and units that it joins, reads what a kernel computes, so that it may wait."""
         if unit.space is None or not self.results.isdisjoint(unit.members):
             return False
-        readers = (reader for member in unit.members for reader in self.readers[member])
-        return all(reader is node or self.unit.get(reader) in (unit, *others) for reader in readers)
+        readers = [(member, reader) for member in unit.members for reader in self.readers[member]]
+        inside = all(reader is node or self.unit.get(reader) in (unit, *others) for _, reader in readers)
+        return inside and not any(member in read_elsewhere(reader) for member, reader in readers)
 
     def _can_fuse(self, node: Node) -> bool:
         """Whether a kernel may hold a node; remembered, because every operand of a long sum asks."""
@@ -157,7 +160,14 @@ class _Fusion:
             return False
         if node.op.name in REDUCTIONS:
             return bool(node.attrs["axis"])
+        if windows_of(node):
+            return len(windows_of(node)) == 1 or self._is_for_kernels(node)
         return node.op is ops.broadcast_to or only_ones_move(node) or (node.op.elementwise and self.fusible(node))
+
+    def _is_for_kernels(self, node: Node) -> bool:
+        """Whether nothing but elementwise code reads a node: otherwise its pieces may be written where they belong."""
+        readers = self.readers[node]
+        return node not in self.results and all(reader.op.elementwise and self.fusible(reader) for reader in readers)
 
     def _join(self, node: Node, units: Sequence[Unit]) -> bool:
         """Make units one and put a node into it, if their index spaces agree and the node fits."""
@@ -229,7 +239,7 @@ class _Emission:
             body.add(node)
         results = [node for node in members if node in self.used]
         distinct = list(dict.fromkeys(body.inside[node] for node in results))
-        operands = [_reshaped(self.moved[source], inner.shape) for source, inner in body.operands.items()]
+        operands = [_reshaped(self.moved[source], inner.shape) for (source, *_), inner in body.operands.items()]
         call = kernel(*operands, body=Graph(list(body.operands.values()), distinct))
         values = [call] if len(distinct) == 1 else [OPS["item"](call, index=i) for i in range(len(distinct))]
         place = {inner: i for i, inner in enumerate(distinct)}
@@ -250,7 +260,8 @@ class _Body:
     def __init__(self, space: Space, recomputed: Recomputed) -> None:
         self.space, self.recomputed = space, recomputed
         self.inside: dict[Node, Node] = {}
-        self.operands: dict[Node, Node] = {}
+        self.operands: dict[tuple[Node, Shape, bool], Node] = {}
+        """By what is read, in which shape, and whether elsewhere than at the reader's index."""
 
     def add(self, node: Node) -> None:
         """A member over what stands for its operands, of the index space's rank; it keeps its name and line."""
@@ -264,10 +275,12 @@ class _Body:
         if node.op.blas:
             self.inside[node] = _named(node.with_inputs(tuple(map(self._factor, node.inputs))), node.name)
             return
-        inputs = tuple([self._operand(source) for source in node.inputs])
+        inputs = tuple([self._operand(source) for source in read_here(node)])
         shape = self.space.shape_of(node)
         if node.op.name in REDUCTIONS:
             made = self._reduction(node, inputs[0], shape)
+        elif windows_of(node):
+            made = _named(self._windowed(node, inputs), node.name)
         elif only_ones_move(node) or node.op is ops.broadcast_to:
             made = inputs[0]
         else:
@@ -294,11 +307,24 @@ class _Body:
             return number
         return self._placeholder(source, self.space.shape_of(source))
 
-    def _placeholder(self, source: Node, shape: Shape) -> Node:
-        if source not in self.operands:
+    def _windowed(self, node: Node, here: Sequence[Node]) -> Node:
+        """A node that reads boxes, over the axes of the index space."""
+        whole = self.space.shape_of(node)
+        sources = (source if source.shape == whole else ops.broadcast_to(source, whole) for source in here)
+        boxed = {window.operand: self._box(node, window) for window in windows_of(node)}
+        inputs = [boxed[at] if at in boxed else next(sources) for at in range(len(node.inputs))]
+        return node.op.make(tuple(inputs), attrs_over(node, self.space.axes[node], len(whole)))
+
+    def _box(self, node: Node, window: Window) -> Node:
+        source = node.inputs[window.operand]
+        return self._placeholder(source, self.space.spread(node, source.array_type.static_shape, 1), elsewhere=True)
+
+    def _placeholder(self, source: Node, shape: Shape, *, elsewhere: bool = False) -> Node:
+        key = (source, shape, elsewhere)
+        if key not in self.operands:
             kind = source.array_type.with_shape(shape)
-            self.operands[source] = Node(OPS["placeholder"], (), NO_ATTRS, kind, self._free_name(source))
-        return self.operands[source]
+            self.operands[key] = Node(OPS["placeholder"], (), NO_ATTRS, kind, self._free_name(source))
+        return self.operands[key]
 
     def _free_name(self, source: Node) -> str:
         """The user's name of an operand if it has one and no other operand has the same; else a short one."""
@@ -309,7 +335,7 @@ class _Body:
 
 def _computes(node: Node) -> bool:
     """Whether a node does more than spread or reshape: what only moves needs no kernel."""
-    return not (only_ones_move(node) or node.op is ops.broadcast_to)
+    return not (only_ones_move(node) or node.op is ops.broadcast_to or windows_of(node))
 
 
 def _named(value: Node, name: str | None) -> Node:

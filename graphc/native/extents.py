@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphc.ir import Graph, Node
+from graphc.windows import Window, read_elsewhere
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ class Space:
         shape = node.array_type.shape
         return tuple(_merged_step(group, access.strides, shape) for group in self.groups)
 
+    def box(self, node: Node, window: Window) -> tuple[tuple[int, int], ...]:
+        """From where to where along each merged axis a node reads a box."""
+        shape, source = node.array_type.static_shape, node.inputs[window.operand].array_type.static_shape
+        return tuple(_merged_range(group, shape, source, window.start) for group in self.groups)
+
     def own_steps(self, node: Node) -> tuple[int, ...]:
         """The same for a result in C order."""
         sizes = [size if v else 1 for size, v in zip(self.sizes, self.varies(node), strict=True)]
@@ -73,7 +79,17 @@ def _mergeable(body: Graph, accesses: Sequence[Access], domain: Sequence[int], g
         shape = node.array_type.shape
         if len(shape) == len(domain) and (shape[last] == 1) != (shape[axis] == 1):
             return False
+        if any(source.shape and source.shape[axis] != shape[axis] for source in read_elsewhere(node)):
+            return False
     return all(access.strides[last] == access.strides[axis] * domain[axis] for access in accesses)
+
+
+def _merged_range(group: Sequence[int], shape: Sequence[int], box: Sequence[int],
+                  start: Sequence[int]) -> tuple[int, int]:  # fmt: skip
+    """Of neighbouring axes only the first may be read in part."""
+    first, *others = [axis for axis in group if shape[axis] != 1] or [group[0]]
+    inner = math.prod(shape[axis] for axis in others)
+    return start[first] * inner, (start[first] + box[first]) * inner
 
 
 def _merged_step(group: Sequence[int], strides: Sequence[int], shape: Sequence[Any]) -> int:

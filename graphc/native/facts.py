@@ -93,7 +93,7 @@ def _over(kernel: Kernel) -> Iterator[tuple[int, int]]:
     plan, body = kernel.plan, kernel.body
     last_needed = {node: phase for phase in range(plan.phases) for node in plan.needed(phase)}
     for operand, source in enumerate(body.inputs):
-        if kernel.accesses[operand].strides != contiguous(source.array_type):
+        if source in plan.boxed or kernel.accesses[operand].strides != contiguous(source.array_type):
             continue
         last = last_needed.get(source, -1)
         for out, node in enumerate(body.outputs):

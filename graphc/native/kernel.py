@@ -21,6 +21,7 @@ from graphc.ir import Graph, Node, attrs_key
 from graphc.native.extents import Access, Space
 from graphc.native.lanes import Width, width_of
 from graphc.native.phases import REDUCTIONS, Plan
+from graphc.windows import windows_of
 
 CHUNK = 4096
 """A longer row without reductions of its own is cut into rows of so many elements."""
@@ -48,6 +49,8 @@ class Form:
     """Of each pointer along each axis: 0, 1 along the row, or None for a number of the table."""
     stashes: tuple[tuple[int, int], ...]
     """Values kept for later phases, and the bytes for each."""
+    cuts: tuple[tuple[tuple[bool, bool], ...], ...] = ()
+    """Of each box that is read, whether it begins and ends inside of each axis."""
 
 
 class Kernel:
@@ -105,7 +108,14 @@ class Kernel:
         steps = tuple(self._form_of_steps(steps) for steps in self.steps)
         numbers = {node: i for i, node in enumerate(self.body.nodes)}
         stashes = tuple(sorted((numbers[node], self.plan.row_bytes(node)) for node in self.plan.stashed))
-        return Form(self.width, self.stretch, self.chunked, length if short else 0, varies, steps, stashes)
+        cuts = tuple(tuple((start > 0, end < size) for (start, end), size in zip(box, self.space.sizes, strict=True))
+                     for box in self.boxes)  # fmt: skip
+        return Form(self.width, self.stretch, self.chunked, length if short else 0, varies, steps, stashes, cuts)
+
+    @cached_property
+    def boxes(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+        """From where to where along each axis each box reaches that is read, in the order of the nodes."""
+        return tuple(self.space.box(node, window) for node in self.body.nodes for window in windows_of(node))
 
     def _form_of_steps(self, steps: tuple[int, ...]) -> tuple[int | None, ...]:
         *outer, inner = steps
@@ -126,6 +136,9 @@ class Kernel:
             words.append(("chunks", 0, 0))
         words += [("step", pointer, axis) for pointer, steps in enumerate(self.form.steps)
                   for axis, step in enumerate(steps) if step is None]  # fmt: skip
+        words += [(end, box, axis) for box, cuts in enumerate(self.form.cuts)
+                  for axis, cut in enumerate(cuts) for end, inside in zip(("from", "to"), cut, strict=True)
+                  if inside]  # fmt: skip
         inputs = len(self.body.inputs)
         words += [("float", number, 0) for number, node in enumerate(self.body.nodes) if is_told(node)]
         return (*words, *(("part", inputs + i, 0) for i, node in enumerate(self.body.outputs) if self.is_spread(node)))
@@ -146,6 +159,8 @@ class Kernel:
             return self.steps[pointer][axis]
         if kind == "float":
             return _bits(self.body.nodes[pointer])
+        if kind in ("from", "to"):
+            return self.boxes[pointer][axis][kind == "to"]
         return self.chunks if kind == "chunks" else math.prod(self.pointed[pointer].array_type.static_shape)
 
 
@@ -159,6 +174,8 @@ def structure_of(body: Graph, form: Form) -> Hashable:
 
 def _attrs(node: Node) -> Hashable:
     """The attributes that code depends on: not sizes and axes, which the form tells, nor what the table does."""
+    if windows_of(node):
+        return attrs_key({name: value for name, value in node.attrs.items() if name == "constant_values"})
     told = not node.attrs or node.op.view or node.op.name in REDUCTIONS or is_told(node)
     return () if told else attrs_key(node.attrs)
 

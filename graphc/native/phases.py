@@ -17,6 +17,7 @@ import numpy as np
 from graphc.ir import Graph, Node
 from graphc.native.extents import Space
 from graphc.native.scalars import Value, number
+from graphc.windows import read_elsewhere, read_here
 
 STASHED_BYTES = 32768
 """The most that a row's intermediate values may take on the stack; dearer ones are computed again."""
@@ -59,8 +60,11 @@ class Plan:
     accumulators: list[Node] = field(default_factory=list)
     stashed: set[Node] = field(default_factory=set)
     stored: set[Node] = field(default_factory=set)
+    boxed: frozenset[Node] = frozenset()
+    """Operands that are read only as their readers tell, elsewhere than at the index reached."""
 
     def __post_init__(self) -> None:
+        self.boxed = frozenset(source for node in self.body.nodes for source in read_elsewhere(node))
         for node in self.body.nodes:
             below = max((self.phase[source] for source in node.inputs), default=0)
             if node.op.name in REDUCTIONS:
@@ -73,7 +77,7 @@ class Plan:
         self.stored = {node for node in self.body.outputs if self.is_inner(node)} - set(self.accumulators)
         for phase in range(1, self.phases):
             for node in self.needed(phase):
-                for source in node.inputs:
+                for source in read_here(node):
                     self._keep(source, phase)
 
     @property
@@ -87,10 +91,13 @@ class Plan:
 
     def is_fixed(self, node: Node) -> bool:
         """Whether a value is the same for all rows and needs none of them."""
-        return not any(self.space.varies(node)) and self.phase[node] == 0 and node.op.name not in REDUCTIONS
+        varies = any(self.space.varies(node)) or node in self.boxed
+        return not varies and self.phase[node] == 0 and node.op.name not in REDUCTIONS
 
     def is_per_row(self, node: Node, phase: int) -> bool:
         """Whether a value is computed once per row, at the start of a phase."""
+        if node in self.boxed:
+            return False
         computed = node.op.name not in REDUCTIONS and not self.is_inner(node) and not self.is_fixed(node)
         return computed and self.phase[node] == phase
 
@@ -119,7 +126,7 @@ class Plan:
                 continue
             seen.add(node)
             if not self.is_reloaded(node, phase):
-                stack.extend(node.inputs)
+                stack.extend(read_here(node))
         return [node for node in self.body.nodes if node in seen]
 
     def _keep(self, node: Node, phase: int) -> None:

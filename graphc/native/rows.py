@@ -211,7 +211,7 @@ class Writer(Values):
             return self._read(self.results[node][0], node, lanes)
         if node in self.at:
             return self._read(self.at[node], node, lanes)
-        return self._apply(node, lanes.width)
+        return self._apply(node, lanes)
 
     def _leave(self, node: Node, phase: int, lanes: Lanes) -> None:
         """Store a value where it belongs, if this is its phase."""

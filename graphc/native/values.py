@@ -8,12 +8,14 @@ from typing import Any
 from llvmlite import ir
 
 from graphc.ir import Node
+from graphc.native.boxes import Boxes
 from graphc.native.kernel import Kernel, Word, is_told
 from graphc.native.lanes import Lanes, read, widened, write
 from graphc.native.limited import apply
 from graphc.native.scalars import Value, number, stored_type
 from graphc.native.traversal import Traversal
 from graphc.native.writer import I64, POINTER, Code, plus, times
+from graphc.windows import read_here, windows_of
 
 ONE = Lanes(0, 1)
 
@@ -35,6 +37,7 @@ class Values:
         self.word: dict[Word, Any] = {name: self._number(len(kernel.pointed) + i)
                                       for i, name in enumerate(kernel.words) if name[0] != "float"}  # fmt: skip
         self.at = {node: i for i, node in enumerate(body.inputs)}
+        self.boxes = Boxes(self.code, kernel, self.pointers, self.word, self.at)
         self.results: dict[Node, list[int]] = {}
         for i, node in enumerate(body.outputs, len(body.inputs)):
             self.results.setdefault(node, []).append(i)
@@ -71,7 +74,7 @@ class Values:
     def _compute(self, nodes: Iterable[Node]) -> None:
         """Values that do not vary along the row, in order."""
         for node in nodes:
-            self._know(node, self._read(self.at[node], node, ONE) if node in self.at else self._apply(node, 1))
+            self._know(node, self._read(self.at[node], node, ONE) if node in self.at else self._apply(node, ONE))
 
     def _know(self, node: Node, value: Value) -> None:
         """Note a number, and put it into every lane where vectors need it so: outside of their loop."""
@@ -88,12 +91,14 @@ class Values:
             return widened(self.code, value, width)
         return self.wide[node, width] if (node, width) in self.wide else widened(self.code, value, width)
 
-    def _apply(self, node: Node, width: int) -> Value:
+    def _apply(self, node: Node, lanes: Lanes) -> Value:
         if is_told(node):
             return self._told(node)
         if not node.inputs:
             return number(node.attrs["value"].item(), node.array_type.dtype)
-        operands = [self._operand(source, width) for source in node.inputs]
+        operands = [self._operand(source, lanes.width) for source in read_here(node)]
+        if windows_of(node):
+            return self.boxes.value(node, lanes, operands, self.coordinates)
         return operands[0] if node.op.view else apply(self.code, node, operands)
 
     def _place(self, i: int, node: Node, lanes: Lanes) -> tuple[Any, Any]:

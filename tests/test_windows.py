@@ -1,0 +1,192 @@
+"""Kernels read boxes of their operands in place: padding, parts that are replaced, pieces side by side."""
+
+import itertools
+import random
+
+import numpy as np
+import pytest
+
+import graphc as gr
+from graphc.evaluate import evaluate
+from graphc.ir import Graph
+from graphc.passes import expand, fuse
+
+pytest.importorskip("llvmlite")
+
+SIZES = [(1, 2, 3, 5, 8, 17, 33), (1, 4, 70, 129), (2, 1000, 4100)]
+"""Short rows, rows of several vectors, and rows that are cut."""
+
+
+class Formula:
+    """A random formula over whole arrays, slices and transposes, in which boxes are read at every depth."""
+
+    def __init__(self, seed):
+        self.choose, self.numbers = random.Random(seed), np.random.default_rng(seed)
+        self.dtype = np.dtype(self.choose.choice(["f8", "f4", "f2", "i4", "i1", "?"]))
+        self.inputs, self.arrays = [], []
+        rank = self.choose.choice([1, 1, 2, 2, 3])
+        sizes = SIZES[self.choose.randrange(3 if rank == 1 else 2)]
+        self.shape = tuple(self.choose.choice(sizes[: 5 if rank == 3 else None]) for _ in range(rank))
+
+    def graph(self):
+        value = self.value(self.shape, 4)
+        # What only moves makes no kernel, and truth values have no sum.
+        value = value ^ self.value(self.shape, 3) if self.dtype == bool else value + self.value(self.shape, 3)
+        outputs = [value, gr.max(value, self.choose.randrange(len(self.shape)))]
+        return Graph(self.inputs, outputs[: self.choose.choice([1, 2])])
+
+    def value(self, shape, depth):
+        makers = [self.read, self.combined, self.padded, self.replaced, self.joined, self.rolled]
+        make = self.choose.choice(makers) if depth and shape else self.read
+        return make(shape, depth - 1)
+
+    def read(self, shape, depth):
+        kind = self.choose.choice(["whole", "whole", "steps", "transposed"])
+        stored = {"whole": shape, "steps": tuple(2 * n + 1 for n in shape), "transposed": shape[::-1]}[kind]
+        x = gr.placeholder(f"x{len(self.inputs)}", stored, self.dtype)
+        self.inputs.append(x)
+        self.arrays.append((self.numbers.normal(size=stored) * 4).astype(self.dtype))
+        if kind == "steps":
+            return x[(slice(1, None, 2),) * len(shape)]
+        return gr.transpose(x) if kind == "transposed" else x
+
+    def combined(self, shape, depth):
+        x, y = self.value(shape, depth), self.value(shape, depth)
+        if self.dtype == bool:
+            return x & y
+        return self.choose.choice([gr.add, gr.subtract, gr.maximum])(x, y - gr.max(y, -1, keepdims=True))
+
+    def bounds(self, size):
+        low = self.choose.randrange(size)
+        return low, self.choose.randint(low + 1, size)
+
+    def padded(self, shape, depth):
+        ends = [self.bounds(size) for size in shape]
+        fill = self.choose.choice([0, 1]) if self.dtype.kind != "f" else self.choose.choice([0.0, -0.0, 1.5, np.nan])
+        inner = self.value(tuple(high - low for low, high in ends), depth)
+        return gr.pad(inner, [(low, size - high) for (low, high), size in zip(ends, shape, strict=True)],
+                      constant_values=fill)  # fmt: skip
+
+    def replaced(self, shape, depth):
+        index = [self.part(size) for size in shape]
+        part = np.empty(shape, "?")[tuple(index)]
+        base = self.value(shape, depth) if self.choose.random() < 0.6 else gr.zeros(shape, self.dtype)
+        return gr.set_at(base, tuple(index), self.value(part.shape, depth))
+
+    def part(self, size):
+        low, high = self.bounds(size)
+        backward = slice(high - 1, low - 1 if low else None, -1)
+        return self.choose.choice([slice(None), low, slice(low, high), slice(low, high, 2), backward])
+
+    def joined(self, shape, depth):
+        axis = self.choose.randrange(len(shape))
+        inner = range(1, shape[axis])
+        cuts = [0, *sorted(self.choose.sample(inner, min(len(inner), self.choose.randint(1, 3)))), shape[axis]]
+        pieces = [(*shape[:axis], b - a, *shape[axis + 1 :]) for a, b in itertools.pairwise(cuts)]
+        return gr.concatenate([self.value(piece, depth) for piece in pieces], axis)
+
+    def rolled(self, shape, depth):
+        axis = self.choose.choice([None, *range(len(shape))])
+        return gr.roll(self.value(shape, depth), self.choose.randint(-3, 9), axis)
+
+
+def held(graph):
+    """The ops in the kernels of a graph."""
+    bodies = [node.attrs["body"] for node in graph.nodes if node.op.name == "kernel"]
+    return [node.op.name for body in bodies for node in body.nodes]
+
+
+def alone(graph):
+    return [node.op.name for node in graph.nodes if not node.op.leaf and not node.op.view and "value" not in node.attrs]
+
+
+def compiled(inputs, outputs, **options):
+    return gr.compile(inputs, outputs, backend="native", **options)
+
+
+def assert_same(value, right):
+    """Equal to the last bit in what moves; sums and differences of kernels may be fused with nothing else here."""
+    np.testing.assert_array_equal(value, right)
+    assert np.asarray(value).dtype == np.asarray(right).dtype
+    if np.asarray(value).dtype.kind == "f":
+        zero = np.asarray(right) == 0
+        np.testing.assert_array_equal(np.signbit(value)[zero], np.signbit(right)[zero])
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_kernels_that_read_boxes_compute_what_numpy_does_on_any_number_of_threads(seed):
+    formula = Formula(seed)
+    graph = formula.graph()
+    right = evaluate(graph.outputs, dict(zip(graph.inputs, formula.arrays, strict=True)))
+    for threads in (1, 2):
+        run = compiled(graph.inputs, graph.outputs, threads=threads)
+        found = run(*formula.arrays)
+        for value, expected in zip(found, right, strict=True):
+            assert_same(value, expected)
+        assert str(gr.parse(str(run.graph))) == str(run.graph)
+        inside = dict(zip(run.graph.inputs, formula.arrays, strict=True))
+        for value, expected in zip(evaluate(run.graph.outputs, inside), right, strict=True):
+            assert_same(value, expected)
+
+
+def test_random_formulas_have_boxes_in_kernels():
+    ops = [op for seed in range(40) for op in held(_fused(Formula(seed).graph()))]
+    assert all(ops.count(op) >= 5 for op in ("pad", "setitem", "concatenate"))
+
+
+def _fused(graph):
+    return fuse(expand(graph, fusible=lambda node: True), fusible=lambda node: node.op.elementwise)
+
+
+def test_neighbours_take_two_kernels():
+    x, v = gr.placeholder("x", (10000,), "f64"), gr.placeholder("v", (10000,), "f64")
+    value = gr.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
+    product = gr.hvp(value, x, v)
+    run = compiled([x, v], [product])
+    numbers = np.random.default_rng(0).normal(size=(2, 10000))
+    np.testing.assert_allclose(run(*numbers)[0], product.eval(dict(zip([x, v], numbers, strict=True))), rtol=1e-12)
+    assert alone(run.graph) == ["kernel", "kernel"]
+    assert held(run.graph).count("pad") == 3
+
+
+def test_an_array_is_not_overwritten_while_its_neighbours_are_read():
+    x = gr.variable("x", np.arange(50000.0))
+    moved = gr.set_at(x, slice(1, None), x[:-1]) * 2
+    run = compiled([], [gr.sum(x)], updates={x: moved}, threads=2)
+    right = np.arange(50000.0)
+    for _ in range(3):
+        run()
+        right = np.concatenate([right[:1], right[:-1]]) * 2
+    np.testing.assert_array_equal(x.value, right)
+
+
+def test_what_only_moves_is_no_kernel():
+    x, y = gr.placeholder("x", (30, 4)), gr.placeholder("y", (2, 4))
+    run = compiled([x, y], [gr.concatenate([x, y]), gr.pad(x, 1), gr.set_at(x, slice(2, 4), y)])
+    assert "kernel" not in alone(run.graph)
+
+
+def test_pieces_for_a_product_are_written_where_it_reads_them():
+    x, y, w = gr.placeholder("x", (8, 4)), gr.placeholder("y", (8, 4)), gr.placeholder("w", (8, 5))
+    run = compiled([x, y, w], [gr.concatenate([gr.tanh(x), gr.tanh(y)], 1) @ w])
+    assert "concatenate" in alone(run.graph)
+
+
+def test_what_is_outside_of_a_box_is_not_looked_at():
+    """Rows far from a small box at the end of a mapping: a read beside it would end the process."""
+    x, y = gr.placeholder("x", (1, 3), "f64"), gr.placeholder("y", (500, 600), "f64")
+    run = compiled([x, y], [gr.pad(x, ((7, 492), (590, 7))) + y])
+    found = run(np.ones((1, 3)), np.zeros((500, 600)))[0]
+    assert found.sum() == found[7, 590:593].sum() == 3
+
+
+def test_kernels_of_other_sizes_share_their_code():
+    from graphc.native.extents import Access
+    from graphc.native.facts import facts_of
+
+    def code(size, start):
+        x = gr.placeholder("x", (size - 3,), "f64")
+        padded = gr.pad(x, (start, 3 - start))
+        return int(facts_of(Graph([x], [padded + padded]), [Access((1,))]).address)
+
+    assert code(5000, 1) == code(7000, 2) != code(7000, 0)
