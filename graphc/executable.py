@@ -18,7 +18,7 @@ from graphc.ir import Graph, Node, Variable, collector_paused
 from graphc.pipeline import Optimized
 from graphc.plan import Options, Plan
 from graphc.report import Levels, Report, unplanned
-from graphc.state import reading, writing
+from graphc.state import reading, written
 from graphc.types import Dim
 
 PLANS_KEPT = 16
@@ -87,8 +87,12 @@ class Executable:
             return run(feeds, {}, self._targets)
         for variable in plan.variables:
             variable.ready()
-        with writing([variable.state for variable in self._updated]) as targets, reading(plan.states) as arrays:
-            return run(feeds, dict(zip(plan.variables, arrays, strict=True)), [*self._targets, *targets])
+
+        def run_on(targets: list[Array]) -> Any:
+            with reading(plan.states) as arrays:
+                return run(feeds, dict(zip(plan.variables, arrays, strict=True)), [*self._targets, *targets])
+
+        return written([variable.state for variable in self._updated], run_on)
 
     def _feeds(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> list[Array]:
         inputs = self.source.inputs

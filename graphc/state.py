@@ -10,11 +10,14 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from operator import methodcaller
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 import numpy as np
+
+Result = TypeVar("Result")
 
 
 class Gate:
@@ -109,49 +112,47 @@ class reading:
                 buffer.readers -= 1
 
 
-class writing:
-    """Buffers for the next values of some variables; they become current, all together, if the block succeeds."""
+def written(states: Sequence[State], run: Callable[[list[np.ndarray[Any, Any]]], Result]) -> Result:
+    """What a run returns that is given arrays for the next values of some variables.
 
-    __slots__ = ("_locked", "_states", "_targets")
-
-    def __init__(self, states: Sequence[State]) -> None:
-        self._states = states
-        self._locked: list[State] = []
-
-    def __enter__(self) -> list[np.ndarray[Any, Any]]:
+    They become current, all together, if it succeeds. Runs that write a variable wait for each other. A function and
+    not a context, which an interrupt could keep from its end: other threads would wait for ever.
+    """
+    held: list[Any] = []
+    releases = map(methodcaller("release"), held)
+    try:
+        for state in sorted(states, key=id):
+            held.append(state.writing)  # before it is taken: an interrupt may come right after
+            state.writing.acquire()
+        targets = _take_spares(states)
         try:
-            for state in sorted(self._states, key=id):
-                state.writing.acquire()
-                self._locked.append(state)
-            self._targets = self._take_spares()
+            result = run([target.array for target in targets])
         except BaseException:
-            self._unlock()
+            _give_back(states, targets)
             raise
-        return [target.array for target in self._targets]
-
-    def _take_spares(self) -> list[Buffer]:
         with _swapping, GATE:
-            spares = [state.spare for state in self._states]
-            for state in self._states:
-                state.spare = None
-        pairs = zip(self._states, spares, strict=True)
-        return [spare if spare is not None and spare.readers == 0 else Buffer(np.empty_like(state.array))
-                for state, spare in pairs]  # fmt: skip
+            _swap(states, targets)
+        return result
+    finally:
+        try:  # noqa: SIM105  # an interrupt could come within suppress
+            deque(releases, maxlen=0)  # in one step of the interpreter
+        except RuntimeError:  # the last one was not taken
+            pass
 
-    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        try:
-            with _swapping, GATE:
-                if error is None:
-                    _swap(self._states, self._targets)
-                else:
-                    for state, target in zip(self._states, self._targets, strict=True):
-                        state.spare = target
-        finally:
-            self._unlock()
 
-    def _unlock(self) -> None:
-        for state in self._locked:
-            state.writing.release()
+def _take_spares(states: Sequence[State]) -> list[Buffer]:
+    with _swapping, GATE:
+        spares = [state.spare for state in states]
+        for state in states:
+            state.spare = None
+    return [spare if spare is not None and spare.readers == 0 else Buffer(np.empty_like(state.array))
+            for state, spare in zip(states, spares, strict=True)]  # fmt: skip
+
+
+def _give_back(states: Sequence[State], targets: Sequence[Buffer]) -> None:
+    with _swapping, GATE:
+        for state, target in zip(states, targets, strict=True):
+            state.spare = target
 
 
 def _swap(states: Sequence[State], targets: Sequence[Buffer]) -> None:

@@ -488,11 +488,14 @@ def test_a_run_waits_for_one_that_writes_the_same_variable():
     f, v, w = training()
     begun, finish, done = threading.Event(), threading.Event(), []
 
-    def slow():
-        with state.writing([v.state]) as (target,), state.reading([v.state]) as (current,):
+    def add(targets):
+        with state.reading([v.state]) as (current,):
             begun.set()
             finish.wait(30)
-            np.add(current, 100, out=target)
+            np.add(current, 100, out=targets[0])
+
+    def slow():
+        state.written([v.state], add)
 
     threads = [threading.Thread(target=slow), threading.Thread(target=lambda: done.append(f(np.ones(6))))]
     threads[0].start()
@@ -581,6 +584,50 @@ def test_interrupts_leave_variables_in_step():
     first, second = f(np.ones(6))
     assert first == second
     np.testing.assert_array_equal(v.value, w.value)
+
+
+INTERRUPTED = """
+import faulthandler, signal, threading
+import numpy as np
+import graphc as gr
+
+v, w = gr.variable("v", np.zeros(6)), gr.variable("w", np.zeros(6))
+x = gr.placeholder("x", (6,), "float64")
+f = gr.compile([x], [gr.sum(v), gr.sum(w)], updates={v: v + x, w: w + x}, backend="numpy")
+running, calls = True, 0
+
+def train():
+    while running:
+        f(np.ones(6))
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+faulthandler.dump_traceback_later(30, exit=True)
+signal.signal(signal.SIGALRM, interrupt)
+threads = [threading.Thread(target=train) for _ in range(2)]
+for thread in threads:
+    thread.start()
+for i in range(1000):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.0005 + 1e-6 * i)
+        while True:
+            f(np.ones(6))
+    except KeyboardInterrupt:
+        pass
+signal.signal(signal.SIGALRM, signal.SIG_IGN)
+running = False
+for thread in threads:
+    thread.join()
+first, second = f(np.ones(6))
+print(first == second)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers")
+def test_an_interrupt_keeps_no_other_thread_from_writing():
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, encoding="utf-8", check=False)
+    assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
