@@ -45,7 +45,7 @@ def test_missing_results_and_those_of_other_shapes_fail(bench, tmp_path, wrong):
 class Child:
     """A process that answers as told: its results are wrong, or it ends, from some command on."""
 
-    def __init__(self, peer, case, caches, patience):
+    def __init__(self, peer, case, caches, patience, python):
         self.peer = peer
 
     def ask(self, command, folder="", **arguments):
@@ -64,7 +64,7 @@ def test_what_fails_after_the_first_results_is_named_and_the_others_go_on(bench,
     Child.failure = bench.Failed
     monkeypatch.setattr(bench, "Child", Child)
     monkeypatch.setattr(bench, "reference_of", lambda case: [np.float64(2.0)] * bench.STEPS_CHECKED)
-    found = bench.measure(bench.CASES["hvp"], ["graphc", "jax", "torch"], 0.1, 2, 1.0)
+    found = bench.measure(bench.CASES["hvp"], dict.fromkeys(["graphc", "jax", "torch"], "python"), 0.1, 2, 1.0)
     assert found["graphc"] == bench.Measured(1.0, 2.0, 0.1, 0.0, 3)
     assert str(found["jax"]) == "differs from float64 by 5.0e-01"
     assert str(found["torch"]) == "ended without a word"

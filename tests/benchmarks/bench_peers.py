@@ -1,4 +1,4 @@
-"""A step of each workload on graphc against the same step on jax and torch: ratios, time to first result, memory.
+"""A step of each workload on graphc against the same step on other frameworks: ratios, time to first result, memory.
 
     python tests/benchmarks/bench_peers.py [--only NAME,...] [--peer NAME,...|none] [--seconds 0.2] [--rounds 5]
 
@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,9 +31,16 @@ OURS = "graphc"
 PEERS = {
     OURS: "graphc:native", "jax": "jax:jit", "jax-scan": "jax:scan", "torch": "torch:eager",
     "compile": "torch:compile", "numpy": "numpy:hand",
+    "casadi": "casadi:buffer", "casadi-fresh": "casadi:fresh", "casadi-call": "casadi:call",
+    "casadi-c": "casadi:c", "pytensor": "pytensor:c", "pytensor-numba": "pytensor:numba",
 }  # fmt: skip
-FORMS = {"jax-scan": ("lstm", "chain200", "chain2000"), "numpy": (*PRODUCTS, "hvp", "rosenbrock")}
-"""Those written for some workloads only."""
+SMALL = ("rosenbrock", "logistic", "mlp_small", "chain200", "hvp")
+FORMS = {
+    "jax-scan": ("lstm", "chain200", "chain2000"), "numpy": (*PRODUCTS, "hvp", "rosenbrock"),
+    **dict.fromkeys(("casadi", "casadi-fresh", "casadi-call"), (*SMALL, "chain2000")),
+    **dict.fromkeys(("casadi-c", "pytensor", "pytensor-numba"), SMALL),  # chain2000 takes them minutes to build
+}  # fmt: skip
+"""Those written, or built in reasonable time, for some workloads only."""
 TOLERANCE = {"float32": 2e-4, "float64": 1e-10}
 """The largest difference from float64, relative to the norm of each result."""
 
@@ -60,9 +67,14 @@ class Failed(Exception):
 class Child:
     """A process with one framework and one workload, stopped whenever it has nothing to do."""
 
-    def __init__(self, peer: str, case: Case, caches: str, patience: float) -> None:
-        environment = {"TORCHINDUCTOR_CACHE_DIR": f"{caches}/torch"} | os.environ | {"GRAPHC_CACHE": f"{caches}/graphc"}
-        command = [sys.executable, str(HERE / "peer.py"), PEERS[peer], case.name]
+    def __init__(self, peer: str, case: Case, caches: str, patience: float, python: str = sys.executable) -> None:
+        kept = {
+            "TORCHINDUCTOR_CACHE_DIR": f"{caches}/torch",
+            "PYTENSOR_FLAGS": f"base_compiledir={caches}/pytensor",
+            "NUMBA_CACHE_DIR": f"{caches}/numba",
+        }
+        environment = kept | os.environ | {"GRAPHC_CACHE": f"{caches}/graphc"}
+        command = [python, str(HERE / "peer.py"), PEERS[peer], case.name]
         pipe = subprocess.PIPE
         self.patience = patience
         self.process = subprocess.Popen(
@@ -146,9 +158,10 @@ def reference_of(case: Case) -> list[Any]:
 
 
 @contextlib.contextmanager
-def built(peer: str, case: Case, caches: str, reference: Sequence[Any], patience: float) -> Iterator[Any]:
+def built(peer: str, case: Case, caches: str, reference: Sequence[Any], patience: float,
+          python: str = sys.executable) -> Iterator[Any]:  # fmt: skip
     """A process that has its first results, those checked; and the seconds they took, and their error."""
-    child = Child(peer, case, caches, patience)
+    child = Child(peer, case, caches, patience, python)
     try:
         yield child, checked(child, case, reference, "build")
     finally:
@@ -164,16 +177,16 @@ def noted(found: dict[str, Any], peer: str) -> Iterator[None]:
         found[peer] = failure
 
 
-def measure(case: Case, peers: Sequence[str], seconds: float, rounds: int, patience: float) -> dict[str, Any]:
-    """Each framework's figures, or what failed; and graphc's seconds to the first result from a warm cache."""
+def measure(case: Case, peers: Mapping[str, str], seconds: float, rounds: int, patience: float) -> dict[str, Any]:
+    """The figures of each framework, which come with its Python, or what failed; and graphc's from a warm cache."""
     reference = reference_of(case)
     found: dict[str, Any] = {}
     with contextlib.ExitStack() as stack:
         caches = stack.enter_context(tempfile.TemporaryDirectory())
         running = {}
-        for peer in peers:
+        for peer, python in peers.items():
             with noted(found, peer):
-                running[peer] = stack.enter_context(built(peer, case, caches, reference, patience))
+                running[peer] = stack.enter_context(built(peer, case, caches, reference, patience, python))
         turns: dict[str, list[Any]] = {peer: [] for peer in running}
         for peer in [*running] * rounds:
             if peer not in found:
@@ -203,14 +216,14 @@ def report(case: Case, found: dict[str, Any]) -> list[str]:
     """A line for each framework, its times by graphc's; graphc's own says by how much the best peer is slower."""
     ours, warm = found[OURS], found.pop("warm")
     measured = {peer: one for peer, one in found.items() if isinstance(one, Measured)}
-    lines = [f"{case.name:14s} {peer:9s} {one}" for peer, one in found.items() if isinstance(one, Failed)]
+    lines = [f"{case.name:14s} {peer:14s} {one}" for peer, one in found.items() if isinstance(one, Failed)]
     if not isinstance(ours, Measured):
         return lines
     for peer, one in measured.items():
         others = [one] if peer != OURS else [other for name, other in measured.items() if name != OURS] or [ours]
         ratios = [min(getattr(other, time) for other in others) / getattr(ours, time) for time in ("best", "median")]
         lines.append(
-            f"{case.name:14s} {peer:9s} {one.best * 1e6:11.2f} {one.median * 1e6:11.2f} {ratios[0]:7.2f} "
+            f"{case.name:14s} {peer:14s} {one.best * 1e6:11.2f} {one.median * 1e6:11.2f} {ratios[0]:7.2f} "
             f"{ratios[1]:7.2f} {one.first:8.3f} {one.peak / 2**20:8.0f} {one.error:9.1e}"
             + (f"   to reach {case.reach:.2f}; warm {warm:.3f} s" if peer == OURS else "")
         )
@@ -227,13 +240,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.2, help="of a turn")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--patience", type=float, default=60, help="seconds to wait for a first result")
+    parser.add_argument("--python", default="", help="of peers installed elsewhere: pytensor=/venv/bin/python,...")
     given = parser.parse_args()
     peers = [OURS, *(peer for peer in given.peer.split(",") if peer != "none")]
+    pythons = dict(pair.split("=", 1) for pair in given.python.split(",") if pair)
     heads = (("best µs", 11), ("median µs", 11), ("ratio", 7), ("(med.)", 7), ("first s", 8), ("peak MB", 8),
              ("error", 9))  # fmt: skip
-    print(f"{'workload':24s}", *(f"{head:>{width}s}" for head, width in heads))
+    print(f"{'workload':29s}", *(f"{head:>{width}s}" for head, width in heads))
     for name in given.only.split(","):
-        present = [peer for peer in peers if name in FORMS.get(peer, CASES)]
+        present = {peer: pythons.get(peer, sys.executable) for peer in peers if name in FORMS.get(peer, CASES)}
         found = measure(CASES[name], present, given.seconds, given.rounds, given.patience)
         print("\n".join(report(CASES[name], found)), flush=True)
 

@@ -25,10 +25,14 @@ BATCH = 1e-4
 
 
 class Peer(NamedTuple):
-    """What a framework makes of a workload: a step, and the parameters as they are after the steps so far."""
+    """What a framework makes of a workload: a step, and the parameters as they are after the steps so far.
+
+    Where a step does not return what `np.asarray` takes, `shown` makes that of what it returned, and is not timed.
+    """
 
     step: Callable[[], Any]
     parameters: Callable[[], Iterable[Any]]
+    shown: Callable[[Any], Any] = lambda results: results
 
 
 class Process:
@@ -47,11 +51,11 @@ class Process:
         results = self.peer.step()
         seconds = time.perf_counter() - started
         self.arrays = None
-        saved = self._save(folder, 0, results)
+        saved = self._save(folder, 0, self.peer.shown(results))
         for _ in range(steps - 1):
             del results
             results = self.peer.step()
-            saved = self._save(folder, saved, results)
+            saved = self._save(folder, saved, self.peer.shown(results))
         self._save(folder, saved, list(self.peer.parameters()))
         return {"seconds": seconds}
 
@@ -60,7 +64,7 @@ class Process:
         started = time.perf_counter()
         results = self.peer.step()
         seconds = time.perf_counter() - started
-        self._save(folder, 0, results)
+        self._save(folder, 0, self.peer.shown(results))
         return {"seconds": seconds}
 
     def _save(self, folder: str, number: int, results: Any) -> int:
