@@ -12,7 +12,7 @@ from graphc.evaluate import evaluate
 
 pytest.importorskip("llvmlite")
 
-from graphc.native import cache, facts, host, lanes, steps
+from graphc.native import cache, facts, host, lanes, spelling, steps
 from graphc.native.elementwise import is_native
 from graphc.native.kernels import LIBRARY
 from graphc.native.program import NativeProgram
@@ -147,6 +147,16 @@ def test_what_takes_the_long_form_is_right_beside_what_does_not(monkeypatch, uni
 
 
 # ------------------------------------------------------------------------------------------------------- the background
+
+
+def test_without_their_sources_kernels_are_known_by_their_text(monkeypatch, tmp_path):
+    monkeypatch.setenv("GRAPHC_CACHE", str(tmp_path))
+    monkeypatch.setattr(spelling, "__file__", str(tmp_path / "none" / "spelling.py"))
+    spelling.writers.cache_clear()
+    x = gr.placeholder("x", (5,), "float64")
+    assert spelling.writers() is None
+    assert np.array_equal(gr.compile([x], 11 * x + 13, backend="native")(np.arange(5.0)), 11 * np.arange(5.0) + 13)
+    spelling.writers.cache_clear()
 
 
 def test_what_llvm_rejects_in_the_background_is_computed_by_numpy_with_a_warning(monkeypatch):

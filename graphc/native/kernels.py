@@ -55,11 +55,11 @@ class Library:
         with self._lock:
             made = self._by_structure.get(structure)
             if made is None:
-                text = spelled(structure)
-                if text is None:
+                text, source = spelled(structure), writers()
+                if text is None or source is None:
                     made = self._made(content_key(written := write(), host.identity()), lambda: written, (symbol,))
                 else:
-                    made = self._made(content_key(text, symbol, writers(), host.identity()), write, (symbol,))
+                    made = self._made(content_key(text, symbol, source, host.identity()), write, (symbol,))
                 self._by_structure[structure] = made
             if made.job.is_done and made.job.error is not None:
                 raise made.job.error

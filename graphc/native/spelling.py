@@ -47,9 +47,16 @@ def _spell(value: Any, words: list[str]) -> bool:
 
 
 @cache
-def writers() -> str:
-    """A hash of the files that write kernels, on which their text depends beside their structure."""
+def writers() -> str | None:
+    """A hash of the files that write kernels, on which their text depends beside their structure.
+
+    None where they cannot be read, as in an archive: kernels are then known by their text alone.
+    """
     digest = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
+    try:
+        files = sorted(Path(__file__).parent.rglob("*.py"))
+        for file in files:
+            digest.update(file.read_bytes())
+    except OSError:
+        return None
+    return digest.hexdigest() if files else None
