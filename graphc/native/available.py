@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 from functools import cache
 
 from graphc.native import driver
+
+PROBE = """; final
+define i64 @probe(ptr %place) {
+  %value = load i64, ptr %place, align 8
+  ret i64 %value
+}
+"""
+"""A function to compile: the driver, which takes longer, is compiled while passes run."""
 
 
 @cache
@@ -15,6 +24,8 @@ def why_unusable() -> str:
     try:
         from graphc.native.kernels import LIBRARY
 
-        return "" if all(LIBRARY.driver.addresses) else "LLVM compiled a program that cannot be found"
+        LIBRARY.begin_driver()
+        found = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(LIBRARY.load(PROBE, "probe").address)
+        return "" if found(ctypes.addressof(ctypes.c_int64(42))) == 42 else "LLVM compiled a program that does not run"
     except Exception as error:  # whatever loading a library, an old version of one, or LLVM raises
         return f"LLVM does not work here: {type(error).__name__}: {error}"
