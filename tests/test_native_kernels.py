@@ -200,6 +200,6 @@ def test_a_cache_that_grows_too_large_loses_what_was_used_least_lately(monkeypat
         old = time.time() - 1e6 + number
         os.utime(tmp_path / f"{number:02}", (old, old))
     assert kept.get("03") == bytes(1000)
-    cache.DiskCache().put("new", bytes(1000))
-    assert {path.name for path in tmp_path.iterdir()} == {"03", "14", "15", "16", "17", "18", "19"} - {"14"} | {"new"}
+    cache.DiskCache().put("00new", bytes(1000))
+    assert {path.name for path in tmp_path.iterdir()} == {"03", "14", "15", "16", "17", "18", "19"} - {"14"} | {"00new"}
     assert cache.DiskCache().get("00") is None

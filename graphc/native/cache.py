@@ -20,8 +20,8 @@ from pathlib import Path
 _DIGEST = 32
 LARGEST_BYTES = 256 << 20
 """What all entries may take; beyond it, the oldest go until a quarter is free."""
-ENTRIES_BETWEEN_LOOKS = 64
-"""The size is looked at with the first entry that a process keeps, and then with every so many."""
+LOOKS_AT_NAMES = ("00", "40", "80", "c0")
+"""The size is looked at with each new entry whose name, a hash, begins so: one in 64."""
 USED_ANEW_SECONDS = 86_400.0
 """An entry that was last used so long ago is marked as used when it is read."""
 
@@ -52,7 +52,6 @@ class DiskCache:
 
     def __init__(self) -> None:
         self._warned: set[Path] = set()
-        self._kept = 0
 
     def get(self, key: str) -> bytes | None:
         """The content of an entry, or None where there is none that is intact."""
@@ -89,9 +88,8 @@ class DiskCache:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self._is_safe(directory):
                 _write(directory / key, hashlib.sha256(content).digest() + content)
-                if self._kept % ENTRIES_BETWEEN_LOOKS == 0:
+                if key.startswith(LOOKS_AT_NAMES):
                     _shrink(directory)
-                self._kept += 1
         except OSError as error:
             self._warn(directory, f"cannot write to it: {error}")
 
