@@ -36,8 +36,8 @@ class Recomputed:
 
     def below(self, nodes: Iterable[Node]) -> list[Node]:
         """The values to compute anew for what reads these nodes, sources first."""
+        stack = [node for node in nodes if node in self._effort]
         found: dict[Node, None] = {}
-        stack = list(nodes)
         while stack:
             node = stack.pop()
             if node in self._effort and node not in found:
@@ -48,6 +48,8 @@ class Recomputed:
     def read(self, node: Node) -> list[Node]:
         """What a node reads from memory or from its kernel."""
         direct = [source for source in node.inputs if source not in self._effort]
+        if len(direct) == len(node.inputs):
+            return direct
         return direct + [source for value in self.below(node.inputs) for source in value.inputs
                          if source not in self._effort]  # fmt: skip
 

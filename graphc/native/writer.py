@@ -274,6 +274,8 @@ _LOOP_METADATA = (
 
 def _with_loop_metadata(text: str) -> str:
     """Make loops' metadata refer to themselves and access groups distinct, which llvmlite cannot write."""
+    end = text.find("\n!0 = ")  # metadata comes last
+    code, metadata = (text[:end], text[end:]) if end >= 0 else (text, "")
     for pattern, replacement in _LOOP_METADATA:
-        text = re.sub(pattern, replacement, text, flags=re.M)
-    return text
+        metadata = re.sub(pattern, replacement, metadata, flags=re.M)
+    return code + metadata
