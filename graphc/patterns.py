@@ -136,16 +136,30 @@ def match(pattern: Pattern, node: Node) -> dict[str, Any] | None:
     if node.op is not pattern.op:
         return None
     binding: dict[str, Any] = {}
-    for part, value in zip(checks.patterns, values, strict=True):
-        if not _operands_match(part, value, binding) or not _attrs_match(part.attrs, value.attrs, binding):
+    for part, leaves, value in zip(checks.patterns, checks.leaves, values, strict=True):
+        if not _operands_match(leaves, value, binding):
+            return None
+        if part.attrs and not _attrs_match(part.attrs, value.attrs, binding):
             return None
     return {name: _strong(value) for name, value in binding.items()}
+
+
+class _Leaves(NamedTuple):
+    """How many operands one op of a pattern has, and which of them are holes, by name, and which numbers."""
+
+    arity: int
+    rest: str
+    """The hole that takes all of them, or ''."""
+    holes: tuple[tuple[int, str], ...]
+    numbers: tuple[tuple[int, Any], ...]
 
 
 class _Checks(NamedTuple):
     """The ops of a pattern, outermost first: what is cheapest to see that a node is something else."""
 
     patterns: tuple[Pattern, ...]
+    leaves: tuple[_Leaves, ...]
+    """The other operands of each."""
     ops: tuple[tuple[int, int, Op], ...]
     """For each pattern but the outermost: which pattern it is an operand of, which operand, and its op."""
 
@@ -159,25 +173,29 @@ def _checks(pattern: Pattern) -> _Checks:
             if isinstance(part, Pattern):
                 patterns.append(part)
                 found.append((parent, operand, part.op))
-    return _Checks(tuple(patterns), tuple(found))
+    return _Checks(tuple(patterns), tuple(map(_leaves, patterns)), tuple(found))
 
 
-def _operands_match(pattern: Pattern, node: Node, binding: dict[str, Any]) -> bool:
+def _leaves(pattern: Pattern) -> _Leaves:
+    parts = [(place, part) for place, part in enumerate(pattern.operands) if not isinstance(part, Pattern)]
+    rest = parts[0][1].name if len(pattern.operands) == 1 and parts and isinstance(parts[0][1], Rest) else ""
+    holes = tuple((place, part.name) for place, part in parts if isinstance(part, Anything))
+    numbers = tuple((place, part) for place, part in parts if not isinstance(part, Anything))
+    return _Leaves(len(pattern.operands), rest, holes, numbers)
+
+
+def _operands_match(leaves: _Leaves, node: Node, binding: dict[str, Any]) -> bool:
     """Whether the holes and numbers among the operands of one op fit; its patterns are seen to elsewhere."""
-    if len(pattern.operands) == 1 and isinstance(pattern.operands[0], Rest):
-        binding[pattern.operands[0].name] = [_strong(operand) for operand in node.inputs]
+    inputs = node.inputs
+    if leaves.rest:
+        binding[leaves.rest] = [_strong(operand) for operand in inputs]
         return True
-    if len(pattern.operands) != len(node.inputs):
+    if leaves.arity != len(inputs):
         return False
-    for part, value in zip(pattern.operands, node.inputs, strict=True):
-        if isinstance(part, Pattern):
-            continue
-        if not isinstance(part, Anything):
-            if not is_number(value, part):
-                return False
-        elif binding.setdefault(part.name, value) is not value:
+    for place, name in leaves.holes:
+        if binding.setdefault(name, inputs[place]) is not inputs[place]:
             return False
-    return True
+    return all(is_number(inputs[place], number) for place, number in leaves.numbers)
 
 
 def _strong(value: Any) -> Any:

@@ -25,6 +25,7 @@ class Recomputed:
         self._read_by_kernels: dict[Node, bool] = {}
         self._effort: dict[Node, float] = {}
         self._place: dict[Node, int] = {}
+        self._read: dict[Node, list[Node]] = {}
         for place, node in enumerate(graph.nodes):
             source = self._only_source(node)
             effort = _effort(node) + self._effort.get(source, 0.0) if source is not None else CHEAP + 1
@@ -46,7 +47,12 @@ class Recomputed:
         return sorted(found, key=self._place.__getitem__)
 
     def read(self, node: Node) -> list[Node]:
-        """What a node reads from memory or from its kernel."""
+        """What a node reads from memory or from its kernel; remembered, because every step of fusion asks."""
+        if node not in self._read:
+            self._read[node] = self._sources(node)
+        return self._read[node]
+
+    def _sources(self, node: Node) -> list[Node]:
         direct = [source for source in node.inputs if source not in self._effort]
         if len(direct) == len(node.inputs):
             return direct
