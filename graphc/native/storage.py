@@ -61,6 +61,8 @@ class Storage:
     def is_whole(self, node: Node) -> bool:
         """Whether a value is all of its root, element for element in order."""
         at = self.layout[node]
+        if at.root is node:
+            return True
         kind = node.array_type
         return at.offset == 0 and kind.nbytes == at.root.type.nbytes and at.strides == contiguous(kind)
 
