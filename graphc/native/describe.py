@@ -53,8 +53,6 @@ class NativeDescription(Description):
     """How often a run enters native code: between two stretches Python is at work."""
     barriers: int
     """How often the threads of a run wait for one another."""
-    chains: int
-    """How many of the stages between barriers are chains of kernels, which each thread runs for strips of the rows."""
     kernels: tuple[Line, ...]
     not_native: tuple[str, ...]
     """What NumPy computes, and why."""
@@ -64,8 +62,6 @@ class NativeDescription(Description):
         times = f"{self.stretches} stretch{'es' * (self.stretches != 1)} of native code"
         calls = "nothing is left to NumPy" if not self.not_native else "between them NumPy is called, see below"
         meetings = f"{self.barriers} barrier{'s' * (self.barriers != 1)} where threads meet"
-        if self.chains:
-            meetings += f", {self.chains} after a chain of kernels in strips of rows"
         lines = [plan, work.partition(";")[0], f"program   {len(self.kernels)} kernels in {times}; {meetings}; {calls}"]
         return "\n".join([*lines, *memory, *self._kernel_lines(), *_some(self.not_native)])
 
@@ -105,7 +101,7 @@ def describe(works: Works, stages: Sequence[Stage], memories: Memories, emitted:
         operations=sum(_operations(node, works) for node in graph.nodes),
         seconds=sum(work.ns for work in works.listed) * 1e-9,
         stretches=sum(isinstance(step, Segment) for step in emitted.steps.listed),
-        barriers=sum(stage.shared for stage in stages), chains=sum(stage.strips is not None for stage in stages),
+        barriers=sum(stage.shared for stage in stages),
         kernels=tuple(_line(work, works) for work in works.listed if work.task is not None and not work.combines),
         not_native=tuple(_reasons(works.listed)))  # fmt: skip
 
@@ -137,8 +133,7 @@ def levels_of(graph: Graph, stages: Sequence[Stage], threads: int) -> list[Level
         for work in stage.works:
             seconds[work.node] = seconds.get(work.node, 0.0) + work.ns * 1e-9
             used[work.node] = max(used.get(work.node, 1), threads if stage.shared else 1)
-            parts = 1 if work.task is None else len(stage.strips.tasks) if stage.strips else work.task.blocks
-            blocks[work.node] = max(blocks.get(work.node, 1), parts)
+            blocks[work.node] = max(blocks.get(work.node, 1), 1 if work.task is None else work.task.blocks)
     return [Level(index, tuple(nodes), max(used.get(node, 1) for node in nodes),
                   tuple(blocks.get(node, 1) for node in nodes), sum(seconds.get(node, 0.0) for node in nodes))
             for index, nodes in enumerate(graph.levels())]  # fmt: skip

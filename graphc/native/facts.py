@@ -46,10 +46,6 @@ class Facts:
     ns: float
     operations: float
     nbytes: int
-    lead: int
-    """The length of the first axis, if rows can be cut along it, else 0."""
-    reaches: tuple[tuple[int, int], ...]
-    """Of each pointer, the bytes to step along that axis, and those from the first to the last that one index takes."""
 
 
 def is_kernel(node: Node) -> bool:
@@ -79,20 +75,7 @@ def facts_of(body: Graph, accesses: Sequence[Access], results: Sequence[Access] 
     parts = [body.outputs[i].type.nbytes for i in accumulated]
     per_block, blocks = blocks_of(kernel.rows, ns, parts, WHOLE if kernel.stretch else 1)
     return Facts(address, kernel.numbers, kernel.rows, per_block, blocks, accumulated, frozenset(_over(kernel)), ns,
-                 sum(map(operations, body.nodes)), moved, _lead(kernel), tuple(_reaches(kernel)))  # fmt: skip
-
-
-def _lead(kernel: Kernel) -> int:
-    sizes, results = kernel.space.sizes, kernel.steps[len(kernel.body.inputs) :]
-    cut = (kernel.stretch or len(sizes) > 1) and all(steps[0] > 0 for steps in results)
-    return sizes[0] if cut and min(min(steps) for steps in kernel.steps) >= 0 else 0
-
-
-def _reaches(kernel: Kernel) -> Iterator[tuple[int, int]]:
-    for node, steps in zip(kernel.pointed, kernel.steps, strict=True):
-        size = node.array_type.dtype.itemsize
-        last = sum((n - 1) * step for n, step in zip(kernel.space.sizes[1:], steps[1:], strict=True))
-        yield size * steps[0], size * (last + 1)
+                 sum(map(operations, body.nodes)), moved)  # fmt: skip
 
 
 def blocks_of(rows: int, ns: float, parts: Sequence[int] = (), multiple: int = 1) -> tuple[int, int]:

@@ -16,12 +16,10 @@ from graphc.native.driver import (
     SEGMENT_WORDS,
     STAGE_WORDS,
     STAGES,
-    STRIP,
     TASK_WORDS,
     WORD,
     WORD_BYTES,
 )
-from graphc.native.kernels import LIBRARY
 from graphc.native.nests import FINE
 from graphc.native.work import Fixed, Memory, Status, Task
 
@@ -32,18 +30,6 @@ class Share:
 
     tasks: tuple[Task, ...]
     shared: bool
-    strips: tuple[tuple[Task, ...], ...] = ()
-    """In place of tasks: what to do in turn for each block."""
-
-    @property
-    def lists(self) -> tuple[tuple[Task, ...], ...]:
-        """The tasks that run in turn, or share their blocks."""
-        return self.strips or (self.tasks,)
-
-    @property
-    def count(self) -> int:
-        """The records that its tasks take, with one for each strip."""
-        return len(self.strips) + sum(map(len, self.lists))
 
 
 @dataclass(eq=False)
@@ -91,13 +77,12 @@ class Builder:
 
     def build(self, segments: Sequence[Segment]) -> Image:
         """The image of some segments; sets where the record of each lies."""
-        statuses = [memory for segment in segments for share in segment.shares
-                    for tasks in share.lists for task in tasks
+        statuses = [memory for segment in segments for share in segment.shares for task in share.tasks
                     for memory, _ in task.table if isinstance(memory, Status)]  # fmt: skip
         self._statuses = {status: HEADER + i for i, status in enumerate(statuses)}
         stages = HEADER + len(statuses)
         tasks = stages + STAGE_WORDS * sum(len(segment.shares) for segment in segments)
-        tables = tasks + TASK_WORDS * sum(share.count for segment in segments for share in segment.shares)
+        tables = tasks + TASK_WORDS * sum(len(share.tasks) for segment in segments for share in segment.shares)
         self._words: list[int] = [0] * tables
         self._words[WORD], self._words[STAGES] = CLOSED, stages
         self._words[HEADER:stages] = [FINE] * len(statuses)
@@ -108,12 +93,11 @@ class Builder:
             first_stage = stages
             patch: list[int] = []
             for share in segment.shares:
-                end = tasks + TASK_WORDS * (len(share.strips) or len(share.tasks))
-                blocks = len(share.strips) + sum(task.blocks for task in share.tasks) if share.shared else 0
+                end = tasks + TASK_WORDS * len(share.tasks)
+                blocks = sum(task.blocks for task in share.tasks) if share.shared else 0
                 self._words[stages : stages + STAGE_WORDS] = [tasks, end, blocks, number]
-                self._tasks(share.tasks, tasks, patch)
-                self._strips(share.strips, tasks, end, patch)
-                stages, tasks, number = stages + STAGE_WORDS, tasks + TASK_WORDS * share.count, number + 1
+                self._tasks(share, tasks, patch)
+                stages, tasks, number = stages + STAGE_WORDS, end, number + 1
             records.append([first_stage, stages])
             patches.append(patch)
         for segment, record, patch in zip(segments, records, patches, strict=True):
@@ -123,19 +107,9 @@ class Builder:
         words, arena, own = (np.array(w, np.int64) for w in (self._words, self._arena_words, self._own_words))
         return Image(words, arena, own, slice(HEADER, HEADER + len(statuses)), tuple(statuses))
 
-    def _strips(self, strips: Sequence[tuple[Task, ...]], at: int, tasks: int, patch: list[int]) -> None:
-        """A task for each strip, whose table says where the driver's words and the tasks of the strip are."""
-        for number, strip in enumerate(strips):
-            table, end = len(self._words), tasks + TASK_WORDS * len(strip)
-            self._words[at : at + TASK_WORDS] = [LIBRARY.driver.addresses[STRIP], table, 1, 1, 1, number, 0, 0]
-            self._own_words.append(table)
-            self._words += [0, tasks, end]
-            self._tasks(strip, tasks, patch)
-            at, tasks = at + TASK_WORDS, end
-
-    def _tasks(self, tasks: Sequence[Task], at: int, patch: list[int]) -> None:
+    def _tasks(self, share: Share, at: int, patch: list[int]) -> None:
         first_block = 0
-        for task in tasks:
+        for task in share.tasks:
             table = len(self._words)
             cut = [task.rows, task.per_block, task.blocks, first_block]
             self._words[at : at + TASK_WORDS] = [int(task.address), table, *cut, task.before, 0]

@@ -11,11 +11,9 @@ from typing import NamedTuple, SupportsInt
 
 from graphc.executor.cost import NS_PER_BLAS_FLOP
 from graphc.ir import Node
-from graphc.native.blocking import Form
 from graphc.native.gemm import Product
 from graphc.native.kernels import LIBRARY
 from graphc.native.storage import Storage, contiguous
-from graphc.native.tiles import SUMS_ABREAST
 
 NS_PER_STAGE = 60.0
 """Entering the kernel of a product and leaving it."""
@@ -134,46 +132,3 @@ def compiled(product: Product) -> Compiled:
                    for number, stage in enumerate(product.stages))  # fmt: skip
     ns = NS_PER_STAGE * len(stages) + product.flops * product.dtype.itemsize * NS_PER_BLAS_FLOP
     return Compiled(stages, product.scratch_bytes, ns, product.flops)
-
-
-LEAST_ROWS = 4
-"""A strip of fewer rows is no product worth its name."""
-
-
-class ProductStrip(NamedTuple):
-    """One of some equal strips of a product, and of each of its pointers the bytes it touches and steps over."""
-
-    product: Product
-    reaches: tuple[tuple[int, int], ...]
-
-
-def is_cuttable(product: Product) -> bool:
-    """Whether each element of a product is a sum in the order of k, whatever rows are computed with it."""
-    if product.limited or not product.stages or len(product.stages) > 1 or product.scratch_bytes:
-        return False
-    plan, p = product.plan, product.problem
-    in_order = plan.form is Form.TILES and plan.depth.count == 1
-    vectors = 1 if plan.columns.rest else plan.columns.width * p.dtype.itemsize // product.target.vector_bytes
-    least = (plan.rows.rest or plan.rows.width) * max(vectors, 1)
-    return in_order and (least >= SUMS_ABREAST or p.k < 4 * SUMS_ABREAST)
-
-
-def strip_of(product: Product, count: int) -> ProductStrip | None:
-    """The first of so many equal strips of a product, along its first batch axis or else its rows."""
-    size, along = (product.batch[0], 0) if product.batch else (product.m, -2)
-    least = LEAST_ROWS if along else 1
-    if size % count or size // count < least:
-        return None
-    sizes = {"batch": (size // count, *product.batch[1:])} if product.batch else {"m": size // count}
-    strip = replace(product, **sizes)
-    inner = (product.k,)
-    item = product.dtype.itemsize
-    factors = [(product.a, (*strip.batch, strip.m, *inner), item, product.a[along]),
-               (product.b, (*strip.batch, *inner, strip.n), item, product.b[0] if product.batch else 0)]  # fmt: skip
-    others = [(x.strides, (*strip.batch, strip.m, strip.n), x.dtype.itemsize, x.strides[along])
-              for x in product.accesses]  # fmt: skip
-    if not is_cuttable(strip) or any(min(strides) < 0 for strides, *_ in (*factors, *others)):
-        return None
-    reaches = tuple((item * (1 + sum((n - 1) * step for n, step in zip(sizes, strides, strict=True))),
-                     item * step * size // count) for strides, sizes, item, step in (*factors, *others))  # fmt: skip
-    return ProductStrip(strip, reaches)

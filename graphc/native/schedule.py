@@ -2,7 +2,6 @@
 
 level(work) = 1 + the highest level of the works whose results it reads. A level whose kernels are worth several threads
 is a shared stage, in which all its kernels' blocks run at once; everything between two such levels is a serial stage.
-A chain of works that fall into the same rows is a shared stage too, whose blocks are strips of rows (`strips`).
 """
 
 from __future__ import annotations
@@ -13,9 +12,7 @@ from dataclasses import dataclass, field
 from graphc.executor.arena import Arena
 from graphc.ir import Node
 from graphc.native.driver import MOST_BLOCKS
-from graphc.native.kernels import LIBRARY
 from graphc.native.storage import Home, Storage
-from graphc.native.strips import Chain, Strips, chains
 from graphc.native.work import Memory, Work, nbytes_of
 
 MEETING_NS = 4_000.0
@@ -26,10 +23,6 @@ LOOP_NS = 10_000.0
 """What they must gain where runs follow one another so soon that the other thread is still awake."""
 
 
-LEAST_STRIP_NS = 10_000.0
-"""A chain runs in strips where that gains so much more than sharing its levels ..."""
-LEAST_STRIP_SHARE = 0.06
-"""... and so much of its time: all that it holds is in memory at once, and each strip reads whole factors."""
 LENT_BYTES = 1 << 16
 """Smaller memory is not lent: it costs little, and every loan is a pointer to set in each run."""
 
@@ -40,8 +33,6 @@ class Stage:
 
     works: tuple[Work, ...]
     shared: bool = False
-    strips: Strips | None = None
-    """In what strips its works run, one after the other in each."""
 
     @property
     def moments(self) -> Iterator[tuple[Work, ...]]:
@@ -55,44 +46,12 @@ class Stage:
 def schedule(works: Sequence[Work], threads: int) -> list[Stage]:
     """The stages of a run on at most so many threads."""
     serial = [Stage(tuple(works))] if works else []
-    if threads == 1 or sum(work.ns for work in works) < LOOP_NS:
+    if threads == 1:
         return serial
-    stages = _with_strips(works, threads)
-    if not LIBRARY.finish():
-        stages = _by_levels(works, threads)
-    return stages if sum(_gain_of(stage, threads) for stage in stages) >= LOOP_NS else serial
-
-
-def _with_strips(works: Sequence[Work], threads: int) -> list[Stage]:
-    def pays(chain: Chain) -> bool:
-        gain = _strip_gain(chain.ns, chain.count, threads)
-        more = gain - sum(_gain(level, threads) for level in _levels(chain.members))
-        return more > max(LEAST_STRIP_NS, LEAST_STRIP_SHARE * chain.ns)
-
-    stages: list[Stage] = []
-    for part in chains(works, threads, pays):
-        if isinstance(part, Chain):
-            strips = part.strips()
-            stages.append(Stage(strips.works, shared=True, strips=strips))
-        else:
-            stages += _by_levels(part, threads)
-    return stages
-
-
-def _strip_gain(ns: float, count: int, threads: int) -> float:
-    return ns - ns * -(-count // threads) / count - MEETING_NS
-
-
-def _gain_of(stage: Stage, threads: int) -> float:
-    if stage.strips is not None:
-        return _strip_gain(sum(work.ns for work in stage.works), len(stage.strips.tasks), threads)
-    return _gain(stage.works, threads) if stage.shared else 0.0
-
-
-def _by_levels(works: Sequence[Work], threads: int) -> list[Stage]:
-    """The stages of some works, whose other operands are there."""
     levels = _levels(works)
     gains = [_gain(level, threads) for level in levels]
+    if sum(gains) < LOOP_NS:
+        return serial
     stages: list[Stage] = []
     position = {work: index for index, work in enumerate(works)}
     waiting: list[Work] = []
@@ -109,7 +68,7 @@ def _by_levels(works: Sequence[Work], threads: int) -> list[Stage]:
 
 def repays_waking(stages: Sequence[Stage], threads: int) -> bool:
     """Whether a single run gains enough for another thread to be woken."""
-    return sum(_gain_of(stage, threads) for stage in stages) >= WAKING_NS
+    return sum(_gain(stage.works, threads) for stage in stages if stage.shared) >= WAKING_NS
 
 
 def _in_turn(works: list[Work], position: dict[Work, int]) -> list[Stage]:
@@ -156,7 +115,6 @@ class Memories:
 def plan_memory(stages: Sequence[Stage], storage: Storage, fresh: int = 0) -> Memories:
     """Lay out the arena in the order of time. The first `fresh` outputs are new arrays, which may be lent before."""
     moments = [moment for stage in stages for moment in stage.moments]
-    pools = {stage.works: Pool(stage.strips) for stage in stages if stage.strips is not None}
     last_use = _last_uses(moments, storage)
     plan = Memories()
     for memory, time in last_use.items():
@@ -165,7 +123,6 @@ def plan_memory(stages: Sequence[Stage], storage: Storage, fresh: int = 0) -> Me
     arena, held = Arena(), 0
     for time, moment in enumerate(moments):
         taken: set[Memory] = set()
-        pool = pools.get(moment) if isinstance(moment, tuple) else None
         for work in moment:
             for memory in work.writes:
                 if _home(memory, storage) is Home.OWN:
@@ -174,13 +131,8 @@ def plan_memory(stages: Sequence[Stage], storage: Storage, fresh: int = 0) -> Me
                     continue
                 elif (free := lender.lend(memory, time, last_use[memory])) is not None:
                     plan.lent[memory] = free
-                elif pool is not None and (used := pool.take(memory)) is not None:
-                    plan.offsets[memory] = plan.offsets[used]
-                    taken.add(used)
                 else:
                     _lay_out(memory, work, moment, last_use, time, taken, plan, arena, storage)
-            if pool is not None:
-                pool.give([m for m in pool.last[work] if last_use[m] == time and m in plan.offsets and m not in taken])
         plan.own_bytes = max(plan.own_bytes, held)
         for memory in plan.dies.get(time, ()):
             if _home(memory, storage) is Home.OWN:
@@ -189,31 +141,6 @@ def plan_memory(stages: Sequence[Stage], storage: Storage, fresh: int = 0) -> Me
                 arena.give(plan.offsets[memory], nbytes_of(memory))
     plan.arena_bytes = arena.size
     return plan
-
-
-class Pool:
-    """What works of a chain leave to later ones: memory whose slabs lie alike."""
-
-    def __init__(self, strips: Strips) -> None:
-        self._periods = strips.periods
-        self._free: dict[int, list[Memory]] = {}
-        last = {memory: work for work in strips.works for memory in (*work.reads, *work.writes)}
-        self.last: dict[Work, list[Memory]] = {work: [] for work in strips.works}
-        """What each work uses last."""
-        for memory, work in last.items():
-            self.last[work].append(memory)
-
-    def take(self, memory: Memory) -> Memory | None:
-        """Something whose place a memory may have: each is one period long."""
-        nbytes = nbytes_of(memory)
-        free = self._free.get(nbytes)
-        return free.pop() if free and self._periods.get(memory) == nbytes else None
-
-    def give(self, memories: Sequence[Memory]) -> None:
-        """Nothing needs these any more."""
-        for memory in memories:
-            if self._periods.get(memory) == nbytes_of(memory):
-                self._free.setdefault(nbytes_of(memory), []).append(memory)
 
 
 class Lender:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import pairwise
 from typing import Any, SupportsInt
 
@@ -83,25 +82,6 @@ class Task:
             yield replace(self, blocks=end - start, before=self.before + start)
 
 
-@dataclass(frozen=True)
-class Reach:
-    """The bytes of a memory that the first of some strips touches, and how far on those of the next begin."""
-
-    memory: Memory
-    start: int
-    length: int
-    step: int
-    written: bool
-
-
-@dataclass(frozen=True)
-class Cutting:
-    """How a work falls into equal strips of its rows: what they touch, and a task for each."""
-
-    reaches: tuple[Reach, ...]
-    tasks: Callable[[], Sequence[Task]]
-
-
 @dataclass(eq=False)
 class Work:
     """One thing to do. Without a task NumPy does it; with `output`, it copies a value to that output."""
@@ -119,8 +99,6 @@ class Work:
     statuses: tuple[Status, ...] = ()
     combines: bool = False
     """Whether it prepares a kernel's operand or combines the parts of its results."""
-    cut: Callable[[int], Cutting | None] | None = None
-    """How it falls into so many strips, if it does."""
 
 
 @dataclass
@@ -216,8 +194,7 @@ def _kernel(node: Node, works: Works, remembered: dict[Hashable, Facts | None]) 
     table = (*operands, *zip(results, starts, strict=True), *_numbers(known))
     task = Task(known.address, table, known.rows, known.per_block, known.blocks)
     over = tuple(_overwritable(node, results, known, storage)) if not laid_out else ()
-    yield Work(node, reads, tuple(dict.fromkeys(results)), known.ns, task, over=over,
-               cut=partial(cut_kernel, known, task, len(operands)))  # fmt: skip
+    yield Work(node, reads, tuple(dict.fromkeys(results)), known.ns, task, over=over)
     yield from combining
 
 
@@ -243,7 +220,7 @@ def _product(node: Node, storage: Storage) -> list[Work]:
         return []
     limits, share = _limits(node, product, storage)
     factors = [_pointer(source, storage) for source in node.inputs[:2]]
-    return _stages(node, product, known, factors, [(node, 0), *limits], len(limits), share)
+    return _stages(node, known, factors, [(node, 0), *limits], len(limits), share)
 
 
 def _finished(node: Node, inner: Node, storage: Storage) -> list[Work]:
@@ -255,16 +232,16 @@ def _finished(node: Node, inner: Node, storage: Storage) -> list[Work]:
     except Exception as error:  # whatever LLVM or its binding raises
         warn_of_fallback(node, error)
         known = None
-    if known is None or whole.product is None:
+    if known is None:
         return [_call(node, storage, "LLVM failed to compile it")]
     first, *others = whole.order
     factors, operands = ([_pointer(source, storage) for source in nodes] for nodes in (whole.factors, whole.operands))
     after = [*operands, *(results[i] for i in others)]
-    return _stages(node, whole.product, known, factors, [results[first], *after], len(operands))
+    return _stages(node, known, factors, [results[first], *after], len(operands))
 
 
-def _stages(node: Node, product: Product, known: products.Compiled, factors: Sequence[Pointer],
-            places: Sequence[Pointer], operands: int = 0, share: float = 1.0) -> list[Work]:  # fmt: skip
+def _stages(node: Node, known: products.Compiled, factors: Sequence[Pointer], places: Sequence[Pointer],
+            operands: int = 0, share: float = 1.0) -> list[Work]:  # fmt: skip
     """The works of a product, of which this share is left to do.
 
     `places` are those of its result, of so many things that it reads beside its factors, and of further results.
@@ -284,8 +261,6 @@ def _stages(node: Node, product: Product, known: products.Compiled, factors: Seq
         works.append(Work(node, reads, writes, share * known.ns / len(known.stages), task, combines=not last))
     if len(works) == 1 and known.scratch_bytes:
         works[0].writes = (*written, scratch)
-    elif len(works) == 1 and products.is_cuttable(product):
-        works[0].cut = partial(cut_product, product, tuple(table), operands)
     return works
 
 
@@ -328,7 +303,7 @@ def _copied(node: Node, move: Copy, storage: Storage) -> Work:
     root, offset = _pointer(move.source, storage)
     table = ((root, offset + move.skipped), (node, move.offset), *_numbers(known))
     task = Task(known.address, table, known.rows, known.per_block, known.blocks)
-    return Work(node, (table[0][0],), (node,), known.ns, task, cut=partial(cut_kernel, known, task, 1))
+    return Work(node, (table[0][0],), (node,), known.ns, task)
 
 
 def _walked(node: Node, loop: Loop, storage: Storage) -> Work:
@@ -386,33 +361,6 @@ def _copies(storage: Storage, fresh: int) -> Iterator[Work]:
         kept.add(node)
         if not (index < fresh and (is_free or not node.shape)):
             yield Work(node, (root,), (), copy_nanoseconds(node.type), output=index)
-
-
-def cut_kernel(known: Facts, task: Task, operands: int, count: int) -> Cutting | None:
-    """A kernel in so many strips of its rows."""
-    if not known.lead or known.lead % count or known.accumulated:
-        return None
-    each, reaches = known.lead // count, []
-    for number, ((memory, start), (step, length)) in enumerate(zip(task.table, known.reaches, strict=False)):
-        reaches.append(Reach(memory, start, (each - 1) * step + length, each * step, number >= operands))
-    rows = known.rows // count
-    return Cutting(tuple(reaches), lambda: [replace(task, per_block=rows, blocks=1, before=i) for i in range(count)])
-
-
-def cut_product(product: Product, table: tuple[Pointer, ...], operands: int, count: int) -> Cutting | None:
-    """A product in so many strips of its rows, or of its batch: each is a smaller product."""
-    strip = products.strip_of(product, count)
-    if strip is None:
-        return None
-    reaches = [Reach(memory, start, length, step, number == 2 or number > 2 + operands) for number, ((memory, start),
-               (length, step)) in enumerate(zip(table, strip.reaches, strict=True))]  # fmt: skip
-
-    def tasks() -> list[Task]:
-        ((address, blocks),) = products.compiled(strip.product).stages
-        moved = [tuple((reach.memory, reach.start + i * reach.step) for reach in reaches) for i in range(count)]
-        return [Task(address, places, blocks, 1, blocks) for places in moved]
-
-    return Cutting(tuple(reaches), tasks)
 
 
 def nbytes_of(memory: Memory) -> int:
