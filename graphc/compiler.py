@@ -131,7 +131,7 @@ def is_native(op: Op) -> bool:
     """Whether the native backend computes an op itself, if not for all operands; False where llvmlite is missing."""
     if find_spec("llvmlite") is None:
         return False
-    from graphc.native.loops import has_code
+    from graphc.native.loops.table import has_code
     from graphc.passes.expand import FORMULAS
 
     return op in FORMULAS or has_code(op)

@@ -57,14 +57,14 @@ class Executable:
         return results
 
     _slow = __call__
-    """What native code calls where it takes `__call__`'s place: see `graphc.native.entry`."""
+    """What native code calls where it takes `__call__`'s place: see `graphc.native.calls.entry`."""
 
     def _enter(self, plan: Plan) -> None:
         """Let the next call go the way of the last one without Python, where its arguments allow that."""
         if self.options.backend != "native" or self.options.debug:
             return
         if plan.entry is None and plan.called:
-            from graphc.native.entry import entry_of, install
+            from graphc.native.calls.entry import entry_of, install
             from graphc.native.program import NativeProgram
 
             assert isinstance(plan.program, NativeProgram)

@@ -47,7 +47,7 @@ def _abilities(options: Options) -> dict[str, Any]:
     """What the passes must know of the backend: which nodes it has scalar code for."""
     if options.backend != "native":
         return {}
-    from graphc.native.elementwise import is_native
+    from graphc.native.code.elementwise import is_native
     from graphc.native.finishing import is_along, is_finishable
 
     return {"fusible": is_native, "finishes": (is_finishable, is_along)}

@@ -8,8 +8,10 @@ import graphc as gr
 pytest.importorskip("llvmlite")
 
 from graphc import compiler
-from graphc.native import available, host, kernels
-from graphc.native.kernels import Library
+from graphc.native import available
+from graphc.native.code import host
+from graphc.native.code import library as kernels
+from graphc.native.code.library import Library
 
 
 def test_auto_means_native_where_llvm_works():

@@ -11,8 +11,8 @@ import graphc as gr
 pytest.importorskip("llvmlite")
 
 from graphc.native import helpers
+from graphc.native.code.library import LIBRARY
 from graphc.native.driver import CLOSED, DONE, HEADER, STAGE_WORDS, STAGES, WORD
-from graphc.native.kernels import LIBRARY
 from graphc.native.program import NativeProgram
 
 BLOCKS = 3

@@ -14,7 +14,7 @@ pytest.importorskip("llvmlite")
 
 from random_graphs import random_graph
 
-from graphc.native.elementwise import is_native
+from graphc.native.code.elementwise import is_native
 from graphc.native.finishing import is_along, is_finishable, product_in
 from graphc.native.program import NativeProgram
 

@@ -13,11 +13,12 @@ import pytest
 
 pytest.importorskip("llvmlite")
 
-from graphc.native import host, vecmath
-from graphc.native.epilogues import Access, Epilogue, affine, masked_where_positive, rectified
-from graphc.native.gemm import Product
-from graphc.native.limits import limits_of, share_of
-from graphc.native.vectors import Unit, host_unit
+from graphc.native import vecmath
+from graphc.native.code import host
+from graphc.native.code.vectors import Unit, host_unit
+from graphc.native.gemm.epilogues import Access, Epilogue, affine, masked_where_positive, rectified
+from graphc.native.gemm.limits import limits_of, share_of
+from graphc.native.gemm.product import Product
 
 UNITS = {"host": host_unit(), "32 bytes": Unit(32, 16, masked=False), "16 bytes": Unit(16, 16, masked=False),
          "16 bytes, 32 registers": Unit(16, 32, masked=False)}  # fmt: skip

@@ -8,7 +8,7 @@ from graphc.evaluate import evaluate
 
 pytest.importorskip("llvmlite")
 
-from graphc.native.elementwise import is_native
+from graphc.native.code.elementwise import is_native
 from graphc.native.finishing import is_along, is_finishable
 from graphc.native.program import NativeProgram
 from graphc.passes.fuse import fuse

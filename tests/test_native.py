@@ -16,9 +16,9 @@ pytest.importorskip("llvmlite")
 
 from random_graphs import random_graph
 
-from graphc.native import facts
-from graphc.native.elementwise import is_native
-from graphc.native.kernels import LIBRARY
+from graphc.native.code.elementwise import is_native
+from graphc.native.code.library import LIBRARY
+from graphc.native.kernel import facts
 from graphc.native.program import NativeProgram
 from graphc.native.schedule import plan_memory
 from graphc.op import OPS

@@ -21,7 +21,7 @@ from graphc.executable import Executable
 
 pytest.importorskip("llvmlite")
 
-from graphc.native import capi, entry
+from graphc.native.calls import capi, entry
 
 pytestmark = pytest.mark.skipif(not capi.can_enter(), reason="this Python keeps objects elsewhere")
 

@@ -19,7 +19,7 @@ pytest.importorskip("llvmlite")
 
 from test_native import SMALL, python
 
-from graphc.native import cache
+from graphc.native.code import cache
 
 posix = pytest.mark.skipif(not hasattr(os, "getuid"), reason="needs users")
 NOBODY = 65534

@@ -12,12 +12,14 @@ from graphc.evaluate import evaluate
 
 pytest.importorskip("llvmlite")
 
-from graphc.native import cache, facts, host, lanes, spelling, steps
-from graphc.native.elementwise import is_native
-from graphc.native.kernels import LIBRARY
+from graphc.native import steps
+from graphc.native.code import cache, host, spelling
+from graphc.native.code.elementwise import is_native
+from graphc.native.code.library import LIBRARY
+from graphc.native.code.spelling import spelled
+from graphc.native.code.vectors import Unit
+from graphc.native.kernel import facts, lanes
 from graphc.native.program import NativeProgram
-from graphc.native.spelling import spelled
-from graphc.native.vectors import Unit
 from graphc.passes.fuse import fuse
 
 rng = np.random.default_rng(0)

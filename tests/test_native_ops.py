@@ -14,7 +14,7 @@ from graphc.types import DTYPES, TupleType
 
 pytest.importorskip("llvmlite")
 
-from graphc.native.elementwise import is_native
+from graphc.native.code.elementwise import is_native
 from graphc.native.program import NativeProgram
 from graphc.op import COMPOSITES, OPS
 from graphc.passes.expand import expand

@@ -20,7 +20,7 @@ from graphc.types import TupleType
 
 pytest.importorskip("llvmlite")
 
-from graphc.native.elementwise import is_native
+from graphc.native.code.elementwise import is_native
 from graphc.native.program import NativeProgram
 
 settings = hypothesis.settings(derandomize=True, deadline=None, max_examples=12, database=None)

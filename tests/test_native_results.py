@@ -10,7 +10,7 @@ import graphc as gr
 
 pytest.importorskip("llvmlite")
 
-from graphc.native.results import LEAST_BYTES, Results
+from graphc.native.calls.results import LEAST_BYTES, Results
 
 SIZE = 1 << 18  # large enough that calls go through Python
 

@@ -94,8 +94,8 @@ def test_layers_catch_llvm_outside_native(tree):
 
 
 def test_layers_catch_native_reached_from_elsewhere(tree):
-    plant(tree / "graphc" / "gradients.py", "import graphc.native.host")
-    reports("graphc.gradients -> graphc.native.host", LINT_IMPORTS, tree)
+    plant(tree / "graphc" / "gradients.py", "import graphc.native.code.host")
+    reports("graphc.gradients -> graphc.native.code.host", LINT_IMPORTS, tree)
 
 
 def test_style_catches_an_unused_import():

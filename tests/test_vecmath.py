@@ -15,7 +15,7 @@ from vecmath_cases import ABSOLUTE, CASES, EXACT, SPECIAL, errors, exact_values,
 from vector_loops import BINARY, compile_elementwise, loop_text, optimized, target
 
 from graphc.native import vecmath
-from graphc.native.host import machine
+from graphc.native.code.host import machine
 from graphc.native.vecmath import exponential
 from graphc.native.vecmath.formats import F32, F64
 

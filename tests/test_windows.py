@@ -181,8 +181,8 @@ def test_what_is_outside_of_a_box_is_not_looked_at():
 
 
 def test_kernels_of_other_sizes_share_their_code():
-    from graphc.native.extents import Access
-    from graphc.native.facts import facts_of
+    from graphc.native.kernel.extents import Access
+    from graphc.native.kernel.facts import facts_of
 
     def code(size, start):
         x = gr.placeholder("x", (size - 3,), "f64")

@@ -13,7 +13,7 @@ import numpy as np
 from llvmlite import ir
 
 from graphc.native import vecmath
-from graphc.native.host import Loaded, machine
+from graphc.native.code.host import Loaded, machine
 
 FLOATS = {"f2": ir.HalfType(), "f4": ir.FloatType(), "f8": ir.DoubleType()}
 I64, POINTER = ir.IntType(64), ir.PointerType()

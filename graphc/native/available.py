@@ -22,7 +22,7 @@ def why_unusable() -> str:
     if not driver.knows_objects():
         return "this Python keeps lists and arrays in memory in a way that it does not know"
     try:
-        from graphc.native.kernels import LIBRARY
+        from graphc.native.code.library import LIBRARY
 
         LIBRARY.begin_driver()
         found = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(LIBRARY.load(PROBE, "probe").address)

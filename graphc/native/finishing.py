@@ -13,12 +13,12 @@ from typing import Any
 from llvmlite import ir
 
 from graphc.ir import Graph, Node
-from graphc.native import elementwise
-from graphc.native.elementwise import has_vectors
-from graphc.native.epilogues import Access, Epilogue, Site
-from graphc.native.facts import structure_of
+from graphc.native.code import elementwise
+from graphc.native.code.elementwise import has_vectors
+from graphc.native.code.scalars import Value, Wide, number
+from graphc.native.gemm.epilogues import Access, Epilogue, Site
+from graphc.native.kernel.facts import structure_of
 from graphc.native.products import described
-from graphc.native.scalars import Value, Wide, number
 from graphc.native.storage import Storage
 from graphc.op import OPS
 

@@ -12,7 +12,7 @@ from time import monotonic
 from weakref import WeakSet
 
 from graphc.executor.threads import POOL
-from graphc.native.kernels import LIBRARY
+from graphc.native.code.library import LIBRARY
 from graphc.native.workspace import Workspace
 
 SOON = 5e-4

@@ -20,7 +20,7 @@ from graphc.native.driver import (
     WORD,
     WORD_BYTES,
 )
-from graphc.native.nests import FINE
+from graphc.native.loops.nests import FINE
 from graphc.native.work import Fixed, Memory, Status, Task
 
 

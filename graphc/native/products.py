@@ -11,8 +11,8 @@ from typing import NamedTuple, SupportsInt
 
 from graphc.executor.cost import NS_PER_BLAS_FLOP
 from graphc.ir import Node
-from graphc.native.gemm import Product
-from graphc.native.kernels import LIBRARY
+from graphc.native.code.library import LIBRARY
+from graphc.native.gemm.product import Product
 from graphc.native.storage import Storage, contiguous
 
 NS_PER_STAGE = 60.0

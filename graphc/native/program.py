@@ -16,17 +16,18 @@ from graphc.executor.blas import SINGLE_THREADED_BLAS
 from graphc.executor.report import Description, Level, Profile
 from graphc.executor.threads import available_cores
 from graphc.ir import Graph, Node, Variable
-from graphc.native import driver, facts
-from graphc.native.capi import FIT
+from graphc.native import driver
+from graphc.native.calls.capi import FIT
+from graphc.native.calls.results import Results
+from graphc.native.code.library import LIBRARY
 from graphc.native.describe import describe, levels_of
 from graphc.native.driver import WORD_BYTES
 from graphc.native.emit import Emitted, emit
 from graphc.native.helpers import Helpers
 from graphc.native.image import Segment
-from graphc.native.kernels import LIBRARY
-from graphc.native.loops import has_loops
-from graphc.native.nests import FINE
-from graphc.native.results import Results
+from graphc.native.kernel import facts
+from graphc.native.loops.nests import FINE
+from graphc.native.loops.table import has_loops
 from graphc.native.schedule import plan_memory, repays_waking, schedule
 from graphc.native.storage import storage_of
 from graphc.native.work import works_of

@@ -11,8 +11,8 @@ import numpy as np
 
 from graphc.executor.steps import Body, Step, Values, body_of, call_into, copy, forget
 from graphc.ir import Node
-from graphc.native import facts
 from graphc.native.image import Segment, Share
+from graphc.native.kernel import facts
 from graphc.native.schedule import Memories, Stage
 from graphc.native.storage import Home, Storage, array_over
 from graphc.native.work import Task, Work

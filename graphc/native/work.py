@@ -11,15 +11,16 @@ import numpy as np
 
 from graphc.executor.cost import copy_nanoseconds, nanoseconds
 from graphc.ir import Node, collector_paused
-from graphc.native import facts, products
-from graphc.native.extents import Access
-from graphc.native.facts import Facts
+from graphc.native import products
+from graphc.native.code.library import LIBRARY, warn_of_fallback
 from graphc.native.finishing import Finished, product_in
-from graphc.native.gemm import Product
-from graphc.native.kernels import LIBRARY, warn_of_fallback
-from graphc.native.limits import limits_of, share_of
-from graphc.native.loops import pieces_of
-from graphc.native.pieces import Copy, Loop, NotNative
+from graphc.native.gemm.limits import limits_of, share_of
+from graphc.native.gemm.product import Product
+from graphc.native.kernel import facts
+from graphc.native.kernel.extents import Access
+from graphc.native.kernel.facts import Facts
+from graphc.native.loops.pieces import Copy, Loop, NotNative
+from graphc.native.loops.table import pieces_of
 from graphc.native.storage import Home, Storage
 from graphc.types import TupleType, Type
 

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from graphc.native import host
-from graphc.native.gemm import Product
+from graphc.native.code import host
+from graphc.native.gemm.product import Product
 
 KERNEL = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 DRIVER = """

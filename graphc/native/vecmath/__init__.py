@@ -16,7 +16,7 @@ from typing import Any
 import llvmlite.binding as llvm
 from llvmlite import ir
 
-from graphc.native.host import processor
+from graphc.native.code.host import processor
 from graphc.native.vecmath.arithmetic import (
     ceil,
     floor,

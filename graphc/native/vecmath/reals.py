@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from llvmlite import ir
 
-from graphc.native.scalars import with_sign
+from graphc.native.code.scalars import with_sign
 from graphc.native.vecmath.formats import F32, F64, Code, Format
 
 

@@ -1,0 +1,1 @@
+"""The call as native code: arguments in, results out, without Python."""

@@ -1,0 +1,288 @@
+"""The table of elementwise ops in LLVM IR: what each writes for one element.
+
+An emitter gets the builder, the dtype that it computes in, and operands of that dtype, and returns the raw result.
+Comparisons and predicates give i1; everything else gives its operands' type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial, reduce
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+
+from graphc.ir import Node
+from graphc.native import vecmath
+from graphc.native.code import integers, special
+from graphc.native.code.scalars import CONTRACT, Value, cast, intrinsic, like, rounded, with_sign
+from graphc.op import OPS
+from graphc.spaces import number_of
+from graphc.types import promote
+
+Emitter = Callable[..., Any]
+BOOL = np.dtype("bool")
+
+
+def emit(b: ir.IRBuilder, node: Node, operands: Sequence[Value]) -> Value:
+    """The value of an elementwise node for one element."""
+    result = node.array_type.dtype
+    emitter, computing = _entry(node.op.name, [v.dtype for v in operands], result)
+    if computing == "as they are":
+        raw = emitter(b, result, *operands, **node.attrs)
+    else:
+        dtype = result if computing == "result" else promote(*(v.dtype for v in operands))
+        raw = emitter(b, dtype, *[cast(b, v, dtype).ir for v in operands], **node.attrs)
+    return Value(rounded(b, raw, result), result)
+
+
+def is_native(node: Node) -> bool:
+    """Whether an element of a node has code, for its dtypes and attributes."""
+    if node.array_type.dtype.kind != "f" and node.op is OPS["power"] and _may_be_negative(node.inputs[1]):
+        return False
+    return is_known(node.op.name) and node.attrs.get("order", 0) <= special.LARGEST_ORDER
+
+
+def is_known(name: str) -> bool:
+    """Whether an op is elementwise and has code."""
+    return any(name in table for table in (_TABLE, _INTEGERS, vecmath.FUNCTIONS))
+
+
+def has_vectors(node: Node) -> bool:
+    """Whether a node's code may be written for vectors: not where it loops, or takes integers apart."""
+    if not node.op.elementwise or node.op.leaf:
+        return True
+    floats = any(value.array_type.dtype.kind == "f" for value in (node, *node.inputs))
+    one_by_one = node.op.name in _ONE_BY_ONE or (node.array_type.dtype == np.float16 and node.op.name in _HALVES)
+    return not one_by_one and (floats or node.op.name not in _INTEGERS)
+
+
+def _may_be_negative(exponent: Node) -> bool:
+    """Whether an integer power may raise, as NumPy's does: not if the exponent is unsigned, or a number that is not
+    negative."""
+    if exponent.array_type.dtype.kind != "i":
+        return False
+    known = number_of(exponent)
+    return known is None or bool(known.attrs["value"] < 0)
+
+
+def _entry(name: str, operands: Sequence[np.dtype[Any]], result: np.dtype[Any]) -> tuple[Emitter, str]:
+    """What writes an op, and the dtype that it computes in."""
+    if name in _INTEGERS and "f" not in {dtype.kind for dtype in (*operands, result)}:
+        return _INTEGERS[name]
+    if name in _HALVES and result == np.float16:
+        return _HALVES[name], "result"
+    return _TABLE[name] if name in _TABLE else (_vecmath(name), "result")
+
+
+def _arithmetic(on_floats: str, on_ints: str, on_bools: str = "") -> Emitter:
+    """An instruction for each kind of number."""
+
+    def emitter(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any, y: Any) -> Any:
+        if dtype.kind == "f":
+            return getattr(b, on_floats)(x, y, flags=CONTRACT)
+        return getattr(b, on_bools if dtype.kind == "b" else on_ints)(x, y)
+
+    return emitter
+
+
+def _compare(symbol: str) -> Emitter:
+    def emitter(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any, y: Any) -> Any:
+        if dtype.kind == "f":
+            return (b.fcmp_unordered if symbol == "!=" else b.fcmp_ordered)(symbol, x, y)
+        return (b.icmp_signed if dtype.kind == "i" else b.icmp_unsigned)(symbol, x, y)
+
+    return emitter
+
+
+def _extremum(symbol: str, on_floats: str) -> Emitter:
+    def emitter(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any, y: Any) -> Any:
+        if dtype.kind == "f":
+            return intrinsic(b, on_floats, x, y)
+        return b.select(_compare(symbol)(b, dtype, x, y), x, y)
+
+    return emitter
+
+
+def _vecmath(name: str) -> Emitter:
+    def emitter(b: ir.IRBuilder, dtype: np.dtype[Any], *operands: Any) -> Any:
+        return vecmath.emit(b, name, *operands)
+
+    return emitter
+
+
+def _in_f64(name: str) -> Emitter:
+    def emitter(b: ir.IRBuilder, dtype: np.dtype[Any], *operands: Any) -> Any:
+        wide = np.dtype("float64")
+        values = [cast(b, Value(x, dtype), wide).ir for x in operands]
+        return cast(b, Value(vecmath.emit(b, name, *values), wide), dtype).ir
+
+    return emitter
+
+
+def _intrinsic(name: str) -> Emitter:
+    def emitter(b: ir.IRBuilder, dtype: np.dtype[Any], *operands: Any) -> Any:
+        return intrinsic(b, name, *operands) if dtype.kind == "f" else operands[0]
+
+    return emitter
+
+
+def _zero(x: Any) -> Any:
+    return ir.Constant(x.type, 0)
+
+
+def _one(x: Any) -> Any:
+    return ir.Constant(x.type, 1)
+
+
+def _add_n(b: ir.IRBuilder, dtype: np.dtype[Any], *terms: Value) -> Any:
+    return cast(b, reduce(partial(_add_two, b), terms), dtype).ir
+
+
+def _add_two(b: ir.IRBuilder, x: Value, y: Value) -> Value:
+    dtype = promote(x.dtype, y.dtype)
+    return Value(rounded(b, _ADD(b, dtype, cast(b, x, dtype).ir, cast(b, y, dtype).ir), dtype), dtype)
+
+
+def _negative(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
+    return b.fneg(x) if dtype.kind == "f" else b.neg(x)
+
+
+def _abs(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
+    if dtype.kind == "f":
+        return intrinsic(b, "fabs", x)
+    return x if dtype.kind != "i" else b.select(b.icmp_signed("<", x, _zero(x)), b.neg(x), x)
+
+
+def _square(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
+    return _MULTIPLY(b, dtype, x, x)
+
+
+def _reciprocal(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
+    return b.fdiv(_one(x), x)
+
+
+def _relu(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
+    zero = _zero(x)
+    below = b.fcmp_ordered("<=", x, zero) if dtype.kind == "f" else _compare("<=")(b, dtype, x, zero)
+    return b.select(below, zero, x)
+
+
+def _clip(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any, low: Any, high: Any) -> Any:
+    return _MINIMUM(b, dtype, _MAXIMUM(b, dtype, x, low), high)
+
+
+def _sign(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
+    zero, one = _zero(x), _one(x)
+    positive = b.select(_compare(">")(b, dtype, x, zero), one, zero)
+    if dtype.kind == "i":
+        return b.select(b.icmp_signed("<", x, zero), ir.Constant(x.type, -1), positive)
+    if dtype.kind != "f":
+        return positive
+    signed = b.select(b.fcmp_ordered("<", x, zero), ir.Constant(x.type, -1.0), positive)
+    return b.select(b.fcmp_unordered("uno", x, x), x, signed)
+
+
+def _where(b: ir.IRBuilder, dtype: np.dtype[Any], condition: Value, x: Value, y: Value) -> Any:
+    return b.select(condition.ir, cast(b, x, dtype).ir, cast(b, y, dtype).ir)
+
+
+def _isnan(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
+    return b.fcmp_unordered("uno", x, x)
+
+
+def _isinf(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
+    return b.fcmp_ordered("==", intrinsic(b, "fabs", x), ir.Constant(x.type, float("inf")))
+
+
+def _isfinite(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
+    return b.fcmp_ordered("<", intrinsic(b, "fabs", x), ir.Constant(x.type, float("inf")))
+
+
+def _always(truth: int) -> Emitter:
+    return lambda b, dtype, x: ir.Constant(like(x, ir.IntType(1)), truth)
+
+
+def _same(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
+    return x
+
+
+def _logical(instruction: str) -> Emitter:
+    def emitter(b: ir.IRBuilder, dtype: np.dtype[Any], *operands: Value) -> Any:
+        return getattr(b, instruction)(*[cast(b, v, BOOL).ir for v in operands])
+
+    return emitter
+
+
+def _not(b: ir.IRBuilder, dtype: np.dtype[Any], x: Value) -> Any:
+    return b.not_(cast(b, x, BOOL).ir)
+
+
+def _astype(b: ir.IRBuilder, result: np.dtype[Any], x: Value, *, dtype: np.dtype[Any]) -> Any:
+    return cast(b, x, result).ir
+
+
+_ADD, _MULTIPLY = _arithmetic("fadd", "add", "or_"), _arithmetic("fmul", "mul", "and_")
+_MAXIMUM, _MINIMUM = _extremum(">", "maximum"), _extremum("<", "minimum")
+
+_RESULT: dict[str, Emitter] = {
+    "add": _ADD, "multiply": _MULTIPLY, "subtract": _arithmetic("fsub", "sub"),
+    "negative": _negative, "positive": _same, "stop_gradient": _same, "abs": _abs, "square": _square,
+    "reciprocal": _reciprocal, "maximum": _MAXIMUM, "minimum": _MINIMUM, "relu": _relu, "clip": _clip, "sign": _sign,
+    "bitwise_and": _arithmetic("", "and_", "and_"), "bitwise_or": _arithmetic("", "or_", "or_"),
+    "bitwise_xor": _arithmetic("", "xor", "xor"), "invert": lambda b, dtype, x: b.not_(x),
+    "floor": _intrinsic("floor"), "ceil": _intrinsic("ceil"), "trunc": _intrinsic("trunc"), "rint": _intrinsic("rint"),
+    "copysign": lambda b, dtype, x, y: with_sign(b, x, y), "sqrt": _intrinsic("sqrt"),
+    "divide": lambda b, dtype, x, y: b.fdiv(x, y),
+    "deg2rad": lambda b, dtype, x: b.fmul(x, ir.Constant(x.type, np.pi / 180)),
+    "round": integers.round, "polygamma": special.polygamma, "spherical_jn": special.spherical_jn,
+    "rad2deg": lambda b, dtype, x: b.fmul(x, ir.Constant(x.type, 180 / np.pi)),
+}  # fmt: skip
+_OPERANDS: dict[str, Emitter] = {
+    "equal": _compare("=="), "not_equal": _compare("!="), "less": _compare("<"), "less_equal": _compare("<="),
+    "greater": _compare(">"), "greater_equal": _compare(">="), "isnan": _isnan, "isinf": _isinf, "isfinite": _isfinite,
+    "signbit": integers.signbit,
+}  # fmt: skip
+_AS_THEY_ARE: dict[str, Emitter] = {
+    "add_n": _add_n, "where": _where, "astype": _astype, "logical_not": _not, "logical_and": _logical("and_"),
+    "logical_or": _logical("or_"), "logical_xor": _logical("xor"),
+    "ldexp": integers.ldexp,
+}  # fmt: skip
+_TABLE: dict[str, tuple[Emitter, str]] = {
+    **{name: (emitter, "result") for name, emitter in _RESULT.items()},
+    **{name: (emitter, "operands") for name, emitter in _OPERANDS.items()},
+    **{name: (emitter, "as they are") for name, emitter in _AS_THEY_ARE.items()},
+}
+
+
+_INTEGERS: dict[str, tuple[Emitter, str]] = {
+    **{name: (getattr(integers, name), "result") for name in (
+        "floor_divide", "remainder", "fmod", "power", "gcd", "lcm", "left_shift", "right_shift", "reciprocal")},
+    "fmax": (_MAXIMUM, "result"), "fmin": (_MINIMUM, "result"), "bitwise_count": (integers.bitwise_count, "operands"),
+    **{name: (_always(truth), "operands") for name, truth in (("isnan", 0), ("isinf", 0), ("isfinite", 1))},
+}  # fmt: skip
+"""Where neither operands nor result are floats."""
+_ONE_BY_ONE = frozenset(["ldexp", "polygamma", "round", "signbit", "spherical_jn"])
+_HALVES: dict[str, Emitter] = {
+    "spacing": integers.half_spacing, "nextafter": integers.half_nextafter, "erfinv": _in_f64("erfinv")}  # fmt: skip
+"""Where f16 is not computed in f32: neighbours, and what would leave LLVM with a conversion that x86 calls a library
+for."""
+
+
+def product(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any, y: Any) -> Any:
+    """The product of two numbers, or whether both are true."""
+    return _MULTIPLY(b, dtype, x, y)
+
+
+def total(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any, y: Any) -> Any:
+    """The sum of two numbers, fused with nothing."""
+    return rounded(b, b.fadd(x, y), dtype) if dtype.kind == "f" else _ADD(b, dtype, x, y)
+
+
+def combine(b: ir.IRBuilder, name: str, dtype: np.dtype[Any], total: Value, term: Value) -> Value:
+    """One step of a reduction. Sums may be reordered, as every vectorized sum is; nothing else is relaxed."""
+    x, y = total.ir, cast(b, term, dtype).ir
+    if dtype.kind == "f" and name in ("add", "multiply"):
+        return Value((b.fadd if name == "add" else b.fmul)(x, y, flags=("reassoc", "contract")), dtype)
+    return Value(_RESULT[name](b, dtype, x, y), dtype)

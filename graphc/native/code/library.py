@@ -1,0 +1,155 @@
+"""Compiled kernels, shared: one per structure in a process, and one per content on disk."""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Callable, Hashable
+from pathlib import Path
+
+from graphc.ir import Node
+from graphc.native import driver
+from graphc.native.code import host
+from graphc.native.code.background import Job, Queue
+from graphc.native.code.cache import DiskCache, content_key
+from graphc.native.code.spelling import spelled, writers
+
+
+class Made:
+    """Machine code that is being made; `int` of it is its address, once it is there."""
+
+    def __init__(self, job: Job, queue: Queue) -> None:
+        self.job, self._queue = job, queue
+
+    def __int__(self) -> int:
+        return int(self.loaded.address)
+
+    def wait(self) -> None:
+        """Return when it is there, or has failed."""
+        self.job.wait(self._queue)
+
+    @property
+    def loaded(self) -> host.Loaded:
+        """The code; raises RuntimeError where LLVM has rejected the IR."""
+        code: host.Loaded = self.job.result(self._queue)
+        return code
+
+
+class Library:
+    """The compiled kernels of a process. They are kept: programs hold their addresses."""
+
+    def __init__(self) -> None:
+        self._by_structure: dict[Hashable, Made] = {}
+        self._by_content: dict[str, Made] = {}
+        self._unfinished: list[Made] = []
+        self._disk = DiskCache()
+        self.compiled = 0
+        """How many kernels LLVM has compiled."""
+        self.renew_locks()
+
+    def kernel(self, structure: Hashable, write: Callable[[], str], symbol: str) -> Made:
+        """A kernel; `write` gives its IR where no kernel of that structure is known.
+
+        Raises what LLVM's binding has raised for it before; where it will, `finish` tells.
+        """
+        with self._lock:
+            made = self._by_structure.get(structure)
+            if made is None:
+                text, source = spelled(structure), writers()
+                if text is None or source is None:
+                    made = self._made(content_key(written := write(), host.identity()), lambda: written, (symbol,))
+                else:
+                    made = self._made(content_key(text, symbol, source, host.identity()), write, (symbol,))
+                self._by_structure[structure] = made
+            if made.job.is_done and made.job.error is not None:
+                raise made.job.error
+            return made
+
+    def finish(self) -> bool:
+        """Wait for all kernels; whether LLVM has accepted every one of them."""
+        with self._lock:
+            waiting, self._unfinished = self._unfinished, []
+        for made in waiting:
+            made.wait()
+        return all(made.job.error is None for made in waiting)
+
+    def load(self, text: str, *symbols: str) -> host.Loaded:
+        """Machine code for some IR: from this process, from the disk, or compiled now.
+
+        Raises RuntimeError where LLVM rejects the IR.
+        """
+        with self._lock:
+            return self._made(content_key(text, host.identity()), lambda: text, symbols).loaded
+
+    def _made(self, key: str, write: Callable[[], str], symbols: tuple[str, ...]) -> Made:
+        if key not in self._by_content:
+            stored = self._disk.get(key)
+            text = write() if stored is None or _dump_directory() else ""
+            job = self._queue.put(lambda: self._loaded(key, stored, text, symbols, write))
+            self._by_content[key] = Made(job, self._queue)
+            self._unfinished.append(self._by_content[key])
+        return self._by_content[key]
+
+    def _loaded(self, key: str, stored: bytes | None, text: str, symbols: tuple[str, ...],
+                write: Callable[[], str]) -> host.Loaded:  # fmt: skip
+        if text:
+            _dump(key, text)
+        if stored is not None:
+            try:
+                return host.Loaded(stored, *symbols)
+            except Exception:  # whatever LLVM or its binding raises
+                self._disk.reject(key)
+        text = text or write()
+        code = host.object_code(text)
+        self.compiled += 1
+        loaded = host.Loaded(code, *symbols)
+        self._disk.put(key, code)
+        return loaded
+
+    @property
+    def driver(self) -> host.Loaded:
+        """The driver: its addresses are those of `drive` and `help`."""
+        return self.begin_driver().loaded
+
+    def begin_driver(self) -> Made:
+        """Have it compiled while something else is done."""
+        text = host.FINAL + driver.text(host.processor())
+        with self._lock:
+            return self._made(content_key(text, host.identity()), lambda: text, ("drive", "help"))
+
+    def renew_locks(self) -> None:
+        """A forked child has one thread: whatever another thread held is free, and what it computed is begun anew."""
+        self._lock, self._queue = threading.RLock(), Queue()
+        begun = {key for key, made in self._by_content.items() if not made.job.is_done}
+        lost = {self._by_content.pop(key) for key in begun}
+        self._by_structure = {key: made for key, made in self._by_structure.items() if made not in lost}
+        self._unfinished = []
+
+
+def _dump_directory() -> str:
+    return os.environ.get("GRAPHC_DUMP", "")
+
+
+def _dump(key: str, text: str) -> None:
+    """Write IR and assembly to the directory that GRAPHC_DUMP names, for people to read."""
+    if _dump_directory():
+        path = Path(_dump_directory())
+        path.mkdir(parents=True, exist_ok=True)
+        (path / f"{key[:16]}.ll").write_text(text, encoding="utf-8")
+        (path / f"{key[:16]}.s").write_text(host.assembly(text), encoding="utf-8")
+
+
+def warn_of_fallback(node: Node, error: Exception) -> None:
+    """Say that a kernel will be computed by NumPy."""
+    held = ", ".join(dict.fromkeys(inner.op.name for inner in node.attrs["body"].nodes if inner.inputs)) \
+        if "body" in node.attrs else node.op.name  # fmt: skip
+    warnings.warn(f"the kernel of {held} ({node.origin.where()}) is computed by NumPy, because compiling it failed: "
+                  f"{type(error).__name__}: {error}", RuntimeWarning, stacklevel=2)  # fmt: skip
+
+
+LIBRARY = Library()
+"""The one of this process."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=LIBRARY.renew_locks)

@@ -1,0 +1,281 @@
+"""Functions of the kernels' kind being written: index arithmetic, loops, and vectors with masked edges.
+
+An index is a Python int or an i64 value; arithmetic on ints happens here, so that code for a known shape stays short.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+
+from graphc.native.code import host
+from graphc.native.code.scalars import stored_type, suffix
+from graphc.native.code.vectors import Lanes
+
+I32, I64, POINTER = ir.IntType(32), ir.IntType(64), ir.PointerType()
+SYMBOL = "kernel"
+Index = Any
+
+
+def plus(b: ir.IRBuilder, x: Index, y: Index) -> Index:
+    """x + y."""
+    if isinstance(x, int) and isinstance(y, int):
+        return x + y
+    if isinstance(x, int) and x == 0:
+        return y
+    if isinstance(y, int) and y == 0:
+        return x
+    return b.add(as_value(x), as_value(y), flags=("nsw",))
+
+
+def times(b: ir.IRBuilder, x: Index, y: Index) -> Index:
+    """x · y."""
+    if isinstance(x, int) and isinstance(y, int):
+        return x * y
+    if (isinstance(x, int) and x == 0) or (isinstance(y, int) and y == 0):
+        return 0
+    if isinstance(x, int) and x == 1:
+        return y
+    return x if isinstance(y, int) and y == 1 else b.mul(as_value(x), as_value(y), flags=("nsw",))
+
+
+def divided(b: ir.IRBuilder, x: Index, size: int) -> tuple[Index, Index]:
+    """The quotient and the remainder of a non-negative index."""
+    if size == 1:
+        return x, 0
+    if isinstance(x, int):
+        return divmod(x, size)
+    divisor = ir.Constant(x.type, [size] * x.type.count if isinstance(x.type, ir.VectorType) else size)
+    return b.udiv(x, divisor), b.urem(x, divisor)
+
+
+def smaller(b: ir.IRBuilder, x: Index, y: Index) -> Index:
+    """min(x, y)."""
+    if isinstance(x, int) and isinstance(y, int):
+        return min(x, y)
+    x, y = as_value(x), as_value(y)
+    return b.select(b.icmp_signed("<", x, y), x, y)
+
+
+def larger(b: ir.IRBuilder, x: Index, y: Index) -> Index:
+    """max(x, y)."""
+    if isinstance(x, int) and isinstance(y, int):
+        return max(x, y)
+    x, y = as_value(x), as_value(y)
+    return b.select(b.icmp_signed(">", x, y), x, y)
+
+
+def as_value(x: Index) -> Any:
+    """The index as an LLVM value."""
+    return I64(x) if isinstance(x, int) else x
+
+
+class Code:
+    """A function being written, with the builder at the point reached."""
+
+    def __init__(self, module: ir.Module, name: str, arguments: Sequence[Any], *, internal: bool = False) -> None:
+        self.module = module
+        self.function = ir.Function(module, ir.FunctionType(ir.VoidType(), list(arguments)), name)
+        if internal:
+            self.function.linkage = "internal"
+            self.function.attributes.add("noinline")
+        self.entry = self.function.append_basic_block("entry")
+        self.b = ir.IRBuilder(self.entry)
+        self.parallel = False
+        """Whether a loop was left for LLVM to vectorize."""
+
+    @classmethod
+    def kernel(cls, title: str) -> Code:
+        """A module with one kernel: void kernel(ptr table, i64 first_block, i64 last_block, i64)."""
+        return cls(ir.Module(title), SYMBOL, [POINTER, I64, I64, I64])
+
+    def text(self) -> str:
+        """The module, the function ended. LLVM's passes are for loops that it shall vectorize."""
+        self.b.ret_void()
+        return ("" if self.parallel else host.FINAL) + _with_loop_metadata(str(self.module))
+
+    def table(self, count: int) -> list[Any]:
+        """The first pointers of the table."""
+        slots = [self.b.gep(self.function.args[0], [I64(i)], source_etype=POINTER) for i in range(count)]
+        return [self.b.load(slot, typ=POINTER, align=8) for slot in slots]
+
+    def room(self, count: int, kind: Any) -> Any:
+        """Memory on the stack."""
+        with self.b.goto_entry_block():
+            place = self.b.alloca(ir.ArrayType(kind, count))
+        place.align = 64
+        place.type = POINTER
+        return place
+
+    def at(self, pointer: Any, index: Index, kind: Any) -> Any:
+        """The address of an element."""
+        if isinstance(index, int) and index == 0:
+            return pointer
+        return self.b.gep(pointer, [as_value(index)], inbounds=True, source_etype=kind)
+
+    @contextmanager
+    def when(self, x: Index, relation: str, y: Index) -> Iterator[None]:
+        """What is written inside happens only under the condition. Conditions known beforehand are the caller's."""
+        with self.b.if_then(self.b.icmp_signed(relation, as_value(x), as_value(y))):
+            yield
+
+    def loop(
+        self, first: Index, last: Index, step: int, body: Callable[..., Any], carried: Sequence[Any] = (), *,
+        parallel: bool = False,
+    ) -> list[Any]:  # fmt: skip
+        """for i in range(first, last, step), with values carried from one iteration to the next.
+
+        `parallel` promises that no iteration touches what another one writes, for LLVM to vectorize.
+        """
+        b, known = self.b, isinstance(first, int) and isinstance(last, int)
+        if known and first >= last:
+            return list(carried)
+        if known and last - first <= step and not parallel:
+            return list(body(first, *carried) or ())
+        before = b.block
+        inside, done = (self.function.append_basic_block(name) for name in ("inside", "done"))
+        if known:
+            b.branch(inside)
+        else:
+            b.cbranch(b.icmp_signed("<", as_value(first), as_value(last)), inside, done)
+        b.position_at_end(inside)
+        i, phis = b.phi(I64), [b.phi(value.type) for value in carried]
+        results = list(body(i, *phis) or ())
+        following = b.add(i, I64(step), flags=("nsw",))
+        for phi, start, result in zip([i, *phis], [as_value(first), *carried], [following, *results], strict=True):
+            phi.add_incoming(start, before)
+            phi.add_incoming(result, b.block)
+        end = b.block
+        back = b.cbranch(b.icmp_signed("<", following, as_value(last)), inside, done)
+        self._describe(back, inside, parallel=parallel)
+        b.position_at_end(done)
+        if known:
+            return results
+        finals = [b.phi(value.type) for value in carried]
+        for final, start, result in zip(finals, carried, results, strict=True):
+            final.add_incoming(start, before)
+            final.add_incoming(result, end)
+        return finals
+
+    def _describe(self, back: Any, inside: Any, *, parallel: bool) -> None:
+        """Tell LLVM to leave a loop as it is, or that it may vectorize it."""
+        kind = "parallel" if parallel else "plain"
+        number = len(self.module.metadata)
+        operands = [ir.MetaDataString(self.module, f"{kind} loop {number}")]
+        if parallel:
+            self.parallel = True
+            group = self.module.add_metadata([ir.MetaDataString(self.module, "access")])
+            operands.append(group)
+            blocks = self.function.blocks
+            for block in blocks[blocks.index(inside) :]:
+                for instruction in block.instructions:
+                    if instruction.opname in ("load", "store"):
+                        instruction.set_metadata("llvm.access.group", group)
+        back.set_metadata("llvm.loop", self.module.add_metadata(operands))
+
+    # ------------------------------------------------------------------------------------------------------- vectors
+
+    def load(self, pointer: Any, piece: Lanes, dtype: np.dtype[Any]) -> Any:
+        """A vector from consecutive elements; masked lanes are zero and their memory is not read."""
+        kind = ir.VectorType(stored_type(dtype), piece.width)
+        if piece.active == piece.width:
+            return self.b.load(pointer, typ=kind, align=dtype.itemsize)
+        mask, zero = _mask(piece), zeros(kind.element, piece.width)
+        name = f"llvm.masked.load.{suffix(kind)}.p0"
+        return self.call(name, kind, pointer, I32(dtype.itemsize), mask, zero)
+
+    def store(self, value: Any, pointer: Any, piece: Lanes, dtype: np.dtype[Any]) -> None:
+        """A vector into consecutive elements; the memory of masked lanes is not touched."""
+        if piece.active == piece.width:
+            self.b.store(value, pointer, align=dtype.itemsize)
+            return
+        name = f"llvm.masked.store.{suffix(value.type)}.p0"
+        self.call(name, ir.VoidType(), value, pointer, I32(dtype.itemsize), _mask(piece))
+
+    def gather(self, pointer: Any, step: int, piece: Lanes, dtype: np.dtype[Any]) -> Any:
+        """A vector from elements `step` apart."""
+        kind = stored_type(dtype)
+        if step == 1:
+            return self.load(pointer, piece, dtype)
+        if step == 0:
+            return self.splat(self.b.load(pointer, typ=kind, align=dtype.itemsize), piece.width)
+        vector = zeros(kind, piece.width)
+        for lane in range(piece.active):
+            element = self.b.load(self.at(pointer, lane * step, kind), typ=kind, align=dtype.itemsize)
+            vector = self.b.insert_element(vector, element, I32(lane))
+        return vector
+
+    def scatter(self, value: Any, pointer: Any, step: int, piece: Lanes, dtype: np.dtype[Any]) -> None:
+        """A vector into elements `step` apart."""
+        if step == 1:
+            self.store(value, pointer, piece, dtype)
+            return
+        for lane in range(piece.active):
+            element = self.b.extract_element(value, I32(lane))
+            self.b.store(element, self.at(pointer, lane * step, stored_type(dtype)), align=dtype.itemsize)
+
+    def splat(self, scalar: Any, width: int) -> Any:
+        """A vector of one number."""
+        undefined = _whole(ir.VectorType(scalar.type, width), ir.Undefined)
+        first = self.b.insert_element(undefined, scalar, I32(0))
+        return self.b.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(I32, width), 0))
+
+    def multiply_add(self, x: Any, y: Any, total: Any) -> Any:
+        """x·y + total, rounded once where the processor can."""
+        return self.call(f"llvm.fmuladd.{suffix(total.type)}", total.type, x, y, total)
+
+    def prefetch(self, pointer: Any, index: Index, kind: Any) -> None:
+        """Have the line of an element brought near, if there is such an element."""
+        place = self.b.gep(pointer, [as_value(index)], source_etype=kind)
+        self.call("llvm.prefetch.p0", ir.VoidType(), place, I32(0), I32(3), I32(1))
+
+    def total(self, vector: Any) -> Any:
+        """The sum of the lanes."""
+        kind = vector.type.element
+        start = ir.Constant(kind, -0.0)
+        return self.call(f"llvm.vector.reduce.fadd.{suffix(vector.type)}", kind, start, vector, flags=("reassoc",))
+
+    def call(self, name: str, result: Any, *operands: Any, flags: Sequence[str] = ()) -> Any:
+        """Call an intrinsic by its whole name."""
+        function = self.module.globals.get(name)
+        if function is None:
+            function = ir.Function(self.module, ir.FunctionType(result, [x.type for x in operands]), name)
+        return self.b.call(function, operands, fastmath=flags)
+
+
+def zeros(kind: Any, width: int) -> Any:
+    """A vector of zeros, written in one word where llvmlite would write every lane."""
+    return _whole(ir.VectorType(kind, width), None)
+
+
+def _whole(kind: Any, value: Any) -> Any:
+    constant = ir.Constant(kind, ir.Undefined)
+    constant.constant = value
+    return constant
+
+
+def _mask(piece: Lanes) -> Any:
+    return ir.Constant(ir.VectorType(ir.IntType(1), piece.width), [int(i < piece.active) for i in range(piece.width)])
+
+
+_PLAIN = "!{ !\"llvm.loop.unroll.disable\" }, !{ !\"llvm.loop.vectorize.enable\", i1 false }"
+_LOOP_METADATA = (
+    (r'^(!\d+) = !\{ !"access" \}', r"\1 = distinct !{}"),
+    (r'^(!\d+) = !\{ !"plain loop \d+" \}', rf"\1 = distinct !{{ \1, {_PLAIN} }}"),
+    (r'^(!\d+) = !\{ !"parallel loop \d+", (!\d+) \}',
+     r'\1 = distinct !{ \1, !{ !"llvm.loop.parallel_accesses", \2 } }'),
+)  # fmt: skip
+
+
+def _with_loop_metadata(text: str) -> str:
+    """Make loops' metadata refer to themselves and access groups distinct, which llvmlite cannot write."""
+    end = text.find("\n!0 = ")  # metadata comes last
+    code, metadata = (text[:end], text[end:]) if end >= 0 else (text, "")
+    for pattern, replacement in _LOOP_METADATA:
+        metadata = re.sub(pattern, replacement, metadata, flags=re.M)
+    return code + metadata

@@ -1,0 +1,1 @@
+"""Matrix products: tiles in registers, packed panels, blocks for threads, and epilogues."""

@@ -1,0 +1,258 @@
+"""How a product is cut: register tiles, panels, blocks for threads, parts of k, and which operands are packed.
+
+Everything follows from the problem and the vector unit, never from the number of threads: so results do not either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from graphc.native.code.vectors import Unit
+from graphc.native.gemm.panels import Cut
+
+BLOCK_WORK = 1 << 18
+"""The least work of a block in operations (some 2 µs), so that handing blocks out costs little beside it."""
+BLOCKS = 16
+"""A large product is cut into at least about so many blocks."""
+BLOCK_ROWS = 128
+"""A block has so many rows if it can: it reads a panel of B from far away, and perhaps copies it, for all of them."""
+BLOCK_COLUMN_BYTES = 1 << 12
+"""A block has no more columns: its part of B is shared with the blocks below it, through the third-level cache."""
+COPY_BYTES = 1 << 18
+"""The most that a block's copy of its rows of A takes: it lies in the second-level cache with a panel of B."""
+COPIED_PART_BYTES = 6144
+"""The longest stretch of k of which operands are copied, in bytes."""
+PART = 4096
+"""The longest stretch of k in one go: a panel of it still lies in the second-level cache."""
+PART_WORK = 1 << 20
+"""The least work of a part: parts must be added up afterwards."""
+STREAM_WORK = 1 << 17
+"""The same where memory is what takes time."""
+SHORT_PART = 256
+"""The shortest stretch that k is cut into for the sake of more blocks."""
+REDUCTION_STEPS = 16
+"""Adding up the lanes of a sum costs what transposing so many elements does."""
+STREAM_COLUMNS = 4096
+"""The sums of so many columns stay in the first-level cache while rows are streamed."""
+WIDE_BYTES = 64
+"""Panels of vectors so long are read by whole neighbouring lines."""
+STORE_STEPS = 2
+"""An element stored on its own costs so many times what a vector's multiplication costs."""
+CACHE_BYTES = 1 << 19
+"""What a core's second-level cache holds beside other things."""
+LIMITED_ROWS = 64
+LIMITED_COLUMNS = 128
+"""The most rows and columns of a block of a product with limits, more rows where k is short: all of a block is
+computed if some of it is."""
+CONFLICT_BYTES = 4096
+"""Lines so far apart, or a multiple of it, compete for few places of the caches."""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Elements to step along the axes of an operand: batch axes, rows, columns."""
+
+    batch: tuple[int, ...]
+    row: int
+    column: int
+
+    @property
+    def transposed(self) -> Matrix:
+        """The same elements with rows and columns exchanged."""
+        return Matrix(self.batch, self.column, self.row)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A product in the order that the code computes it in: C[entry, m, n] = A[entry, m, k] · B[entry, k, n]."""
+
+    batch: tuple[int, ...]
+    m: int
+    n: int
+    k: int
+    dtype: np.dtype[np.floating]
+    a: Matrix
+    b: Matrix
+    limited: bool = False
+    """Whether blocks of it may need only some of k, or nothing."""
+
+    @property
+    def entries(self) -> int:
+        """The number of batch entries."""
+        return int(np.prod(self.batch, dtype=np.int64))
+
+
+def prefers_transpose(p: Problem, unit: Unit) -> bool:
+    """Whether the transpose of a product whose rows lie in order is computed faster, though stored slower.
+
+    It is where columns fill vectors badly, or are few while A, contiguous along its rows, lies scattered along k: as
+    columns of the transpose they are read by whole lines.
+    """
+    if p.a.row != 1 or p.m < 2 or p.a.column == 1:
+        return False
+    width = unit.vector_bytes // p.dtype.itemsize
+    plain, transposed = (x * -(-y // width) * p.k for x, y in ((p.m, p.n), (p.n, p.m)))
+    if transposed + STORE_STEPS * p.m * p.n < 0.9 * plain:
+        return True
+    return p.n <= BLOCK_ROWS and p.k >= 4 * BLOCK_ROWS and p.m >= 4 * width and _is_scattered(p.a.column, p)
+
+
+class Form(Enum):
+    """How the inner loops run."""
+
+    TILES = "vectors of neighbouring columns, in registers while k runs"
+    DOTS = "vectors along k, where both operands lie so and rows are too few to repay a transposition of B"
+    STREAM = "a few rows times a matrix too large for the caches, read in the order that it lies in"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The decisions for a problem. A block computes some entries, tiles and panels over one part of k (depth)."""
+
+    form: Form
+    rows: Cut
+    columns: Cut
+    tiles: Cut
+    panels: Cut
+    entries: Cut
+    depth: Cut
+    copies_a: bool
+    copies_b: bool
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks there are."""
+        return self.depth.count * self.entries.count * self.panels.count * self.tiles.count
+
+
+def plan(p: Problem, unit: Unit) -> Plan:
+    """Decide."""
+    form = _form(p, unit)
+    height, width = {Form.TILES: _tile, Form.DOTS: _dot_tile, Form.STREAM: _stream_tile}[form](p, unit)
+    rows, columns = Cut(p.m, height), Cut(p.n, width)
+    tiled = form is Form.TILES
+    copies_a, copies_b = tiled and _copies_a(p), tiled and _copies_b(p, unit)
+    longest = COPIED_PART_BYTES // p.dtype.itemsize if copies_a or copies_b else PART
+    part = -(-p.k // max(-(-p.k // longest), 1))
+    tiles, panels = _block(p, rows, columns, COPY_BYTES // (part * p.dtype.itemsize) if copies_a else p.m)
+    if form is Form.STREAM:
+        panels = Cut(columns.count, _even(columns.count, STREAM_COLUMNS // width))
+    entries = Cut(p.entries, _entries_per_block(p, tiles, panels))
+    blocks = tiles.count * panels.count * entries.count
+    depth = Cut(max(p.k, 1), _part(p, longest, blocks, STREAM_WORK if form is Form.STREAM else PART_WORK))
+    return Plan(form, rows, columns, tiles, panels, entries, depth, copies_a, copies_b)
+
+
+def _form(p: Problem, unit: Unit) -> Form:
+    along_k = p.b.row == 1 and (p.b.column != 1 or p.n == 1) and (p.a.column == 1 or p.m == 1)
+    if along_k and (p.m <= 2 or REDUCTION_STEPS * p.m <= p.k or (p.n <= 4 and p.k >= 32)):
+        return Form.DOTS
+    row_bytes = p.n * p.dtype.itemsize
+    far = p.k * row_bytes > (2 if p.m == 1 else 32) * CACHE_BYTES and row_bytes >= 8 * unit.vector_bytes
+    return Form.STREAM if p.m <= 4 and p.b.column == 1 and far else Form.TILES
+
+
+def _stream_tile(p: Problem, unit: Unit) -> tuple[int, int]:
+    return p.m, 4 * unit.vector_bytes // p.dtype.itemsize
+
+
+def _dot_tile(p: Problem, unit: Unit) -> tuple[int, int]:
+    width = min(p.n, 4)
+    return min(p.m, (16 if unit.registers >= 32 else 8) // width, 4), width
+
+
+def _tile(p: Problem, unit: Unit) -> tuple[int, int]:
+    """Rows and columns of the register tile: as many sums as registers allow beside the factors."""
+    sums = 24 if unit.registers >= 32 else 12
+    per_vector = unit.vector_bytes // p.dtype.itemsize
+    vectors = -(-p.n // per_vector)
+    if p.m <= 3:
+        wide = min(vectors, sums // p.m, 16)
+    elif _conflicts(p.a.row, p) and sums == 24:
+        wide = min(vectors, 4)
+    else:
+        wide = 3 if vectors == 3 else min(vectors, 2)
+    return _even(p.m, min(sums // wide, 16)), wide * per_vector
+
+
+def _even(size: int, most: int) -> int:
+    """A width up to `most` that divides the size, or leaves strips of nearly one width."""
+    if size <= most:
+        return size
+    exact = [width for width in range(most, max(2 * most // 3, 1) - 1, -1) if size % width == 0]
+    return exact[0] if exact else -(-size // -(-size // most))
+
+
+def _block(p: Problem, rows: Cut, columns: Cut, most_rows: int) -> tuple[Cut, Cut]:
+    """Tiles and panels per block: the whole matrix, halved along its longer side until a block is small enough."""
+    work = 2 * rows.width * columns.width * max(p.k, 8)
+    most = max(BLOCK_WORK, 2 * p.m * p.n * max(p.k, 8) * max(p.entries, 1) // BLOCKS)
+    tiles = _even(rows.count, max(most_rows // rows.width, 1))
+    panels = _even(columns.count, max(BLOCK_COLUMN_BYTES // (columns.width * p.dtype.itemsize), 1))
+    if p.limited:
+        tiles = min(tiles, max((LIMITED_ROWS if p.k > LIMITED_COLUMNS else 2 * LIMITED_ROWS) // rows.width, 1))
+        panels = min(panels, max(LIMITED_COLUMNS // columns.width, 1))
+    while tiles * panels * work > most:
+        if tiles * rows.width >= max(panels * columns.width, 3 * BLOCK_ROWS // 2):
+            tiles = -(-tiles // 2)
+        elif panels > 1:
+            panels = -(-panels // 2)
+        else:
+            break
+    return _without_lone_rest(rows, tiles), _without_lone_rest(columns, panels)
+
+
+def _without_lone_rest(cut: Cut, per_block: int) -> Cut:
+    """Blocks of strips, none of which begins with the narrow one: code that copies is written for whole ones."""
+    while cut.rest and per_block < cut.count and cut.whole % per_block == 0:
+        per_block += 1
+    return Cut(cut.count, per_block)
+
+
+def _entries_per_block(p: Problem, tiles: Cut, panels: Cut) -> int:
+    """Small products of a batch go several to a block."""
+    work = 2 * p.m * p.n * max(p.k, 8)
+    if tiles.count * panels.count > 1 or p.entries <= 1:
+        return 1
+    return max(1, min(BLOCK_WORK // max(work, 1), -(-p.entries // 2)))
+
+
+def _part(p: Problem, longest: int, blocks: int, least: int) -> int:
+    """The length of a stretch of k: whole, unless that leaves few blocks or panels too long for the caches."""
+    work = 2 * p.m * p.n * p.k * p.entries
+    wanted = min(8 // max(blocks, 1), work // least, p.k // SHORT_PART)
+    return max(-(-p.k // max(wanted, -(-p.k // longest), 1)), 1)
+
+
+def _copies_b(p: Problem, unit: Unit) -> bool:
+    """Whether a block copies each panel of B first: to have its columns contiguous, or near to each other.
+
+    Narrow panels are read line by line from all over B, which stalls even where B lies in the second-level cache.
+    """
+    if p.k == 0 or p.b.column != 1:
+        return p.k > 0
+    repaid = p.m >= BLOCK_ROWS // 2 and p.k >= 32
+    return repaid and (unit.vector_bytes < WIDE_BYTES or _is_scattered(p.b.row, p))
+
+
+def _copies_a(p: Problem) -> bool:
+    """Whether a block copies its rows of A first: contiguous rows whose steps along k fall on conflicting lines."""
+    far = _conflicts(p.a.column, p) and _reach(p.a.column, p) > CACHE_BYTES
+    return p.a.row == 1 and min(p.m, p.n) >= BLOCK_ROWS // 2 and far
+
+
+def _is_scattered(stride: int, p: Problem) -> bool:
+    """Whether lines of an operand, k of them so far apart, would not stay in the caches until they are read again."""
+    near = CACHE_BYTES // 2 if 2 * stride * p.dtype.itemsize % CONFLICT_BYTES == 0 else 4 * CACHE_BYTES
+    return _reach(stride, p) >= near
+
+
+def _reach(stride: int, p: Problem) -> int:
+    return p.k * abs(stride) * p.dtype.itemsize
+
+
+def _conflicts(stride: int, p: Problem) -> bool:
+    return stride != 0 and stride * p.dtype.itemsize % CONFLICT_BYTES == 0

@@ -1,0 +1,143 @@
+"""How kernels read through index maps: an operand where its box is, and what lies under it elsewhere.
+
+Along the row the box is a mask, and lanes outside of it are not read. A row outside of the box along another axis has
+an empty mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from typing import Any
+
+from llvmlite import ir
+
+from graphc.ir import Node
+from graphc.native.code.scalars import Value, cast, computed, number, stored_type
+from graphc.native.code.writer import I64, Code, as_value, larger, plus, smaller, times
+from graphc.native.kernel.form import Kernel, Word
+from graphc.native.kernel.lanes import Lanes, read, widened
+from graphc.windows import Window, windows_of
+
+
+class Boxes:
+    """Writes the reads of one kernel's boxes."""
+
+    def __init__(self, code: Code, kernel: Kernel, pointers: Sequence[Any], word: Mapping[Word, Any],
+                 at: Mapping[Node, int]) -> None:  # fmt: skip
+        self.code, self.b, self.kernel = code, code.b, kernel
+        self.pointers, self.word, self.at = pointers, word, at
+        every = ((node, window) for node in kernel.body.nodes for window in windows_of(node))
+        self.numbers = {key: i for i, key in enumerate(every)}
+
+    def value(self, node: Node, lanes: Lanes, here: Sequence[Value], coordinates: Sequence[Any]) -> Value:
+        """The value of a node that reads boxes, over those operands that it reads where it is."""
+        dtype = node.array_type.dtype
+        value = here[0] if here else number(node.attrs.get("constant_values", 0), dtype)
+        value = widened(self.code, value, lanes.width)
+        for window in windows_of(node):
+            value = self._over(node, window, lanes, coordinates, value)
+        return value
+
+    def _over(self, node: Node, window: Window, lanes: Lanes, coordinates: Sequence[Any], under: Value) -> Value:
+        """An operand in its box, over a value."""
+        box = self.numbers[node, window]
+        source, dtype = node.inputs[window.operand], node.array_type.dtype
+        *outer, steps = self.kernel.form.steps[self.at[source]]
+        row = self._row(box, outer, coordinates, self.at[source])
+        start, end = self._along(box, lanes, row[1])
+        step = self.word["step", self.at[source], len(outer)] if steps is None else steps
+        mask = None if start is None and end is None else self._mask(lanes, start, end)
+        found = self._read(source, lanes, (row[0], step), self._near(box, lanes, mask), mask)
+        value = widened(self.code, cast(self.b, found, dtype), lanes.width)
+        return value if mask is None else Value(self.b.select(mask, value.ir, under.ir), dtype)
+
+    def _row(self, box: int, steps: Sequence[Any], coordinates: Sequence[Any], pointer: int) -> tuple[Any, Any]:
+        """Where a row of the box lies, from its first element on, and whether there is one; None if there always is."""
+        b, offset, there = self.b, 0, []
+        for axis, (step, at) in enumerate(zip(steps, coordinates, strict=False)):
+            first, last = self._ends(box, axis)
+            if first is not None:
+                there.append(b.icmp_signed(">=", at, first))
+                at = b.sub(at, first)
+            if last is not None:
+                there.append(b.icmp_signed("<", at, last if first is None else b.sub(last, first)))
+            if step is None:
+                offset = plus(b, offset, times(b, at, self.word["step", pointer, axis]))
+        if not there:
+            return offset, None
+        inside = reduce(b.and_, there)
+        return b.select(inside, as_value(offset), I64(0)), inside
+
+    def _ends(self, box: int, axis: int) -> tuple[Any, Any]:
+        return self.word.get(("from", box, axis)), self.word.get(("to", box, axis))
+
+    def _along(self, box: int, lanes: Lanes, inside: Any) -> tuple[Any, Any]:
+        """The first lane in the box and the one after the last, as numbers that may lie outside of the vector."""
+        b, axis = self.b, len(self.kernel.space.sizes) - 1
+        first, last = self._ends(box, axis)
+        position = as_value(lanes.position)
+        start = None if first is None else b.sub(first, position)
+        end = None if last is None else b.sub(last, position)
+        if inside is not None:
+            end = b.select(inside, I64(lanes.width) if end is None else end, I64(0))
+        return start, end
+
+    def _near(self, box: int, lanes: Lanes, mask: Any) -> Any:
+        """Where the first lane lies in the box's row, or where nothing is read near it: far from it is no memory."""
+        b = self.b
+        start, last = self._ends(box, len(self.kernel.space.sizes) - 1)
+        first = as_value(lanes.position) if start is None else b.sub(as_value(lanes.position), start)
+        if lanes.width == 1:
+            return first if mask is None else b.select(mask, first, I64(0))
+        if last is not None:
+            first = smaller(b, first, last if start is None else b.sub(last, start))
+        return first if start is None else larger(b, first, -lanes.width)
+
+    def _mask(self, lanes: Lanes, start: Any, end: Any) -> Any:
+        """Which lanes are in the box."""
+        b = self.b
+        if lanes.width == 1:
+            bounds = [b.icmp_signed("<=", start, I64(0))] if start is not None else []
+            return reduce(b.and_, [*bounds, *([b.icmp_signed(">", end, I64(0))] if end is not None else [])])
+        terms = []
+        if start is not None:
+            terms.append(b.icmp_signed(">=", *self._counted(lanes.width, start)))
+        if end is not None:
+            terms.append(b.icmp_signed("<", *self._counted(lanes.width, end)))
+        return reduce(b.and_, terms)
+
+    def _counted(self, width: int, count: Any) -> tuple[Any, Any]:
+        """The numbers of the lanes, and in every lane a count, cut to what a vector has."""
+        kind = ir.IntType(8 if width < 128 else 16)
+        cut = self.b.trunc(larger(self.b, smaller(self.b, count, width), 0), kind)
+        return ir.Constant(ir.VectorType(kind, width), list(range(width))), self.code.splat(cut, width)
+
+    def _read(self, source: Node, lanes: Lanes, row: tuple[Any, Any], first: Any, mask: Any) -> Value:
+        """The elements under a mask; those that it leaves out are not looked at."""
+        b, dtype, (offset, step) = self.b, source.array_type.dtype, row
+        if isinstance(step, int) and step == 0:
+            return read(self.code, self._place(source, offset), Lanes(0, 1), dtype)
+        if not isinstance(step, int) and lanes.width > 1:
+            return self._one_by_one(source, lanes, row, first, mask)
+        place = self._place(source, plus(b, offset, times(b, first, step)))
+        both = lanes.mask if mask is None else mask if lanes.mask is None else b.and_(mask, lanes.mask)
+        return read(self.code, place, Lanes(0, lanes.width, both), dtype)
+
+    def _one_by_one(self, source: Node, lanes: Lanes, row: tuple[Any, Any], first: Any, mask: Any) -> Value:
+        """Elements that do not lie side by side; for a lane outside of the box the first is read."""
+        b, dtype, (offset, step) = self.b, source.array_type.dtype, row
+        kind = stored_type(dtype)
+        vector: Any = ir.Constant(ir.VectorType(kind, lanes.width), ir.Undefined)
+        for lane in range(lanes.width):
+            at = b.mul(b.add(first, I64(lane)), step)
+            if mask is not None:
+                at = b.select(b.extract_element(mask, ir.IntType(32)(lane)), at, I64(0))
+            raw = b.load(self._place(source, plus(b, offset, at)), typ=kind, align=dtype.itemsize)
+            vector = b.insert_element(vector, raw, ir.IntType(32)(lane))
+        return computed(b, vector, dtype)
+
+    def _place(self, source: Node, offset: Any) -> Any:
+        """An address, which may lie outside of the array where nothing is read."""
+        kind = stored_type(source.array_type.dtype)
+        return self.b.gep(self.pointers[self.at[source]], [as_value(offset)], source_etype=kind)

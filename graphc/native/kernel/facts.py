@@ -1,0 +1,145 @@
+"""What is known of a kernel before it runs: its code, its blocks, its cost. Kernels of one structure share it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, SupportsInt
+
+from graphc.executor.cost import NS_PER_BYTE, NS_PER_EFFORT, operations
+from graphc.ir import Graph, Node, attrs_key
+from graphc.native.code.library import LIBRARY
+from graphc.native.kernel.extents import Access
+from graphc.native.kernel.form import Kernel
+from graphc.native.kernel.phases import REDUCTIONS
+from graphc.native.kernel.rows import Writer
+from graphc.op import OPS
+from graphc.types import Type, as_dtype
+
+BLOCK_NS = 20_000.0
+"""The least time that a block should take: some twenty times what it costs to claim it."""
+MOST_BLOCKS = 64
+MOST_PART_BYTES = 1 << 21
+"""The most that the parts of one accumulated result may take."""
+WHOLE = 1024
+"""Blocks of a stretch are multiples of so many elements, so that only the last has less than whole vectors."""
+NS_PER_KERNEL = 30.0
+"""Entering a kernel and leaving it."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A compiled kernel and how it falls into blocks. The blocks depend on shapes alone."""
+
+    address: SupportsInt
+    numbers: tuple[int, ...]
+    """What its table holds after the pointers."""
+    rows: int
+    per_block: int
+    blocks: int
+    accumulated: tuple[int, ...]
+    """The results that each block has a part of."""
+    over: frozenset[tuple[int, int]]
+    """(result, operand): the result may be written over the operand."""
+    ns: float
+    operations: float
+    nbytes: int
+
+
+def is_kernel(node: Node) -> bool:
+    """Whether a node holds a graph to compute in one walk."""
+    return isinstance(node.attrs.get("body"), Graph)
+
+
+def structure_of(body: Graph) -> Hashable:
+    """What kernels must have in common to share their code: all but names."""
+    index = {node: i for i, node in enumerate(body.nodes)}
+    rows = tuple((node.op.name, tuple(index[i] for i in node.inputs), _attrs(node), node.type) for node in body.nodes)
+    return rows, tuple(index[i] for i in body.inputs), tuple(index[o] for o in body.outputs)
+
+
+def _attrs(node: Node) -> Hashable:
+    return attrs_key(node.attrs) if node.attrs else ()
+
+
+def facts_of(body: Graph, accesses: Sequence[Access], results: Sequence[Access] = ()) -> Facts:
+    """Compile a kernel and cut it into blocks. Raises what LLVM's binding raises."""
+    kernel = Kernel(body, accesses, results)
+    address = LIBRARY.kernel(kernel.structure, lambda: Writer(kernel).text(), "kernel")
+    work = sum(operations(node) * node.array_type.dtype.itemsize for node in body.nodes)
+    moved = sum(node.type.nbytes for node in (*body.inputs, *body.outputs))
+    ns = NS_PER_KERNEL + max(work * NS_PER_EFFORT, moved * NS_PER_BYTE)
+    accumulated = tuple(i for i, node in enumerate(body.outputs) if node in set(kernel.plan.accumulators))
+    parts = [body.outputs[i].type.nbytes for i in accumulated]
+    per_block, blocks = blocks_of(kernel.rows, ns, parts, WHOLE if kernel.stretch else 1)
+    return Facts(address, kernel.numbers, kernel.rows, per_block, blocks, accumulated, frozenset(_over(kernel)), ns,
+                 sum(map(operations, body.nodes)), moved)  # fmt: skip
+
+
+def blocks_of(rows: int, ns: float, parts: Sequence[int] = (), multiple: int = 1) -> tuple[int, int]:
+    """Rows per block, a multiple of a number where there are several, and how many blocks."""
+    most = min(rows, MOST_BLOCKS, *(max(MOST_PART_BYTES // size, 1) for size in parts))
+    wanted = max(1, min(int(ns / BLOCK_NS), most))
+    per_block = -(-rows // wanted)
+    if wanted > 1:
+        per_block = -(-per_block // multiple) * multiple
+    return per_block, -(-rows // per_block)
+
+
+def _over(kernel: Kernel) -> Iterator[tuple[int, int]]:
+    """Results that may lie over an operand: every element is read, for the last time, before it is written."""
+    plan, body = kernel.plan, kernel.body
+    last_needed = {node: phase for phase in range(plan.phases) for node in plan.needed(phase)}
+    for operand, source in enumerate(body.inputs):
+        if source in plan.boxed or kernel.accesses[operand].strides != contiguous(source.array_type):
+            continue
+        last = last_needed.get(source, -1)
+        for out, node in enumerate(body.outputs):
+            fits = node.type == source.type and node in plan.stored and plan.is_inner(source)
+            if fits and plan.phase[node] >= last:
+                yield out, operand
+
+
+def contiguous(kind: Type) -> tuple[int, ...]:
+    """The steps of an operand in C order along the axes of the index space."""
+    dims: Any = kind.shape
+    return tuple(0 if dim == 1 else math.prod(dims[axis + 1 :]) for axis, dim in enumerate(dims))
+
+
+def needs_whole_rows(body: Graph) -> bool:
+    """Whether a kernel uses, itself, a reduction over several axes, which it walks as one, in C order."""
+    used = {source for node in body.nodes for source in node.inputs}
+    return any(node in used and node.op.name in REDUCTIONS and _reduced_axes(node) > 1 for node in body.nodes)
+
+
+def _reduced_axes(node: Node) -> int:
+    before: Any = node.inputs[0].shape
+    return sum(before[axis] != 1 for axis in node.attrs["axis"])
+
+
+@lru_cache(maxsize=1024)
+def copying(kind: Type, access: Access, to: Access, dtype: Any = None) -> Facts:
+    """The kernel that copies an operand to where elements lie in another way, and converts them."""
+    source = Node(OPS["placeholder"], (), {}, kind, "x")
+    body = Graph([source], [source if dtype is None or dtype == kind.dtype else source.astype(dtype)])
+    return facts_of(body, (access,), (to,))
+
+
+def combination(result: Node, blocks: int) -> Facts:
+    """The kernel that combines the parts of an accumulated result, in the order of the blocks."""
+    return combining(result.op.name, result.array_type.dtype.str, math.prod(result.shape), blocks)
+
+
+@lru_cache(maxsize=256)
+def combining(name: str, dtype: str, size: int, blocks: int) -> Facts:
+    parts = Node(OPS["placeholder"], (), {}, Type(as_dtype(dtype), (blocks, size)), "parts")
+    body = Graph([parts], [_same_dtype(OPS[name].make((parts,), {"axis": (0,), "keepdims": True}), as_dtype(dtype))])
+    accesses = (Access(tuple(0 if dim == 1 else step for dim, step in zip((blocks, size), (size, 1), strict=True))),)
+    return facts_of(body, accesses)
+
+
+def _same_dtype(node: Node, dtype: Any) -> Node:
+    """A reduction whose result has its operand's dtype: parts are summed in the dtype they have."""
+    return node if node.dtype == dtype else Node(node.op, node.inputs, node.attrs, Type(dtype, node.shape))

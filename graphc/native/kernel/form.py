@@ -1,0 +1,194 @@
+"""The form of a kernel: which loops its body needs, what of its sizes is in the code, and what the table tells.
+
+    void kernel(ptr table, i64 first, i64 last, i64 block)
+
+`table` holds the pointers of operands, then of results, then numbers: sizes and steps. A kernel whose values all lie
+along one axis is a stretch, and `first` and `last` are elements. Otherwise the last axis is a row, walked whole or in
+chunks, the axes before it are counted by one row number, and `first` and `last` are rows. Only the length of short rows
+is in the code, which then has no loop along them; kernels that differ in nothing but other sizes share their code.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from graphc.ir import Graph, Node, attrs_key
+from graphc.native.kernel.extents import Access, Space
+from graphc.native.kernel.lanes import Width, width_of
+from graphc.native.kernel.phases import REDUCTIONS, Plan
+from graphc.windows import windows_of
+
+CHUNK = 4096
+"""A longer row without reductions of its own is cut into rows of so many elements."""
+IN_CODE = frozenset([0.0, 0.5, 1.0, 2.0, math.inf])
+"""The sizes of floats that are in the code; all others are told by the table, a mean's factor or a learning rate."""
+SHORT_VECTORS = 4
+"""A row of at most so many vectors is written without a loop. So is a stretch of one vector, if its body is heavy: the
+code around a loop would keep all constants that the loop reads."""
+Word = tuple[str, int, int]
+"""A number of the table: what it is, of which pointer, along which axis."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the code of a kernel depends on beside its body."""
+
+    width: Width
+    stretch: bool
+    chunked: bool
+    length: int
+    """The length of short rows and stretches, else 0."""
+    varies: tuple[tuple[bool, ...], ...]
+    """Of each value, along which axes."""
+    steps: tuple[tuple[int | None, ...], ...]
+    """Of each pointer along each axis: 0, 1 along the row, or None for a number of the table."""
+    stashes: tuple[tuple[int, int], ...]
+    """Values kept for later phases, and the bytes for each."""
+    cuts: tuple[tuple[tuple[bool, bool], ...], ...] = ()
+    """Of each box that is read, whether it begins and ends inside of each axis."""
+
+
+class Kernel:
+    """A kernel for known sizes: the form of its code, and the numbers for the table."""
+
+    def __init__(self, body: Graph, accesses: Sequence[Access], results: Sequence[Access] = ()) -> None:
+        """`results` says how results lie that are not in C order; none may then be a reduction."""
+        self.body = body
+        self.accesses = tuple(accesses)
+        self.space = Space.of(body, [*accesses, *results])
+        self.stretch = len(self.space.sizes) == 1 and not self._uses_reductions()
+        self.chunked = not self.stretch and self.space.sizes[-1] > CHUNK and not self._needs_whole_rows()
+        self.plan = Plan(body, self.space, self.stretch or self.chunked)
+        self.width: Width = width_of(self.plan)
+        laid_out = [*accesses, *results] if results else accesses
+        self.steps = [self.space.steps(node, access) for node, access in zip(self.pointed, laid_out, strict=False)]
+        self.steps += [self.space.own_steps(node) for node in self.pointed[len(self.steps) :]]
+
+    @property
+    def pointed(self) -> tuple[Node, ...]:
+        """The values that the pointers of the table are of."""
+        return (*self.body.inputs, *self.body.outputs)
+
+    def _uses_reductions(self) -> bool:
+        return any(source.op.name in REDUCTIONS for node in self.body.nodes for source in node.inputs)
+
+    def _needs_whole_rows(self) -> bool:
+        """Whether some reduction gives a number per row, or is used in the kernel."""
+        if self._uses_reductions():
+            return True
+        if math.prod(self.space.sizes[:-1]) == 1:
+            return False
+        reductions = [node for node in self.body.nodes if node.op.name in REDUCTIONS]
+        return any(any(self.space.varies(node)[:-1]) for node in reductions)
+
+    @property
+    def chunks(self) -> int:
+        """Into how many a row is cut."""
+        return -(-self.space.sizes[-1] // CHUNK) if self.chunked else 1
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are, or elements of a stretch."""
+        if self.stretch:
+            return 1 if self.form.length else self.space.sizes[0]
+        return math.prod(self.space.sizes[:-1]) * self.chunks
+
+    @cached_property
+    def form(self) -> Form:
+        """What its code depends on beside the body."""
+        length = self.space.sizes[-1]
+        most = SHORT_VECTORS if not self.stretch else 1 if self.width.once else 0
+        short = not self.chunked and length <= most * self.width.native
+        varies = tuple(self.space.varies(node) for node in self.body.nodes)
+        steps = tuple(self._form_of_steps(steps) for steps in self.steps)
+        numbers = {node: i for i, node in enumerate(self.body.nodes)}
+        stashes = tuple(sorted((numbers[node], self.plan.row_bytes(node)) for node in self.plan.stashed))
+        cuts = tuple(tuple((start > 0, end < size) for (start, end), size in zip(box, self.space.sizes, strict=True))
+                     for box in self.boxes)  # fmt: skip
+        return Form(self.width, self.stretch, self.chunked, length if short else 0, varies, steps, stashes, cuts)
+
+    @cached_property
+    def boxes(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+        """From where to where along each axis each box reaches that is read, in the order of the nodes."""
+        return tuple(self.space.box(node, window) for node in self.body.nodes for window in windows_of(node))
+
+    def _form_of_steps(self, steps: tuple[int, ...]) -> tuple[int | None, ...]:
+        *outer, inner = steps
+        return (*(0 if step == 0 else None for step in outer), inner if inner in (0, 1) else None)
+
+    @cached_property
+    def structure(self) -> Hashable:
+        """What kernels have in common that share their code."""
+        return structure_of(self.body, self.form)
+
+    @cached_property
+    def words(self) -> tuple[Word, ...]:
+        """Which numbers the table tells, in order."""
+        axes = len(self.space.sizes)
+        inner = [] if self.stretch or self.form.length else [axes - 1]
+        words = [("size", 0, axis) for axis in (*range(1, axes - 1), *inner)]
+        if self.chunked:
+            words.append(("chunks", 0, 0))
+        words += [("step", pointer, axis) for pointer, steps in enumerate(self.form.steps)
+                  for axis, step in enumerate(steps) if step is None]  # fmt: skip
+        words += [(end, box, axis) for box, cuts in enumerate(self.form.cuts)
+                  for axis, cut in enumerate(cuts) for end, inside in zip(("from", "to"), cut, strict=True)
+                  if inside]  # fmt: skip
+        inputs = len(self.body.inputs)
+        words += [("float", number, 0) for number, node in enumerate(self.body.nodes) if is_told(node)]
+        return (*words, *(("part", inputs + i, 0) for i, node in enumerate(self.body.outputs) if self.is_spread(node)))
+
+    def is_spread(self, node: Node) -> bool:
+        """Whether a result is accumulated and consists of several numbers."""
+        return node in self.plan.accumulators and any(self.space.varies(node))
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The numbers for the table."""
+        return tuple(self._number(*word) for word in self.words)
+
+    def _number(self, kind: str, pointer: int, axis: int) -> int:
+        if kind == "size":
+            return self.space.sizes[axis]
+        if kind == "step":
+            return self.steps[pointer][axis]
+        if kind == "float":
+            return _bits(self.body.nodes[pointer])
+        if kind in ("from", "to"):
+            return self.boxes[pointer][axis][kind == "to"]
+        return self.chunks if kind == "chunks" else math.prod(self.pointed[pointer].array_type.static_shape)
+
+
+def structure_of(body: Graph, form: Form) -> Hashable:
+    """A body without names and sizes, and the form of its kernel."""
+    index = {node: i for i, node in enumerate(body.nodes)}
+    rows = tuple((node.op.name, tuple(index[i] for i in node.inputs), _attrs(node), node.array_type.dtype.str)
+                 for node in body.nodes)  # fmt: skip
+    return rows, tuple(index[i] for i in body.inputs), tuple(index[o] for o in body.outputs), form
+
+
+def _attrs(node: Node) -> Hashable:
+    """The attributes that code depends on: not sizes and axes, which the form tells, nor what the table does."""
+    if windows_of(node):
+        return attrs_key({name: value for name, value in node.attrs.items() if name == "constant_values"})
+    told = not node.attrs or node.op.view or node.op.name in REDUCTIONS or is_told(node)
+    return () if told else attrs_key(node.attrs)
+
+
+def is_told(node: Node) -> bool:
+    """Whether a node is a number that the table tells, so that the code does not depend on it."""
+    if node.inputs or "value" not in node.attrs or node.array_type.dtype not in (np.float32, np.float64):
+        return False
+    return abs(float(node.attrs["value"])) not in IN_CODE
+
+
+def _bits(node: Node) -> int:
+    """The bit pattern of a number, as the first bytes of a word."""
+    value = np.zeros(8 // node.array_type.dtype.itemsize, node.array_type.dtype)
+    value[0] = node.attrs["value"]
+    return int(value.view(np.int64)[0])

@@ -1,0 +1,155 @@
+"""How many elements a kernel works on at once, and how it reads and writes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from llvmlite import ir
+
+from graphc.native.code.elementwise import has_vectors
+from graphc.native.code.scalars import Value, Wide, computed, computed_type, stored, stored_type, suffix
+from graphc.native.code.vectors import Unit, host_unit
+from graphc.native.code.writer import Code, zeros
+from graphc.native.kernel.phases import REDUCTIONS, Plan
+
+CHEAP, LIGHT = 4.0, 16.0
+"""Bodies of at most so much effort an element take four vectors at once, and two."""
+HEAVY = 40.0
+"""A body of so much effort an element is written once, masked, rather than once for whole vectors and once for rest.
+
+It takes two vectors at once: each waits for its own chain of operations, longer than the processor looks ahead.
+"""
+
+
+@dataclass(frozen=True)
+class Width:
+    """The lanes of a kernel's vectors: `whole` at once as long as so many elements are left, else `native`."""
+
+    native: int
+    whole: int
+    masked: bool
+    """Whether the rest of a row is a masked vector, not one element after the other."""
+    once: bool
+    """Whether all vectors are masked, so that the body is written but once."""
+
+
+def width_of(plan: Plan) -> Width:
+    """The lanes for a body: those of one vector register, of its widest floats if it has any."""
+    inner = [node for node in plan.body.nodes if plan.is_inner(node)]
+    if not inner or not all(has_vectors(node) for node in inner):
+        return Width(1, 1, masked=False, once=False)
+    unit = host_unit()
+    dtypes = {node.array_type.dtype for node in inner}
+    floats = {dtype for dtype in dtypes if dtype.kind == "f"}
+    native = unit.vector_bytes // max(max(dtype.itemsize, 4 * (dtype.kind == "f")) for dtype in floats or dtypes)
+    return _wide(native, sum(map(_effort, inner)), unit)
+
+
+def _wide(native: int, effort: float, unit: Unit) -> Width:
+    once = unit.masked and effort >= HEAVY
+    times = 1 if LIGHT < effort < HEAVY else 4 if effort <= CHEAP else 2
+    return Width(native, native * times, unit.masked, once)
+
+
+def _effort(node: Any) -> float:
+    if node.op.leaf or node.op.view:
+        return 0.0
+    return node.op.effort if isinstance(node.op.effort, (int, float)) else 1.0
+
+
+class Lanes(NamedTuple):
+    """So many elements from `position` on, of which those that `mask` names, or all, are there."""
+
+    position: Any
+    width: int
+    mask: Any = None
+
+
+def first_lanes(code: Code, width: int, count: Any) -> Any:
+    """The mask of the first `count` lanes, of which there may be more."""
+    if isinstance(count, int):
+        return ir.Constant(ir.VectorType(ir.IntType(1), width), [int(i < count) for i in range(width)])
+    b, byte = code.b, ir.IntType(8)
+    full = ir.Constant(count.type, width)
+    held = b.trunc(b.select(b.icmp_signed("<", count, full), count, full), byte)
+    numbers = ir.Constant(ir.VectorType(byte, width), list(range(width)))
+    return b.icmp_signed("<", numbers, code.splat(held, width))
+
+
+def read(code: Code, place: Any, lanes: Lanes, dtype: np.dtype[Any], step: Any = 1) -> Value:
+    """Elements `step` apart, from a place on, as they are computed with; one for all lanes if the step is 0."""
+    b, kind = code.b, stored_type(dtype)
+    if lanes.width == 1 or (isinstance(step, int) and step == 0):
+        return computed(b, b.load(place, typ=kind, align=dtype.itemsize), dtype)
+    wide = Wide(kind, lanes.width)
+    if not isinstance(step, int) or step != 1:
+        raw = _gathered(code, place, lanes.width, kind, step, dtype.itemsize)
+    elif lanes.mask is None:
+        raw = b.load(place, typ=wide, align=dtype.itemsize)
+    else:
+        raw = code.call(f"llvm.masked.load.{suffix(wide)}.p0", wide, place, ir.IntType(32)(dtype.itemsize), lanes.mask,
+                        zeros(kind, lanes.width))  # fmt: skip
+    return computed(b, raw, dtype)
+
+
+def write(code: Code, value: Value, place: Any, lanes: Lanes, step: Any = 1) -> None:
+    """The same the other way."""
+    b, dtype = code.b, value.dtype
+    raw = stored(b, value)
+    if lanes.width == 1:
+        b.store(raw, place, align=dtype.itemsize)
+    elif not isinstance(step, int) or step != 1:
+        for lane in range(lanes.width):
+            at = b.gep(place, [_times(b, step, lane)], inbounds=True, source_etype=raw.type.element)
+            b.store(b.extract_element(raw, ir.IntType(32)(lane)), at, align=dtype.itemsize)
+    elif lanes.mask is None:
+        b.store(raw, place, align=dtype.itemsize)
+    else:
+        name = f"llvm.masked.store.{suffix(raw.type)}.p0"
+        code.call(name, ir.VoidType(), raw, place, ir.IntType(32)(dtype.itemsize), lanes.mask)
+
+
+def _times(b: Any, step: Any, lane: int) -> Any:
+    return ir.IntType(64)(step * lane) if isinstance(step, int) else b.mul(step, step.type(lane))
+
+
+def _gathered(code: Code, place: Any, width: int, kind: Any, step: Any, align: int) -> Any:
+    b, vector = code.b, zeros(kind, width)
+    for lane in range(width):
+        at = b.gep(place, [_times(b, step, lane)], inbounds=True, source_etype=kind)
+        vector = b.insert_element(vector, b.load(at, typ=kind, align=align), ir.IntType(32)(lane))
+    return vector
+
+
+def widened(code: Code, value: Value, width: int) -> Value:
+    """A number in every lane."""
+    raw, dtype = value
+    if width == 1 or isinstance(raw.type, ir.VectorType):
+        return value
+    if isinstance(raw, ir.Constant):
+        return Value(ir.Constant(Wide(raw.type, width), raw), dtype)
+    return Value(code.splat(raw, width), dtype)
+
+
+_FOLDS = {  # how lanes are combined: floats, signed and unsigned integers, truth values
+    "add": ("fadd", "add", "add", "or"), "multiply": ("fmul", "mul", "mul", "and"),
+    "maximum": ("fmaximum", "smax", "umax", "or"), "minimum": ("fminimum", "smin", "umin", "and"),
+    "bitwise_or": ("", "or", "or", "or"), "bitwise_and": ("", "and", "and", "and"),
+}  # fmt: skip
+
+
+def folded(code: Code, name: str, value: Value) -> Value:
+    """One number from all lanes of a reduction's total."""
+    raw, dtype = value
+    if not isinstance(raw.type, ir.VectorType):
+        return value
+    combine = REDUCTIONS[name].combine
+    fold = _FOLDS[combine]["fiub".index(dtype.kind)]
+    element = computed_type(dtype)
+    name = f"llvm.vector.reduce.{fold}.{suffix(raw.type)}"
+    if fold in ("fadd", "fmul"):
+        start = ir.Constant(element, -0.0 if fold == "fadd" else 1.0)
+        return Value(code.call(name, element, start, raw, flags=("reassoc",)), dtype)
+    return Value(code.call(name, element, raw), dtype)

@@ -1,0 +1,141 @@
+"""What a kernel does in which walk along a row.
+
+The last axis of the index space is the row. A reduction over it gives a number per row, which later nodes of the same
+row may use: so a row is walked in phases, one more than the longest chain of such reductions (softmax has three: the
+maximum; the exponentials and their sum; the quotient). Any other reduction is accumulated over a block of rows, and the
+blocks' parts are added up afterwards in a fixed order.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from graphc.ir import Graph, Node
+from graphc.native.code.scalars import Value, number
+from graphc.native.kernel.extents import Space
+from graphc.windows import read_elsewhere, read_here
+
+STASHED_BYTES = 32768
+"""The most that a row's intermediate values may take on the stack; dearer ones are computed again."""
+DEAR = 5.0
+"""A value whose op costs so many additions per element is kept for later phases rather than computed again."""
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """How a reduction starts and combines."""
+
+    start: Any
+    combine: str
+
+    def identity(self, dtype: np.dtype[Any]) -> Value:
+        """The value that changes nothing."""
+        if self.start in ("lowest", "highest") and dtype.kind != "f":
+            limits = np.iinfo(dtype) if dtype.kind != "b" else None
+            lowest, highest = (limits.min, limits.max) if limits else (0, 1)
+            return number(lowest if self.start == "lowest" else highest, dtype)
+        return number({"lowest": -math.inf, "highest": math.inf}.get(self.start, self.start), dtype)
+
+
+REDUCTIONS = {
+    "sum": Reduction(0, "add"), "prod": Reduction(1, "multiply"), "max": Reduction("lowest", "maximum"),
+    "min": Reduction("highest", "minimum"), "any": Reduction(0, "bitwise_or"), "all": Reduction(1, "bitwise_and"),
+}  # fmt: skip
+
+
+@dataclass
+class Plan:
+    """What is computed when: the phase of every value, and what each phase stores, reduces and keeps."""
+
+    body: Graph
+    space: Space
+    cut: bool
+    """Whether rows are cut, so that nothing can be reduced along a whole one."""
+    phase: dict[Node, int] = field(default_factory=dict)
+    row_reductions: list[Node] = field(default_factory=list)
+    accumulators: list[Node] = field(default_factory=list)
+    stashed: set[Node] = field(default_factory=set)
+    stored: set[Node] = field(default_factory=set)
+    boxed: frozenset[Node] = frozenset()
+    """Operands that are read only as their readers tell, elsewhere than at the index reached."""
+
+    def __post_init__(self) -> None:
+        self.boxed = frozenset(source for node in self.body.nodes for source in read_elsewhere(node))
+        for node in self.body.nodes:
+            below = max((self.phase[source] for source in node.inputs), default=0)
+            if node.op.name in REDUCTIONS:
+                if self.is_row_reduction(node):
+                    self.row_reductions.append(node)
+                    below += 1
+                else:
+                    self.accumulators.append(node)
+            self.phase[node] = below
+        self.stored = {node for node in self.body.outputs if self.is_inner(node)} - set(self.accumulators)
+        for phase in range(1, self.phases):
+            for node in self.needed(phase):
+                for source in read_here(node):
+                    self._keep(source, phase)
+
+    @property
+    def phases(self) -> int:
+        """How often a row is walked."""
+        return 1 + max(self.phase.values())
+
+    def is_inner(self, node: Node) -> bool:
+        """Whether a value varies along the row."""
+        return self.space.varies(node)[-1]
+
+    def is_fixed(self, node: Node) -> bool:
+        """Whether a value is the same for all rows and needs none of them."""
+        varies = any(self.space.varies(node)) or node in self.boxed
+        return not varies and self.phase[node] == 0 and node.op.name not in REDUCTIONS
+
+    def is_per_row(self, node: Node, phase: int) -> bool:
+        """Whether a value is computed once per row, at the start of a phase."""
+        if node in self.boxed:
+            return False
+        computed = node.op.name not in REDUCTIONS and not self.is_inner(node) and not self.is_fixed(node)
+        return computed and self.phase[node] == phase
+
+    def is_row_reduction(self, node: Node) -> bool:
+        """Whether a reduction is over the whole row and nothing else."""
+        source, result = self.space.varies(node.inputs[0]), self.space.varies(node)
+        return not self.cut and source[:-1] == result[:-1]
+
+    def roots(self, phase: int) -> list[Node]:
+        """The values along the row that one phase stores, reduces or accumulates."""
+        stored = [node for node in self.body.nodes if node in self.stored | self.stashed and self.phase[node] == phase]
+        reduced = [node.inputs[0] for node in self.row_reductions if self.phase[node] == phase + 1]
+        reduced += [node.inputs[0] for node in self.accumulators if self.phase[node] == phase]
+        return [node for node in dict.fromkeys([*stored, *reduced]) if self.is_inner(node)]
+
+    def is_reloaded(self, node: Node, phase: int) -> bool:
+        """Whether an earlier phase left the value in memory."""
+        return self.phase[node] < phase and (node in self.stored or node in self.stashed)
+
+    def needed(self, phase: int) -> list[Node]:
+        """The values along the row that a phase computes or reads, in order."""
+        seen, stack = set(), self.roots(phase)
+        while stack:
+            node = stack.pop()
+            if node in seen or not self.is_inner(node) or node.op.name in REDUCTIONS:
+                continue
+            seen.add(node)
+            if not self.is_reloaded(node, phase):
+                stack.extend(read_here(node))
+        return [node for node in self.body.nodes if node in seen]
+
+    def _keep(self, node: Node, phase: int) -> None:
+        dear = not node.op.leaf and isinstance(node.op.effort, (int, float)) and node.op.effort >= DEAR
+        if dear and self.is_inner(node) and self.phase[node] < phase and node not in self.stored:
+            used = sum(self.row_bytes(kept) for kept in self.stashed)
+            if used + self.row_bytes(node) <= STASHED_BYTES:
+                self.stashed.add(node)
+
+    def row_bytes(self, node: Node) -> int:
+        """The bytes to keep for a value along one row: rounded up, so that rows of about one length share code."""
+        return 1 << (self.space.sizes[-1] * node.array_type.dtype.itemsize - 1).bit_length()

@@ -1,0 +1,224 @@
+"""Writes a kernel: loops over rows, walks along each, and in every walk code for vectors of elements.
+
+The code is as it should run: LLVM's passes are left out, for they take most of the time of a compilation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from graphc.ir import Node
+from graphc.native.code.scalars import Value, stored_type
+from graphc.native.code.vectors import host_unit
+from graphc.native.code.writer import I64
+from graphc.native.kernel.form import CHUNK
+from graphc.native.kernel.lanes import Lanes, read, widened, write
+from graphc.native.kernel.phases import REDUCTIONS
+from graphc.native.kernel.traversal import combined
+from graphc.native.kernel.values import ONE, Values
+
+
+class Writer(Values):
+    """Writes one kernel, row by row."""
+
+    def text(self) -> str:
+        """The kernel's IR."""
+        if self.kernel.width.once:  # many values at once: some wait on the stack, in places that lie in one cache line
+            self.code.function.attributes.alignstack = host_unit().vector_bytes
+        _, first, last, _ = self.code.function.args
+        self._begin_parts()
+        self._compute(node for node in self.kernel.body.nodes if self.plan.is_fixed(node))
+        if self.kernel.stretch:
+            length = self.kernel.form.length
+            self._walk_row(0 if length else first, length or last, self._stored_totals)
+            self._store_row()
+        else:
+            self._rows(first, last)
+        return self.code.text()
+
+    # ---------------------------------------------------------------------------------------------------------- rows
+
+    def _rows(self, first: Any, last: Any) -> None:
+        """All rows, with the coordinates of each, and the totals of what is accumulated over all of them."""
+        totals = [node for node in self.plan.accumulators if not self.kernel.is_spread(node)]
+        starts = [REDUCTIONS[node.op.name].identity(node.array_type.dtype) for node in totals]
+
+        def row(number: Any, *carried: Any) -> list[Any]:
+            self.coordinates = [number, *carried[: len(inner)]] if inner else [number]
+            if inner:
+                self.coordinates[0] = carried[len(inner) + len(totals)]
+            self.totals = {node: Value(raw, node.array_type.dtype)
+                           for node, raw in zip(totals, carried[len(inner) :], strict=False)}  # fmt: skip
+            values, wide = dict(self.values), dict(self.wide)
+            self._walk_row(*self._ends(), self._added_totals)
+            self._store_row()
+            self.values, self.wide = values, wide
+            return [*self._next(inner), *(self.totals[node].ir for node in totals), *self._next_outer(inner)]
+
+        inner = self._inner_sizes()
+        found, outer = self._split(first, inner)
+        ends = self.code.loop(first, last, 1, row, [*found, *(s.ir for s in starts), *([outer] if inner else [])])
+        for node, raw in zip(totals, ends[len(inner) :], strict=False):
+            self._store_part(node, Value(raw, node.array_type.dtype))
+
+    def _inner_sizes(self) -> list[Any]:
+        """The sizes of the outer axes but the first; the last of them counts chunks where rows are cut."""
+        axes = len(self.kernel.space.sizes)
+        sizes = [self.word["size", 0, axis] for axis in range(1, axes - 1)]
+        if self.kernel.chunked:
+            sizes.append(self.word["chunks", 0, 0])
+        return sizes
+
+    def _split(self, row: Any, sizes: Sequence[Any]) -> tuple[list[Any], Any]:
+        """A row number as an index along each outer axis but the first, and along that."""
+        found: list[Any] = []
+        for size in reversed(sizes):
+            found.append(self.b.urem(row, size))
+            row = self.b.udiv(row, size)
+        return found[::-1], row
+
+    def _next(self, sizes: Sequence[Any]) -> list[Any]:
+        """The coordinates of the next row; sets whether the first axis goes on, too."""
+        b, carry, found = self.b, I64(1), []
+        for coordinate, size in zip(reversed(self.coordinates[1:]), reversed(sizes), strict=True):
+            raised = b.add(coordinate, carry)
+            over = b.icmp_signed("==", raised, size)
+            found.append(b.select(over, I64(0), raised))
+            carry = b.zext(over, I64)
+        self.carry = carry
+        return found[::-1]
+
+    def _next_outer(self, sizes: Sequence[Any]) -> list[Any]:
+        return [self.b.add(self.coordinates[0], self.carry)] if sizes else []
+
+    def _ends(self) -> tuple[Any, Any]:
+        """Where the walk along a row begins and ends."""
+        kernel, b = self.kernel, self.b
+        if kernel.form.length:
+            return 0, kernel.form.length
+        length = self.word["size", 0, len(kernel.space.sizes) - 1]
+        if not kernel.chunked:
+            return I64(0), length
+        start = b.mul(self.coordinates[-1], I64(CHUNK))
+        end = b.add(start, I64(CHUNK))
+        return start, b.select(b.icmp_signed("<", end, length), end, length)
+
+    def _store_row(self) -> None:
+        """Store what is one number per row, or per kernel."""
+        for node in self.results:
+            if node not in self.plan.accumulators and not self.plan.is_inner(node):
+                self._store(node, self.values[node], ONE)
+
+    # ---------------------------------------------------------------------------------------------------------- parts
+
+    def _begin_parts(self) -> None:
+        """Point accumulated results at this block's part; set those of several numbers to the reduction's identity."""
+        for node in self.plan.accumulators:
+            block, kind = self.code.function.args[3], stored_type(node.array_type.dtype)
+            for i in self.results[node]:
+                size = self.word["part", i, 0] if self.kernel.is_spread(node) else I64(1)
+                self.pointers[i] = self.code.at(self.pointers[i], self.b.mul(block, size), kind)
+                if self.kernel.is_spread(node):
+                    self._clear(node, i, size)
+
+    def _clear(self, node: Node, i: int, size: Any) -> None:
+        dtype = node.array_type.dtype
+        start = REDUCTIONS[node.op.name].identity(dtype)
+
+        def clear(lanes: Lanes, totals: list[Value]) -> list[Value]:
+            place = self.code.at(self.pointers[i], lanes.position, stored_type(dtype))
+            write(self.code, widened(self.code, start, lanes.width), place, lanes)
+            return []
+
+        self.traversal.along(I64(0), size, clear, [])
+
+    def _store_part(self, node: Node, total: Value) -> None:
+        for i in self.results[node]:
+            write(self.code, total, self.pointers[i], ONE)
+
+    def _stored_totals(self, node: Node, total: Value) -> None:
+        """The total of a stretch is all of its part."""
+        self._store_part(node, total)
+
+    def _added_totals(self, node: Node, total: Value) -> None:
+        """The total of a row goes to that of all rows, or to one of several numbers."""
+        if not self.kernel.is_spread(node):
+            self.totals[node] = combined(self.code, node, self.totals[node], total)
+        else:
+            self._accumulate(node, total, ONE)
+
+    def _accumulate(self, node: Node, term: Value, lanes: Lanes) -> None:
+        """Add to the numbers of a part that the lanes belong to."""
+        for i in self.results[node]:
+            place, step = self._place(i, node, lanes)
+            total = read(self.code, place, lanes, node.array_type.dtype, step)
+            write(self.code, combined(self.code, node, total, term), place, lanes, step)
+
+    # ---------------------------------------------------------------------------------------------------------- walks
+
+    def _walk_row(self, start: Any, end: Any, leave: Callable[[Node, Value], None]) -> None:
+        """Everything that happens along one row, phase by phase; `leave` gets the totals of accumulated results."""
+        for phase in range(self.plan.phases):
+            self._compute(node for node in self.kernel.body.nodes if self.plan.is_per_row(node, phase))
+            plan = self.plan
+            carried = [node for node in plan.row_reductions if plan.phase[node] == phase + 1]
+            now = [node for node in plan.accumulators if plan.phase[node] == phase]
+            scalars = [node for node in now if not plan.is_inner(node)]
+            along = [node for node in scalars if plan.is_inner(node.inputs[0])]
+            spread = [node for node in now if plan.is_inner(node)]
+            found = self._walk(phase, start, end, [*carried, *along], spread)
+            for node, total in zip(carried, found, strict=False):
+                self._know(node, total)
+            for node in scalars:
+                if node not in along:
+                    leave(node, self.values[node.inputs[0]])
+            for node, total in zip(along, found[len(carried) :], strict=True):
+                leave(node, total)
+
+    def _walk(self, phase: int, start: Any, end: Any, carried: Sequence[Node], spread: Sequence[Node]) -> list[Value]:
+        """One walk along the row: compute, store, and carry the reductions."""
+        roots, kept = self.plan.roots(phase), dict(self.values)
+        if not roots and not carried:
+            return []
+
+        def element(lanes: Lanes, totals: list[Value]) -> list[Value]:
+            self.values = dict(kept)
+            for node in self.plan.needed(phase):
+                self.values[node] = self._along_row(node, phase, lanes)
+            for node in roots:
+                self._leave(node, phase, lanes)
+            for node in spread:
+                self._accumulate(node, self._operand(node.inputs[0], lanes.width), lanes)
+            return [self._total(node, total, lanes) for node, total in zip(carried, totals, strict=True)]
+
+        found = self.traversal.along(start, end, element, carried)
+        self.values = kept
+        return found
+
+    def _total(self, node: Node, total: Value, lanes: Lanes) -> Value:
+        """A total with the elements of some lanes."""
+        following = combined(self.code, node, total, self._operand(node.inputs[0], lanes.width))
+        if lanes.mask is None:
+            return following
+        return Value(self.b.select(lanes.mask, following.ir, total.ir), following.dtype)
+
+    def _along_row(self, node: Node, phase: int, lanes: Lanes) -> Value:
+        dtype = node.array_type.dtype
+        if self.plan.is_reloaded(node, phase):
+            if node in self.stashes:
+                return read(self.code, self._stash(node, lanes), lanes, dtype)
+            return self._read(self.results[node][0], node, lanes)
+        if node in self.at:
+            return self._read(self.at[node], node, lanes)
+        return self._apply(node, lanes)
+
+    def _leave(self, node: Node, phase: int, lanes: Lanes) -> None:
+        """Store a value where it belongs, if this is its phase."""
+        if self.plan.phase[node] != phase:
+            return
+        value = self._operand(node, lanes.width)
+        if node in self.stashes:
+            write(self.code, value, self._stash(node, lanes), lanes)
+        if node in self.plan.stored:
+            self._store(node, value, lanes)

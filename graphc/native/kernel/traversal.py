@@ -1,0 +1,110 @@
+"""Walks from one position of a row to another: vectors as long as there are whole ones, then what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from typing import Any
+
+from graphc.ir import Node
+from graphc.native.code import elementwise
+from graphc.native.code.scalars import Value
+from graphc.native.code.writer import I64, Code
+from graphc.native.kernel.form import Kernel
+from graphc.native.kernel.lanes import Lanes, first_lanes, folded, widened
+from graphc.native.kernel.phases import REDUCTIONS
+
+Element = Callable[[Lanes, list[Value]], list[Value]]
+"""Writes the code for some lanes; takes the totals of reductions before them, and gives those after."""
+
+
+class Traversal:
+    """The walks of one kernel."""
+
+    def __init__(self, code: Code, kernel: Kernel) -> None:
+        self.code, self.width, self.form = code, kernel.width, kernel.form
+        self.may_mask = all(steps[-1] is not None for steps in kernel.form.steps)
+        """Whether all that lies along the row does so without gaps."""
+
+    def along(self, start: Any, end: Any, element: Element, carried: Sequence[Node]) -> list[Value]:
+        """Write the code of all elements; gives the totals of the reductions that it carries."""
+        if isinstance(end, int):
+            return self._short(end, element, carried)
+        width, b = self.width, self.code.b
+        if width.native == 1:
+            return self._loop(start, end, Lanes(0, 1), element, self._starts(carried, 1))
+        rest = Lanes(0, width.native, "some") if width.masked and self.may_mask else Lanes(0, 1)
+        if width.once and rest.mask:
+            rest = Lanes(0, width.whole, "some")
+            return self._folded(carried, self._loop(start, end, rest, element, self._starts(carried, rest.width)))
+        whole = b.sub(end, b.urem(b.sub(end, start), I64(width.whole)))
+        totals = self._loop(start, whole, Lanes(0, width.whole), element, self._starts(carried, width.whole))
+        known = self._folded(carried, totals)
+        if rest.width == 1:
+            return self._loop(whole, end, rest, element, known)
+        left = self._folded(carried, self._loop(whole, end, rest, element, self._starts(carried, rest.width)))
+        return self._both(carried, known, left)
+
+    def _loop(self, start: Any, end: Any, lanes: Lanes, element: Element, totals: Sequence[Value]) -> list[Value]:
+        dtypes = [total.dtype for total in totals]
+
+        def step(position: Any, *raws: Any) -> list[Any]:
+            mask = lanes.mask and first_lanes(self.code, lanes.width, self.code.b.sub(end, position))
+            found = element(Lanes(position, lanes.width, mask), list(map(Value, raws, dtypes)))
+            return [value.ir for value in found]
+
+        return list(map(Value, self.code.loop(start, end, lanes.width, step, [t.ir for t in totals]), dtypes))
+
+    def _short(self, length: int, element: Element, carried: Sequence[Node]) -> list[Value]:
+        """A row of known length, without a loop. The totals of vectors of one width are kept in vectors."""
+        known: list[Value] = []
+        totals: list[Value] = []
+        before = 0
+        for lanes in _pieces(self.code, length, self.width.native, masks=self.width.masked and self.may_mask):
+            if lanes.width != before:
+                known = self._both(carried, known, self._folded(carried, totals)) if before else known
+                totals, before = self._starts(carried, lanes.width), lanes.width
+            totals = element(lanes, totals)
+        return self._both(carried, known, self._folded(carried, totals))
+
+    def _both(self, carried: Sequence[Node], known: list[Value], found: list[Value]) -> list[Value]:
+        if not known:
+            return found
+        return [combined(self.code, *three) for three in zip(carried, known, found, strict=True)]
+
+    def _starts(self, carried: Sequence[Node], width: int) -> list[Value]:
+        starts = (REDUCTIONS[node.op.name].identity(node.array_type.dtype) for node in carried)
+        return [widened(self.code, start, width) for start in starts]
+
+    def _folded(self, carried: Sequence[Node], totals: Sequence[Value]) -> list[Value]:
+        return [folded(self.code, node.op.name, total) for node, total in zip(carried, totals, strict=True)]
+
+    @cached_property
+    def widths(self) -> set[int]:
+        """The widths of all vectors that the walks write."""
+        if not self.form.length:
+            return {self.width.native, self.width.whole} - {1}
+        masks = self.width.masked and self.may_mask
+        return {width for _, width, _ in _cut(self.form.length, self.width.native, masks=masks)} - {1}
+
+
+def _pieces(code: Code, length: int, native: int, *, masks: bool) -> Iterable[Lanes]:
+    for position, width, active in _cut(length, native, masks=masks):
+        yield Lanes(position, width, first_lanes(code, width, active) if active < width else None)
+
+
+def _cut(length: int, native: int, *, masks: bool) -> Iterable[tuple[int, int, int]]:
+    """The vectors that cover a row: where, how wide, how many elements. Without masks they become ever shorter."""
+    position = 0
+    while position < length:
+        left = length - position
+        shorter = 1 << (left.bit_length() - 1)
+        longer = 1 << (left - 1).bit_length() if position == 0 else native
+        width = min(native, longer if masks else shorter)
+        yield position, width, min(left, width)
+        position += width
+
+
+def combined(code: Code, node: Node, total: Value, term: Value) -> Value:
+    """A reduction's total with one more term."""
+    return elementwise.combine(code.b, REDUCTIONS[node.op.name].combine, node.array_type.dtype, total, term)

@@ -1,0 +1,113 @@
+"""The values of a kernel being written: where they lie, and what is in force at the point reached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from llvmlite import ir
+
+from graphc.ir import Node
+from graphc.native.code.limited import apply
+from graphc.native.code.scalars import Value, number, stored_type
+from graphc.native.code.writer import I64, POINTER, Code, plus, times
+from graphc.native.kernel.boxes import Boxes
+from graphc.native.kernel.form import Kernel, Word, is_told
+from graphc.native.kernel.lanes import Lanes, read, widened, write
+from graphc.native.kernel.traversal import Traversal
+from graphc.windows import read_here, windows_of
+
+ONE = Lanes(0, 1)
+
+
+class Values:
+    """The base of what writes one kernel. `values` holds what is in force: per kernel, per row, per vector."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel, self.plan = kernel, kernel.plan
+        self.code = Code.kernel("kernel")
+        self.b = self.code.b
+        self.traversal = Traversal(self.code, kernel)
+        self.coordinates: list[Any] = []
+        self.values: dict[Node, Value] = {}
+        self.wide: dict[tuple[Node, int], Value] = {}
+        """Numbers in every lane, for what varies along the row."""
+        body = kernel.body
+        self.pointers = self.code.table(len(kernel.pointed))
+        self.word: dict[Word, Any] = {name: self._number(len(kernel.pointed) + i)
+                                      for i, name in enumerate(kernel.words) if name[0] != "float"}  # fmt: skip
+        self.at = {node: i for i, node in enumerate(body.inputs)}
+        self.boxes = Boxes(self.code, kernel, self.pointers, self.word, self.at)
+        self.results: dict[Node, list[int]] = {}
+        for i, node in enumerate(body.outputs, len(body.inputs)):
+            self.results.setdefault(node, []).append(i)
+        self.stashes = {node: self.code.room(kernel.plan.row_bytes(node) // node.array_type.dtype.itemsize,
+                                             stored_type(node.array_type.dtype)) for node in self._kept()}  # fmt: skip
+
+    def _kept(self) -> Iterable[Node]:
+        return (node for node in self.kernel.body.nodes if node in self.plan.stashed)
+
+    def _number(self, place: int, kind: Any = I64) -> Any:
+        slot = self.b.gep(self.code.function.args[0], [I64(place)], source_etype=POINTER)
+        return self.b.load(slot, typ=kind, align=8)
+
+    def _told(self, node: Node) -> Value:
+        """A number of the body that stands in the table: read where it is used, as constants are, not kept."""
+        word = "float", self.kernel.body.nodes.index(node), 0
+        place = len(self.kernel.pointed) + self.kernel.words.index(word)
+        read = self._number(place, stored_type(node.array_type.dtype))
+        read.set_metadata("invariant.load", self.code.module.add_metadata([]))
+        return Value(read, node.array_type.dtype)
+
+    def _stash(self, node: Node, lanes: Lanes) -> Any:
+        return self.code.at(self.stashes[node], lanes.position, stored_type(node.array_type.dtype))
+
+    def _store(self, node: Node, value: Value, lanes: Lanes) -> None:
+        for i in self.results[node]:
+            place, step = self._place(i, node, lanes)
+            write(self.code, value, place, lanes, step)
+
+    def _read(self, i: int, node: Node, lanes: Lanes) -> Value:
+        place, step = self._place(i, node, lanes)
+        return read(self.code, place, lanes, node.array_type.dtype, step)
+
+    def _compute(self, nodes: Iterable[Node]) -> None:
+        """Values that do not vary along the row, in order."""
+        for node in nodes:
+            self._know(node, self._read(self.at[node], node, ONE) if node in self.at else self._apply(node, ONE))
+
+    def _know(self, node: Node, value: Value) -> None:
+        """Note a number, and put it into every lane where vectors need it so: outside of their loop."""
+        self.values[node] = value
+        used = any(node in other.inputs and self.plan.is_inner(other) for other in self.kernel.body.nodes)
+        used = used or any(node in other.inputs for other in (*self.plan.row_reductions, *self.plan.accumulators))
+        if used and not isinstance(value.ir, ir.Constant) and not is_told(node):
+            for width in self.traversal.widths:
+                self.wide[node, width] = widened(self.code, value, width)
+
+    def _operand(self, node: Node, width: int) -> Value:
+        value = self._told(node) if is_told(node) else self.values[node]
+        if width == 1 or self.plan.is_inner(node):
+            return widened(self.code, value, width)
+        return self.wide[node, width] if (node, width) in self.wide else widened(self.code, value, width)
+
+    def _apply(self, node: Node, lanes: Lanes) -> Value:
+        if is_told(node):
+            return self._told(node)
+        if not node.inputs:
+            return number(node.attrs["value"].item(), node.array_type.dtype)
+        operands = [self._operand(source, lanes.width) for source in read_here(node)]
+        if windows_of(node):
+            return self.boxes.value(node, lanes, operands, self.coordinates)
+        return operands[0] if node.op.view else apply(self.code, node, operands)
+
+    def _place(self, i: int, node: Node, lanes: Lanes) -> tuple[Any, Any]:
+        """The address of the first of some elements, and how far they are apart."""
+        *outer, inner = self.kernel.form.steps[i]
+        step = self.word["step", i, len(outer)] if inner is None else inner
+        offset: Any = 0
+        for axis, known in enumerate(outer):
+            if known is None:
+                offset = plus(self.b, offset, times(self.b, self.coordinates[axis], self.word["step", i, axis]))
+        along = times(self.b, lanes.position, step)
+        return self.code.at(self.pointers[i], plus(self.b, offset, along), stored_type(node.array_type.dtype)), step

@@ -1,0 +1,206 @@
+"""Reductions of all kinds over any axes: sums and extremes, contractions of two operands, and where extremes stand.
+
+The axes of the index space are those of the result, then the reduced ones. Where the operands' elements lie next to
+each other along the result's last axis, many results are computed at once, their totals on the stack; else one by one,
+the terms along the last reduced axis in vectors.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+
+from graphc.native.code import elementwise
+from graphc.native.code.scalars import Value, cast, number
+from graphc.native.code.writer import I64, Code, Index, as_value, plus, smaller, times
+from graphc.native.kernel.phases import REDUCTIONS
+from graphc.native.loops.nests import DType, Nest, Room, constant, each_row, fetch, nested, put, row_count
+
+COLUMNS = 512
+"""Results that are computed at once."""
+BLOCK = 512
+"""Elements of which the best is found before its place."""
+INT64 = np.dtype("int64")
+NOWHERE = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Reducing(Nest):
+    """What reductions share: the result's axes and the reduced ones, over which operands have steps in that order."""
+
+    kept: tuple[int, ...]
+    reduced: tuple[int, ...]
+
+    @property
+    def columns(self) -> bool:
+        """Whether to go along the result's last axis."""
+        last = len(self.kept) - 1
+        return last >= 0 and all(array.steps[last] in (0, 1) for array in self.operands)
+
+    @property
+    def rows(self) -> int:
+        """Parts of the result."""
+        return row_count(self.kept, COLUMNS if self.columns else 1)
+
+    def write(self, code: Code, operands: Sequence[Any], results: Sequence[Any], statuses: Sequence[Any]) -> None:
+        """Choose the way to go."""
+        if self.columns:
+            each_row(code, self.kept, COLUMNS, lambda outer, start, stop: self.some(
+                code, operands, results[0], outer, start, stop))  # fmt: skip
+            return
+        each_row(code, self.kept, 1, lambda outer, start, stop: self.one(
+            code, operands, results[0], [*outer, start] if self.kept else []))  # fmt: skip
+
+    def some(self, code: Code, operands: Sequence[Any], result: Any, outer: list[Index], start: Index,
+             stop: Index) -> None:  # fmt: skip
+        """Results next to each other."""
+        raise NotImplementedError
+
+    def one(self, code: Code, operands: Sequence[Any], result: Any, kept: list[Index]) -> None:
+        """One result."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Fold(Reducing):
+    """A reduction of the operand, or of the products of two: terms have the result's dtype."""
+
+    op: str
+
+    @property
+    def _dtype(self) -> DType:
+        return self.results[0].dtype
+
+    def _term(self, code: Code, operands: Sequence[Any], indices: list[Index]) -> Value:
+        factors = [cast(code.b, fetch(code, pointer, array, indices), self._dtype)
+                   for pointer, array in zip(operands, self.operands, strict=True)]  # fmt: skip
+        if len(factors) == 1:
+            return factors[0]
+        return Value(elementwise.product(code.b, self._dtype, *(factor.ir for factor in factors)), self._dtype)
+
+    def _with(self, code: Code, total: Value, term: Value) -> Value:
+        return elementwise.combine(code.b, REDUCTIONS[self.op].combine, self._dtype, total, term)
+
+    def some(self, code: Code, operands: Sequence[Any], result: Any, outer: list[Index], start: Index,
+             stop: Index) -> None:  # fmt: skip
+        """Totals on the stack, one term added to each at a time."""
+        totals = Room(code, min(COLUMNS, self.kept[-1]), self._dtype)
+        nothing = REDUCTIONS[self.op].identity(self._dtype)
+        count = plus(code.b, stop, times(code.b, start, -1))
+
+        def terms(reduced: list[Index], _: list[Any]) -> None:
+            code.loop(0, count, 1, lambda j: totals.set(j, self._with(code, totals.get(j), self._term(
+                code, operands, [*outer, plus(code.b, start, j), *reduced]))), parallel=True)  # fmt: skip
+
+        code.loop(0, count, 1, lambda j: totals.set(j, nothing), parallel=True)
+        nested(code, self.reduced, terms)
+        code.loop(0, count, 1, lambda j: put(code, totals.get(j), result, self.results[0], [
+            *outer, plus(code.b, start, j)]), parallel=True)  # fmt: skip
+
+    def one(self, code: Code, operands: Sequence[Any], result: Any, kept: list[Index]) -> None:
+        """The total is carried; sums may be added up in vectors."""
+
+        def terms(reduced: list[Index], carried: list[Any]) -> list[Any]:
+            total = Value(carried[0], self._dtype)
+            return [self._with(code, total, self._term(code, operands, [*kept, *reduced])).ir]
+
+        start = REDUCTIONS[self.op].identity(self._dtype).ir
+        total = nested(code, self.reduced, terms, [start], parallel=True) if math.prod(self.reduced) else [start]
+        put(code, Value(total[0], self._dtype), result, self.results[0], kept)
+
+
+@dataclass(frozen=True)
+class Extremum(Reducing):
+    """Where the largest (or smallest) element along one axis stands: the first, or the first NaN.
+
+    Elements are compared as integers in the same order, of which the largest is searched.
+    """
+
+    op: str
+
+    @property
+    def _key_dtype(self) -> DType:
+        dtype = self.operands[0].dtype
+        if dtype.kind == "b":
+            return np.dtype("uint8")
+        return np.dtype(f"int{max(8 * dtype.itemsize, 32)}") if dtype.kind == "f" else dtype
+
+    def _key(self, code: Code, operands: Sequence[Any], indices: list[Index]) -> Value:
+        b, x = code.b, fetch(code, operands[0], self.operands[0], indices)
+        dtype = self._key_dtype
+        key = _order_of(b, x.ir, dtype) if x.dtype.kind == "f" else cast(b, x, dtype).ir
+        if self.op == "argmin":
+            key = b.not_(key)
+        if x.dtype.kind == "f":
+            key = b.select(b.fcmp_unordered("uno", x.ir, x.ir), number(np.iinfo(dtype).max, dtype).ir, key)
+        return Value(key, dtype)
+
+    def _above(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
+        return (b.icmp_signed if self._key_dtype.kind == "i" else b.icmp_unsigned)(">", x, y)
+
+    def some(self, code: Code, operands: Sequence[Any], result: Any, outer: list[Index], start: Index,
+             stop: Index) -> None:  # fmt: skip
+        """The best so far, and where, on the stack."""
+        b = code.b
+        width = min(COLUMNS, self.kept[-1])
+        best, where = Room(code, width, self._key_dtype), Room(code, width, INT64)
+        count = plus(b, stop, times(b, start, -1))
+
+        def key(j: Index, r: Index) -> Value:
+            return self._key(code, operands, [*outer, plus(b, start, j), r])
+
+        def first(j: Index) -> None:
+            best.set(j, key(j, 0))
+            where.set(j, Value(constant(0), INT64))
+
+        def compare(j: Index, r: Index) -> None:
+            x, before = key(j, r), best.get(j)
+            better = self._above(b, x.ir, before.ir)
+            best.set(j, Value(b.select(better, x.ir, before.ir), x.dtype))
+            where.set(j, Value(b.select(better, as_value(r), where.get(j).ir), INT64))
+
+        def step(r: Index) -> None:
+            code.loop(0, count, 1, lambda j: compare(j, r), parallel=True)
+
+        code.loop(0, count, 1, first, parallel=True)
+        code.loop(1, self.reduced[0], 1, step)
+        code.loop(0, count, 1, lambda j: put(code, where.get(j), result, self.results[0], [
+            *outer, plus(b, start, j)]), parallel=True)  # fmt: skip
+
+    def one(self, code: Code, operands: Sequence[Any], result: Any, kept: list[Index]) -> None:
+        """The best of each block, then the first place of the best in the first block that has it."""
+        b, size = code.b, self.reduced[0]
+
+        def larger(r: Index, so_far: Any) -> list[Any]:
+            x = self._key(code, operands, [*kept, r]).ir
+            return [b.select(self._above(b, x, so_far), x, so_far)]
+
+        def block(start: Index, best: Any, where: Any) -> list[Any]:
+            stop = smaller(b, plus(b, start, BLOCK), size)
+            top = code.loop(start, stop, 1, larger, [lowest], parallel=True)[0]
+            better = self._above(b, top, best)
+            return [b.select(better, top, best), b.select(better, as_value(start), where)]
+
+        def place(r: Index, so_far: Any) -> list[Any]:
+            here = b.icmp_unsigned("==", self._key(code, operands, [*kept, r]).ir, best)
+            at = b.select(here, as_value(r), I64(NOWHERE))
+            return [b.select(b.icmp_signed("<", at, so_far), at, so_far)]
+
+        lowest = number(np.iinfo(self._key_dtype).min, self._key_dtype).ir
+        best, where = code.loop(0, size, BLOCK, block, [lowest, I64(0)])
+        stop = smaller(b, plus(b, where, BLOCK), size)
+        at = code.loop(where, stop, 1, place, [I64(NOWHERE)], parallel=True)[0]
+        put(code, Value(at, INT64), result, self.results[0], kept)
+
+
+def _order_of(b: ir.IRBuilder, x: Any, dtype: DType) -> Any:
+    """An integer in the order of floats that are not NaN; zeros of both signs are one."""
+    kind = ir.IntType(8 * dtype.itemsize)
+    bits = b.bitcast(b.fadd(x, ir.Constant(x.type, 0.0)), kind)
+    signs = b.ashr(bits, ir.Constant(kind, kind.width - 1))
+    return b.xor(bits, b.lshr(signs, ir.Constant(kind, 1)))

@@ -1,0 +1,172 @@
+"""The frame of kernels that compute one node: loops over an index space of any rank, arrays with any strides.
+
+    void kernel(ptr table, i64 first_row, i64 last_row, i64)      table: operands, then results, then status words
+
+A row is independent of all others: a point of the outer axes, or part of one along the innermost axis. Rows are shared
+among threads in blocks; nothing depends on how.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+
+from graphc.native.code.scalars import Value, load, store, stored_type
+from graphc.native.code.writer import I64, SYMBOL, Code, Index, as_value, plus, smaller, times
+from graphc.native.gemm.places import entry_indices, offset
+
+CHUNK = 4096
+"""The most elements of the innermost axis in one row."""
+FINE = -(2**63)
+"""What a status word holds while nothing was wrong."""
+DType = np.dtype[Any]
+Steps = tuple[int, ...]
+"""Elements to step along each axis of an index space."""
+
+
+@dataclass(frozen=True)
+class Array:
+    """What an array holds, and how it lies over an index space."""
+
+    dtype: DType
+    steps: Steps
+
+
+@dataclass(frozen=True)
+class Nest(ABC):
+    """A kernel: what it is told by, it is found by. Tables hold the pointers of `operands` and `results` in order."""
+
+    operands: tuple[Array, ...]
+    results: tuple[Array, ...]
+
+    @property
+    @abstractmethod
+    def rows(self) -> int:
+        """How many rows there are."""
+
+    @abstractmethod
+    def write(self, code: Code, operands: Sequence[Any], results: Sequence[Any], statuses: Sequence[Any]) -> None:
+        """Write all rows from the first to the last, given the pointers."""
+
+    @property
+    def statuses(self) -> int:
+        """How many words say what was wrong."""
+        return 0
+
+    @property
+    def text(self) -> str:
+        """The kernel's IR."""
+        code = Code.kernel(type(self).__name__.lower())
+        code.parallel = True  # for LLVM's passes
+        pointers = code.table(len(self.operands) + len(self.results) + self.statuses)
+        count = len(self.operands)
+        self.write(code, pointers[:count], pointers[count : count + len(self.results)],
+                   pointers[count + len(self.results) :])  # fmt: skip
+        return code.text()
+
+    @property
+    def symbol(self) -> str:
+        """The name of the kernel in the IR."""
+        return SYMBOL
+
+
+def merged(sizes: Sequence[int], arrays: Sequence[Steps], kinds: Sequence[Any] = ()) -> tuple[Any, ...]:
+    """Sizes, steps of each array, and kinds of axes, with axes of size 1 left out and neighbours of one kind made one
+    wherever every array lies so."""
+    kinds = kinds or [None] * len(sizes)
+    axes: list[list[Any]] = []
+    for size, kind, *steps in zip(sizes, kinds, *arrays, strict=True):
+        if size == 1:
+            continue
+        if axes and axes[-1][1] == kind and all(a == b * size for a, b in zip(axes[-1][2], steps, strict=True)):
+            axes[-1] = [axes[-1][0] * size, kind, steps]
+        else:
+            axes.append([size, kind, steps])
+    lies = [tuple(axis[2][i] for axis in axes) for i in range(len(arrays))]
+    return tuple(axis[0] for axis in axes), lies, tuple(axis[1] for axis in axes)
+
+
+Body = Callable[[list[Index], Index, Index], None]
+
+
+def row_count(sizes: Sequence[int], chunk: int) -> int:
+    """How many rows some axes make, the last of them in pieces."""
+    return math.prod(sizes[:-1]) * -(-sizes[-1] // chunk) if sizes else 1
+
+
+def each_row(code: Code, sizes: Sequence[int], chunk: int, body: Body) -> None:
+    """For each row from the first to the last: the coordinates of outer axes, and the range along the innermost."""
+    outer, size = (sizes[:-1], sizes[-1]) if sizes else ((), 1)
+    pieces = -(-size // chunk)
+
+    def row(number: Index) -> None:
+        *coordinates, piece = entry_indices(code.b, number, (*outer, pieces))
+        if pieces == 1:
+            body(coordinates, 0, size)
+            return
+        start = times(code.b, piece, chunk)
+        body(coordinates, start, smaller(code.b, plus(code.b, start, chunk), size))
+
+    _, first, last, _ = code.function.args
+    code.loop(first, last, 1, row)
+
+
+def nested(code: Code, sizes: Sequence[int], body: Callable[..., Any], carried: Sequence[Any] = (), *,
+           parallel: bool = False) -> list[Any]:  # fmt: skip
+    """A loop in a loop for each axis: body(coordinates, carried values). `parallel` is about the innermost."""
+
+    def inside(axis: int, coordinates: list[Index], values: Sequence[Any]) -> list[Any]:
+        if axis == len(sizes):
+            return list(body(coordinates, list(values)) or ())
+        return code.loop(0, sizes[axis], 1, lambda i, *now: inside(axis + 1, [*coordinates, i], now), values,
+                         parallel=parallel and axis == len(sizes) - 1)  # fmt: skip
+
+    return inside(0, [], carried)
+
+
+def place(code: Code, pointer: Any, array: Array, indices: Sequence[Index], further: Index = 0) -> Any:
+    """The address of an element, `further` elements on."""
+    way = plus(code.b, offset(code.b, indices, array.steps), further)
+    return code.b.gep(pointer, [as_value(way)], source_etype=stored_type(array.dtype))
+
+
+def fetch(code: Code, pointer: Any, array: Array, indices: Sequence[Index], further: Index = 0) -> Value:
+    """An element."""
+    return load(code.b, place(code, pointer, array, indices, further), array.dtype)
+
+
+def put(code: Code, value: Value, pointer: Any, array: Array, indices: Sequence[Index], further: Index = 0) -> None:
+    """Store an element."""
+    store(code.b, value, place(code, pointer, array, indices, further))
+
+
+class Room:
+    """Elements on the stack that the rows of a kernel use one after the other."""
+
+    def __init__(self, code: Code, count: int, dtype: DType) -> None:
+        """f16 is kept as it is computed, in f32."""
+        self.code, self.dtype = code, dtype
+        self.stored = np.dtype("float32") if dtype == np.float16 else dtype
+        self.pointer = code.room(count, stored_type(self.stored))
+
+    def get(self, index: Index) -> Value:
+        """The element at an index."""
+        return Value(load(self.code.b, self._at(index), self.stored).ir, self.dtype)
+
+    def set(self, index: Index, value: Value) -> None:
+        """Keep an element."""
+        store(self.code.b, Value(value.ir, self.stored), self._at(index))
+
+    def _at(self, index: Index) -> Any:
+        return self.code.at(self.pointer, index, stored_type(self.stored))
+
+
+def constant(value: int) -> Any:
+    """An i64."""
+    return ir.Constant(I64, value)

@@ -1,0 +1,76 @@
+"""What an op is done by: copies between strided regions, and loops over an index space, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from graphc.ir import Node
+from graphc.native.loops.nests import Array, Nest
+from graphc.native.storage import Storage, contiguous
+
+
+class NotNative(Exception):
+    """Says why NumPy must compute a node."""
+
+
+@dataclass(frozen=True)
+class Copy:
+    """An operand, repeated as broadcasting does, goes to a region of the result: from a byte on, with steps `to`."""
+
+    source: Node
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    offset: int
+    to: tuple[int, ...]
+    skipped: int = 0
+    """Bytes of the operand before the first that is copied."""
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A kernel with what it reads; it writes all results of the node, the first of them from a byte on."""
+
+    nest: Nest
+    sources: tuple[Node, ...] = ()
+    skipped: tuple[int, ...] = ()
+    """Bytes of each operand before the first element of the index space."""
+    offset: int = 0
+    problems: tuple[Callable[[int], Exception], ...] = ()
+    """What a status word that holds something else than FINE tells."""
+
+
+Pieces = Sequence[Copy | Loop]
+Describer = Callable[[Node, Storage], Pieces]
+
+
+def steps_of(node: Node, storage: Storage) -> tuple[int, ...]:
+    """Elements to step along each axis of an operand."""
+    width = node.array_type.dtype.itemsize
+    return tuple(stride // width for stride in storage.layout[node].strides)
+
+
+def own_steps(node: Node) -> tuple[int, ...]:
+    """Elements to step along each axis of a result."""
+    kind = node.array_type
+    return tuple(stride // kind.dtype.itemsize for stride in contiguous(kind))
+
+
+def spread(shape: Sequence[int], strides: Sequence[int], rank: int) -> tuple[int, ...]:
+    """Steps over the last axes of an index space: 0 where an array repeats."""
+    steps = tuple(0 if size == 1 else stride for size, stride in zip(shape, strides, strict=True))
+    return (0,) * (rank - len(steps)) + steps
+
+
+def operand(node: Node, storage: Storage, rank: int) -> Array:
+    """An operand over the axes of a result of that rank, which it broadcasts to."""
+    return Array(node.dtype, spread(node.array_type.static_shape, steps_of(node, storage), rank))
+
+
+def stand_in(node: Node) -> tuple[np.ndarray[Any, Any], int]:
+    """An array that is never touched, to find regions of the result with, and where it begins."""
+    array = np.empty(node.array_type.static_shape, node.dtype)
+    return array, array.__array_interface__["data"][0]
