@@ -107,8 +107,8 @@ class _Views:
             operand = self._stand_in(source.type)
         result = _value(node, [operand])
         self._stand_ins[node] = result
-        parts = result if isinstance(result, tuple) else (result,)
-        return all(np.may_share_memory(part, self._region) for part in parts)
+        parts = [part for part in (result if isinstance(result, tuple) else (result,)) if np.size(part)]
+        return bool(parts) and all(np.may_share_memory(part, self._region) for part in parts)  # nothing shares nothing
 
     def is_whole(self, node: Node, root: AnyType) -> bool:
         """Whether a view has all elements of its root, in order."""
