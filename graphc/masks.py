@@ -17,7 +17,7 @@ from graphc import ops
 from graphc.ir import Graph, Node
 from graphc.op import OPS
 from graphc.spaces import number_of
-from graphc.types import Type
+from graphc.types import TupleType, Type
 
 Mask = np.ndarray[Any, Any]
 SMALL_SHARE = 16
@@ -178,7 +178,7 @@ def _is_matrix(node: Node) -> bool:
 def turns(node: Node) -> bool | None:
     """Whether a view exchanges the last two axes; None where it does more to them than that."""
     source = node.inputs[0]
-    if node.ndim < 2 or source.ndim < 2:
+    if isinstance(node.type, TupleType) or isinstance(source.type, TupleType) or min(node.ndim, source.ndim) < 2:
         return None
     if node.op is OPS["transpose"]:
         rank, axes = node.ndim, node.attrs["axes"]

@@ -159,3 +159,12 @@ def test_masks_say_where_values_are_known_and_read():
 def test_ranges_of_rows():
     live = np.array([[0, 0, 0], [0, 1, 0], [1, 0, 1]], bool)
     np.testing.assert_array_equal(ranges(live), [[0, 0], [1, 2], [0, 3]])
+
+
+def test_a_mask_beside_the_parts_of_a_split_compiles():
+    x = gr.placeholder("x", (4, 4), "float64")
+    masked = gr.where(np.tri(4, dtype=bool), gr.concatenate([x[1:], x[:1]]), 0.0)
+    gradient = gr.grad(gr.sum(gr.square(masked @ gr.concatenate([gr.tanh(x)[:2], masked[2:]]))), x)
+    feed = np.random.default_rng(0).standard_normal((4, 4))
+    expected = gr.compile([x], gradient, backend="numpy")(feed)
+    assert np.allclose(gr.compile([x], gradient, backend="native")(feed), expected, rtol=1e-12)
