@@ -101,3 +101,13 @@ def test_random_joins(seed):
             values.append(value)
     picked = rng.choice(len(values), 2, replace=False)
     check(gr.concatenate([values[-1][:16, :16], values[-2][:16, :16]], 0), *[values[i] for i in picked if i > 2])
+
+
+@pytest.mark.parametrize("n", [8, 33, 64])
+def test_a_view_of_another_piece_is_copied_to_its_place(n):
+    x = gr.placeholder("x", (n, n), "float32")
+    a = gr.tanh(x)
+    y = a @ a + a.T @ a.T
+    feed = np.random.default_rng(0).standard_normal((n, n)).astype("f4")
+    expected = gr.compile([x], y, backend="numpy")(feed)
+    assert np.allclose(gr.compile([x], y, backend="native")(feed), expected, rtol=1e-4, atol=1e-4)

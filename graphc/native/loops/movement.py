@@ -13,7 +13,7 @@ from graphc.ir import Node
 from graphc.native.loops.maps import filling
 from graphc.native.loops.nests import Array, merged
 from graphc.native.loops.pieces import Copy, Describer, Loop, NotNative, Pieces, own_steps, spread, stand_in, steps_of
-from graphc.native.storage import Storage
+from graphc.native.storage import Layout, Storage
 from graphc.op import OPS
 
 View = np.ndarray[Any, Any]
@@ -43,12 +43,11 @@ def _reshape(node: Node, storage: Storage) -> Pieces:
 def _concatenate(node: Node, storage: Storage) -> Pieces:
     array, base = stand_in(node)
     axis, at, copies = node.attrs["axis"], 0, []
+    whole = storage.layout[node]
     for source in node.inputs:
         size = source.array_type.static_shape[axis]
-        if storage.root(source) is storage.root(node):  # it is there already
-            at += size
-            continue
-        if source.array_type.size:
+        place = Layout(whole.root, whole.offset + at * whole.strides[axis], whole.strides)
+        if source.array_type.size and storage.layout[source] != place:  # else it is there already
             copies.append(_copy(source, storage, array[(*(slice(None),) * axis, slice(at, at + size))], base))
         at += size
     return copies
