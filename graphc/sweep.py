@@ -64,7 +64,7 @@ class Sweep:
             else:
                 moved[later] = self._kept_form(later, self._rewritten(later) if later in candidates else None)
             if self.readers is not None and moved[later] is not later:
-                self.readers[moved[later]] += self.readers[later]
+                self._read_instead(self.readers, later)
 
     def _kept_form(self, node: Node, new: Node | None) -> Node:
         """The final form of a node whose inputs stay, of which a rule has perhaps made a new one."""
@@ -185,8 +185,13 @@ class Sweep:
         readers.update(self.graph.outputs)
         for old, new in self.moved.items():
             if new is not old:
-                readers[new] += readers[old]
+                self._read_instead(readers, old)
         return readers
+
+    def _read_instead(self, readers: Counter[Node], old: Node) -> None:
+        """Count who reads what a node has become; where that is one of its operands, the node itself does no longer."""
+        new = self.moved[old]
+        readers[new] += readers[old] - any(self.moved[source] is new for source in old.inputs)
 
 
 def _down_to(root: Node, final: set[Node]) -> tuple[set[Node], set[Node]]:

@@ -69,3 +69,11 @@ def test_what_rules_make_is_interned():
     logistic = lambda: 1 / (1 + gr.exp(-x))  # noqa: E731
     graph = DEFAULT.without("cse").run(Graph([x], [gr.maximum(logistic(), logistic())])).graph
     assert graph.outputs[0].op is gr.sigmoid
+
+
+def test_what_becomes_its_own_operand_reads_it_no_longer():
+    """An identity that goes had counted as a reader of what it passes on, which kept rules from replacing that."""
+    s = gr.placeholder("s", (1,), "float64")
+    ones = gr.transpose(gr.broadcast_to(gr.constant(1.0), (4,)), (0,))
+    once = gr.passes.canonicalize(gr.Graph([s], [ones / s]))
+    assert gr.passes.canonicalize(once).structure() == once.structure()
