@@ -19,8 +19,8 @@ from random_graphs import random_graph
 from graphc.native.code.elementwise import is_native
 from graphc.native.code.library import LIBRARY
 from graphc.native.kernel import facts
+from graphc.native.memory import plan_memory
 from graphc.native.program import NativeProgram
-from graphc.native.schedule import plan_memory
 from graphc.op import OPS
 from graphc.passes.fuse import fuse
 from graphc.testing import _samples

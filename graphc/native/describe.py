@@ -12,9 +12,11 @@ from graphc.executor.report import Description, Level, si
 from graphc.ir import Graph, Node
 from graphc.native.emit import Emitted, nodes_of
 from graphc.native.image import Segment
-from graphc.native.schedule import Memories, Stage
+from graphc.native.memory import Memories
+from graphc.native.schedule import Stage
 from graphc.native.storage import Home
-from graphc.native.work import Parts, Work, Works
+from graphc.native.work import Parts, Work
+from graphc.native.works import Works
 from graphc.native.workspace import workspace_bytes
 
 LISTED = 30

@@ -10,7 +10,8 @@ import numpy as np
 
 from graphc.ir import Variable
 from graphc.native.image import Builder, Image, Segment
-from graphc.native.schedule import Memories, Stage
+from graphc.native.memory import Memories
+from graphc.native.schedule import Stage
 from graphc.native.steps import Slots, Steps, steps_of
 from graphc.native.storage import Home, Storage
 from graphc.native.work import Memory, Work

@@ -28,9 +28,10 @@ from graphc.native.image import Segment
 from graphc.native.kernel import facts
 from graphc.native.loops.nests import FINE
 from graphc.native.loops.table import has_loops
-from graphc.native.schedule import plan_memory, repays_waking, schedule
+from graphc.native.memory import plan_memory
+from graphc.native.schedule import repays_waking, schedule
 from graphc.native.storage import storage_of
-from graphc.native.work import works_of
+from graphc.native.works import works_of
 from graphc.native.workspace import Workspace
 
 Array = np.ndarray[Any, Any]

@@ -13,7 +13,8 @@ from graphc.executor.steps import Body, Step, Values, body_of, call_into, copy, 
 from graphc.ir import Node
 from graphc.native.image import Segment, Share
 from graphc.native.kernel import facts
-from graphc.native.schedule import Memories, Stage
+from graphc.native.memory import Memories
+from graphc.native.schedule import Stage
 from graphc.native.storage import Home, Storage, array_over
 from graphc.native.work import Task, Work
 

@@ -10,7 +10,7 @@ from graphc.executor.arena import ALIGNMENT
 from graphc.ir import Node
 from graphc.native.driver import VALUES, YIELD, yielding
 from graphc.native.image import Image
-from graphc.native.schedule import Memories
+from graphc.native.memory import Memories
 from graphc.native.steps import Slots
 from graphc.native.storage import Home, Storage, array_over
 

@@ -1,0 +1,113 @@
+"""The works of a kernel: copies of operands that it must have in C order, the kernel, and what combines its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+
+from graphc.executor.cost import nanoseconds
+from graphc.ir import Node
+from graphc.native.code.library import warn_of_fallback
+from graphc.native.kernel import facts
+from graphc.native.kernel.extents import Access
+from graphc.native.kernel.facts import Facts
+from graphc.native.storage import Storage
+from graphc.native.work import NUMBER, Memory, Parts, Pointer, Task, Work, nbytes_of, pointer, roots
+from graphc.types import Type
+
+
+class KernelWorks:
+    """Makes the works of kernels, and knows the facts of each."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self.facts: dict[Node, Facts] = {}
+        self._alike: dict[Hashable, Facts | None] = {}
+        """By structure; None where LLVM failed."""
+
+    def of(self, node: Node) -> Iterator[Work]:
+        """A kernel's works, in order."""
+        storage = self._storage
+        operands = [pointer(source, storage) for source in node.inputs]
+        accesses = [_access(source, storage) for source in node.inputs]
+        if facts.needs_whole_rows(node.attrs["body"]):
+            yield from _in_order(node, operands, accesses)
+        known = self._facts(node, accesses)
+        if known is None:
+            written = roots(storage.results(node), storage)
+            why = "LLVM failed to compile it"
+            yield Work(node, roots(node.inputs, storage), written, nanoseconds(node), why=why)
+            return
+        self.facts[node] = known
+        results = [pointer(result, storage) for result in storage.results(node)]
+        combining = list(_combining(node, results, known))
+        reads, writes = ([memory for memory, _ in pointers] for pointers in (operands, results))
+        over = () if self._laid_out(node) else tuple(_overwritable(node, writes, known, storage))
+        task = task_of(known, operands, results)
+        yield Work(node, tuple(dict.fromkeys(reads)), tuple(dict.fromkeys(writes)), known.ns, task, over=over)
+        yield from combining
+
+    def _facts(self, node: Node, accesses: Sequence[Access]) -> Facts | None:
+        body, laid_out = node.attrs["body"], self._laid_out(node)
+        structure = (facts.structure_of(body), *accesses, None, *laid_out)
+        if structure not in self._alike:
+            try:
+                self._alike[structure] = facts.facts_of(body, accesses, laid_out)
+            except Exception as error:  # whatever LLVM or its binding raises
+                warn_of_fallback(node, error)
+                self._alike[structure] = None
+        return self._alike[structure]
+
+    def _laid_out(self, node: Node) -> list[Access]:
+        """How results lie, if one is part of something else."""
+        made = self._storage.results(node)
+        own = all(self._storage.root(result) is result for result in made)
+        return [] if own else [_access(result, self._storage) for result in made]
+
+
+def task_of(known: Facts, operands: Sequence[Pointer], results: Sequence[Pointer]) -> Task:
+    """The task of a kernel."""
+    table = (*operands, *results, *((NUMBER, number) for number in known.numbers))
+    return Task(known.address, table, known.rows, known.per_block, known.blocks)
+
+
+def _access(source: Node, storage: Storage) -> Access:
+    kind = source.array_type
+    steps = (stride // kind.dtype.itemsize for stride in storage.layout[source].strides)
+    return Access(tuple(0 if dim == 1 else step for dim, step in zip(kind.shape, steps, strict=True)))
+
+
+def _in_order(node: Node, operands: list[Pointer], accesses: list[Access]) -> Iterator[Work]:
+    """Copies in C order of operands, put in their place, for a kernel that must walk several axes as one."""
+    for index, source in enumerate(node.inputs):
+        whole = Access(facts.contiguous(source.array_type))
+        if accesses[index] == whole:
+            continue
+        copy: Pointer = (Parts(source.type.nbytes), 0)
+        copying = facts.copying(source.array_type, accesses[index], whole)
+        task = task_of(copying, [operands[index]], [copy])
+        yield Work(node, (operands[index][0],), (copy[0],), copying.ns, task, combines=True)
+        operands[index], accesses[index] = copy, whole
+
+
+def _combining(node: Node, results: list[Pointer], known: Facts) -> Iterator[Work]:
+    """What combines the parts of accumulated results, which take the place of these."""
+    for index in known.accumulated if known.blocks > 1 else ():
+        result = results[index]
+        parts: Pointer = (Parts(nbytes_of(result[0]) * known.blocks), 0)
+        combine = facts.combination(node.attrs["body"].outputs[index], known.blocks)
+        task = Task(combine.address, task_of(combine, [parts], [(result[0], 0)]).table, combine.rows, combine.rows, 1)
+        yield Work(node, (parts[0],), (result[0],), combine.ns, task, combines=True)
+        results[index] = parts
+
+
+def _overwritable(node: Node, results: Sequence[Memory], known: Facts,
+                  storage: Storage) -> Iterator[tuple[Memory, Memory]]:  # fmt: skip
+    """The pairs of a result and an operand's memory that may be the same: elements are read before they are written."""
+    read = [storage.root(source) for source in node.inputs]
+    for out, operand in known.over:
+        root = read[operand]
+        alike = all((out, other) in known.over for other, its_root in enumerate(read) if its_root is root)
+        result = results[out]
+        same_size = isinstance(result, Node) and isinstance(root.type, Type) and result.type.nbytes == root.type.nbytes
+        if alike and same_size and storage.is_whole(node.inputs[operand]):
+            yield result, root

@@ -1,0 +1,113 @@
+"""The works of a graph, in order: those of its kernels and products, of ops that loops compute, calls, copies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from graphc.executor.cost import copy_nanoseconds, nanoseconds
+from graphc.ir import Node, collector_paused
+from graphc.native import products
+from graphc.native.code.library import LIBRARY, warn_of_fallback
+from graphc.native.finishing import product_in
+from graphc.native.kernel import facts
+from graphc.native.kernel.extents import Access
+from graphc.native.kernel.facts import Facts
+from graphc.native.kernel_works import KernelWorks, task_of
+from graphc.native.loops.pieces import Copy, Loop, NotNative
+from graphc.native.loops.table import pieces_of
+from graphc.native.product_works import finished_works, product_works
+from graphc.native.storage import Home, Storage
+from graphc.native.work import Status, Task, Work, call, pointer, roots
+from graphc.types import TupleType, Type
+
+
+@dataclass
+class Works:
+    """All works of a graph in order, and the facts of their kernels."""
+
+    storage: Storage
+    listed: list[Work]
+    facts: dict[Node, Facts]
+
+
+@collector_paused()
+def works_of(storage: Storage, fresh: int) -> Works:
+    """The works of a graph; the first `fresh` outputs are new arrays. Kernels that LLVM rejects are found out last."""
+    while True:
+        works = _works_of(storage, fresh)
+        if LIBRARY.finish():
+            return works
+        for cached in (facts.copying, facts.combining, products.compiled):
+            cached.cache_clear()
+
+
+def _works_of(storage: Storage, fresh: int) -> Works:
+    kernels, works = KernelWorks(storage), list[Work]()
+    for node in storage.graph.nodes:
+        if node in storage.constants or node.op.leaf or any(source in storage.parts for source in node.inputs):
+            continue
+        if facts.is_kernel(node):
+            inner = product_in(node)
+            works += kernels.of(node) if inner is None else finished_works(node, inner, storage)
+        elif storage.root(node) is node:
+            works += product_works(node, storage) or _looped(node, storage)
+    return Works(storage, [*works, *_copies(storage, fresh)], kernels.facts)
+
+
+def _looped(node: Node, storage: Storage) -> list[Work]:
+    """The works of an op that loops compute, or a call where NumPy must."""
+    try:
+        pieces = pieces_of(node, storage)
+        if pieces is None:
+            return [call(node, storage)]
+        works = [_copied(node, piece, storage) if isinstance(piece, Copy) else _walked(node, piece, storage)
+                 for piece in pieces]  # fmt: skip
+    except NotNative as reason:
+        return [call(node, storage, f"{node.op.name} has no native code for {reason}")]
+    except Exception as error:  # whatever LLVM or its binding raises
+        warn_of_fallback(node, error)
+        return [call(node, storage, "LLVM failed to compile it")]
+    if works and isinstance(pieces[0], Copy) and pieces[0].shape == node.shape:
+        for work in works[1:]:  # it goes over what the first has written
+            work.reads = (*work.reads, node)
+    return works
+
+
+def _copied(node: Node, move: Copy, storage: Storage) -> Work:
+    kind = Type(move.source.dtype, move.shape)
+    from_, to = (Access(tuple(0 if n == 1 else step for n, step in zip(move.shape, steps, strict=True)))
+                 for steps in (move.strides, move.to))  # fmt: skip
+    known = facts.copying(kind, from_, to, node.dtype)
+    root, offset = pointer(move.source, storage)
+    return Work(
+        node, (root,), (node,), known.ns, task_of(known, [(root, offset + move.skipped)], [(node, move.offset)])
+    )
+
+
+def _walked(node: Node, loop: Loop, storage: Storage) -> Work:
+    nest = loop.nest
+    address = LIBRARY.kernel(nest, lambda: nest.text, nest.symbol)
+    ns = facts.NS_PER_KERNEL + nanoseconds(node)
+    per_block, blocks = facts.blocks_of(nest.rows, ns)
+    statuses = tuple(map(Status, loop.problems))
+    skipped = loop.skipped or (0,) * len(loop.sources)
+    sources = [pointer(source, storage) for source in loop.sources]
+    results = tuple(storage.results(node))
+    table = (*((root, offset + more) for (root, offset), more in zip(sources, skipped, strict=True)),
+             *((result, loop.offset) for result in results), *((status, 0) for status in statuses))  # fmt: skip
+    task = Task(address, table, nest.rows, per_block, blocks)
+    return Work(node, roots(loop.sources, storage), results, ns, task, statuses=statuses)
+
+
+def _copies(storage: Storage, fresh: int) -> Iterator[Work]:
+    """Copies of values to outputs whose memory is not their own."""
+    kept: set[Node] = set()
+    for index, node in enumerate(storage.graph.outputs):
+        if isinstance(node.type, TupleType) or storage.target.get(storage.root(node)) == index:
+            continue
+        root = storage.root(node)
+        is_free = storage.home[root] is Home.OWN and root is node and node not in kept
+        kept.add(node)
+        if not (index < fresh and (is_free or not node.shape)):
+            yield Work(node, (root,), (), copy_nanoseconds(node.type), output=index)
