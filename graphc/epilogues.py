@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from graphc.ir import Graph, Node
 from graphc.recompute import Recomputed
-from graphc.spaces import REDUCTIONS, Space, number_of
+from graphc.spaces import Space, number_of
 from graphc.windows import windows_of
 
 NEAR_BYTES = 1 << 19
@@ -67,7 +67,7 @@ class Epilogues:
         for node in members:
             computed = (node, *self.recomputed.below(node.inputs))
             effort += sum(each.op.effort for each in computed if isinstance(each.op.effort, (int, float)))
-            fits = node.op.name not in REDUCTIONS and not windows_of(node)
+            fits = not node.op.reduction and not windows_of(node)
             fits = fits and all(self.is_along(product, each) for each in computed)
             if not fits or effort > MOST_EFFORT or not apart.isdisjoint(self.recomputed.read(node)):
                 apart.add(node)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from graphc.ir import Graph, Node, consumers
-from graphc.spaces import REDUCTIONS, number_of, only_ones_move
+from graphc.spaces import number_of, only_ones_move
 from graphc.windows import read_elsewhere
 
 CHEAP = 4.0
@@ -69,7 +69,7 @@ class Recomputed:
 
     def _is_there(self, node: Node) -> bool:
         stored = node in self._results or not self._only_kernels_read(node)
-        return node in self._effort or (self._can_fuse(node) and node.op.name not in REDUCTIONS and stored)
+        return node in self._effort or (self._can_fuse(node) and not node.op.reduction and stored)
 
     def _is_for_kernels(self, node: Node) -> bool:
         return node not in self._results and self._only_kernels_read(node)

@@ -15,7 +15,6 @@ from graphc import ops
 from graphc.ir import Node
 from graphc.windows import read_here, windows_of
 
-REDUCTIONS = frozenset(["sum", "prod", "max", "min", "any", "all"])
 WHOLE_ROW = 4096
 """An index space of at most so many elements is one row, so that reductions over all of it may be used inside."""
 LARGEST_PART = 16384
@@ -51,7 +50,7 @@ class Space:
 
         Its sizes are the node's own, or for a reduction those of its operand.
         """
-        spanning = node.inputs[0] if node.op.name in REDUCTIONS else node
+        spanning = node.inputs[0] if node.op.reduction else node
         space = cls(spanning.array_type.static_shape)
         found = Place(_identity(node)) if spanning is node else space._reduced(node, _identity(spanning))
         return space if found is not None and space._put(node, found) else None
@@ -122,7 +121,7 @@ class Space:
     def _places(self, node: Node) -> Place | None:
         """Where a node's axes lie, or None where it does not fit."""
         known = [self.axes[source] for source in read_here(node) if source in self.axes]
-        if node.op.name in REDUCTIONS:
+        if node.op.reduction:
             return self._reduced(node, known[0])
         axes = _moved_ones(node, known[0]) if only_ones_move(node) else self._aligned(node, known)
         return None if axes is None else Place(axes)
@@ -209,7 +208,7 @@ def _moved_ones(node: Node, axes: Axes) -> Axes:
 
 def _operand_axes(source: Node, node: Node, axes: Axes) -> Axes:
     """Where the axes of an operand from outside lie, from those of the node that reads it."""
-    if node.op.name in REDUCTIONS:  # it began the kernel
+    if node.op.reduction:  # it began the kernel
         return _identity(source)
     if only_ones_move(node):
         return _moved_ones(source, axes)

@@ -19,7 +19,7 @@ from graphc.ops.fused import kernel
 from graphc.pipeline import graph_pass
 from graphc.recompute import Recomputed
 from graphc.rewrite import moved_graph
-from graphc.spaces import REDUCTIONS, Space, number_of, only_ones_move
+from graphc.spaces import Space, number_of, only_ones_move
 from graphc.types import Shape, TupleType
 from graphc.windows import Window, attrs_over, read_elsewhere, read_here, windows_of
 
@@ -158,7 +158,7 @@ class _Fusion:
             return False
         if any(isinstance(source.type, TupleType) or 0 in source.shape for source in node.inputs) or 0 in node.shape:
             return False
-        if node.op.name in REDUCTIONS:
+        if node.op.reduction:
             return bool(node.attrs["axis"])
         if windows_of(node):
             return len(windows_of(node)) == 1 or self._is_for_kernels(node)
@@ -277,7 +277,7 @@ class _Body:
             return
         inputs = tuple([self._operand(source) for source in read_here(node)])
         shape = self.space.shape_of(node)
-        if node.op.name in REDUCTIONS:
+        if node.op.reduction:
             made = self._reduction(node, inputs[0], shape)
         elif windows_of(node):
             made = _named(self._windowed(node, inputs), node.name)

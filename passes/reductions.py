@@ -22,14 +22,13 @@ from graphc.samples import call
 from graphc.types import broadcast_shapes
 
 TRUTHS = (ops.all, ops.any)
-REDUCTIONS = (sum, prod, max, min, *TRUTHS)
 IDEMPOTENT = (max, min, *TRUTHS)
 """Reductions of equal elements to that element."""
 Axes = tuple[int, ...]
 
 
 def _reduces(op: Op, operands: Operands) -> bool:
-    return op in REDUCTIONS
+    return op.reduction is not None
 
 
 def _by_order(node: Node) -> bool:
@@ -85,7 +84,7 @@ def _without_repeats(node: Node, repeated: Axes) -> Node:
 
 
 def _reduces_broadcast(op: Op, operands: Operands) -> bool:
-    return op in REDUCTIONS and operands[0] is broadcast_to
+    return op.reduction is not None and operands[0] is broadcast_to
 
 
 @node_rule(_reduces_broadcast, samples=[
@@ -128,7 +127,7 @@ def _reduced_at_once(node: Node) -> Node | None:
 
 
 def _reduces_same(op: Op, operands: Operands) -> bool:
-    return op in REDUCTIONS and operands[0] is op
+    return op.reduction is not None and operands[0] is op
 
 
 @node_rule(_reduces_same, samples=[
@@ -159,7 +158,7 @@ def _of_bare(node: Node) -> Node:
 
 
 def _reduces_transposed(op: Op, operands: Operands) -> bool:
-    return op in REDUCTIONS and operands[0] is transpose
+    return op.reduction is not None and operands[0] is transpose
 
 
 @node_rule(_reduces_transposed, samples=[
@@ -180,7 +179,7 @@ def reduce_transposed_floats(node: Node) -> Outcome:
 
 
 def _reduces_reshaped(op: Op, operands: Operands) -> bool:
-    return op in REDUCTIONS and operands[0] is reshape
+    return op.reduction is not None and operands[0] is reshape
 
 
 def _of_all_elements(node: Node) -> Node | None:

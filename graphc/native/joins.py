@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from graphc.ir import Graph, Node
 from graphc.op import OPS
-from graphc.spaces import REDUCTIONS
 from graphc.types import TupleType
 
 LEAST_RUN = 64
@@ -51,4 +50,4 @@ def _is_piece(node: Node, axis: int, is_kernel: Callable[[Node], bool]) -> bool:
         return False
     kind = node.array_type
     run = math.prod(kind.static_shape[axis:]) * kind.dtype.itemsize
-    return run >= LEAST_RUN and not any(output.op.name in REDUCTIONS for output in made.attrs["body"].outputs)
+    return run >= LEAST_RUN and not any(output.op.reduction for output in made.attrs["body"].outputs)

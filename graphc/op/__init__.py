@@ -19,11 +19,11 @@ from graphc.op.infer import (
     float_of,
     like,
 )
-from graphc.op.record import Cotangents, Cut, Hole, Infer, Op, find_op, lift, signature_text
+from graphc.op.record import Cotangents, Cut, Hole, Infer, Op, Reduction, find_op, lift, signature_text
 from graphc.operators import OPS
 
 __all__ = [
-    "COMPOSITES", "OPS", "Cotangents", "Cut", "Hole", "Infer", "Op", "broadcast", "broadcast_floats",
-    "broadcast_integers", "broadcast_numbers", "broadcast_truths", "composite", "find_op", "float_of", "lift",
-    "like", "placed", "primitive", "signature_text",
+    "COMPOSITES", "OPS", "Cotangents", "Cut", "Hole", "Infer", "Op", "Reduction", "broadcast",
+    "broadcast_floats", "broadcast_integers", "broadcast_numbers", "broadcast_truths", "composite", "find_op",
+    "float_of", "lift", "like", "placed", "primitive", "signature_text",
 ]  # fmt: skip

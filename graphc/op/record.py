@@ -49,6 +49,15 @@ class Cut(NamedTuple):
     least: int = 1
 
 
+@dataclass(frozen=True)
+class Reduction:
+    """How a reduction over the axes that its attribute `axis` names adds up: the total of no elements (a number, or the
+    "lowest" or "highest" of a dtype), and the elementwise op that takes a total one element further."""
+
+    start: float | str
+    combine: str
+
+
 @dataclass(frozen=True, eq=False)
 class Op:
     """What graphc knows of an operation. Generic code reads these fields and never asks for an op by name.
@@ -68,6 +77,8 @@ class Op:
     commutative: bool = False
     flat: bool = False
     """Whether the derivative is 0 wherever it exists (floor, sign), so that a path through it adds nothing."""
+    reduction: Reduction | None = None
+    """What makes a reduction one, so that its elements may be taken in parts, wherever they are computed."""
     view: bool = False
     """Whether the result may share memory with the first operand."""
     unpacks: bool = False

@@ -10,7 +10,7 @@ import numpy as np
 from graphc import ops
 from graphc.errors import DTypeError, ShapeError
 from graphc.ir import Node
-from graphc.op import composite, float_of, lift, primitive
+from graphc.op import Reduction, composite, float_of, lift, primitive
 from graphc.operators import Operand
 from graphc.ops.core import astype
 from graphc.ops.shape import Axes, Stored, broadcast_to, reshape
@@ -103,7 +103,7 @@ def _sum_vjp(g: Node, y: Node, x: Node, *, axis: tuple[int, ...], keepdims: bool
     return [broadcast_to(_beside(g, x, axis, keepdims=keepdims), x.shape)]
 
 
-@primitive(infer=_total, signature=_over_axes_as, vjp=_sum_vjp,
+@primitive(infer=_total, signature=_over_axes_as, vjp=_sum_vjp, reduction=Reduction(0, "add"),
            samples=cases(*_SAMPLES, *_INTEGERS, *_EMPTY, call("f32[3]", dtype="f64")))  # fmt: skip
 def sum(x: Any, *, axis: tuple[int, ...], keepdims: bool, out: Any = None) -> Any:
     """The sum over some axes, by default all; integers and truth values in 64 bits."""
@@ -120,7 +120,7 @@ def _prod_vjp(g: Node, y: Node, x: Node, *, axis: tuple[int, ...], keepdims: boo
     return [cotangent]
 
 
-@primitive(infer=_total, signature=_over_axes_as, vjp=_prod_vjp,
+@primitive(infer=_total, signature=_over_axes_as, vjp=_prod_vjp, reduction=Reduction(1, "multiply"),
            samples=cases(*_SAMPLES, *_INTEGERS, *_EMPTY, call(np.array([2.0, 0.0, -3.0])),
                          call(np.array([[2.0, 0.0, -3.0], [0.0, 0.0, 5.0]]), axis=1),
                          call(np.array([[2.0, 0.0], [0.0, -3.0]]), axis=(0, 1))))  # fmt: skip
@@ -138,13 +138,15 @@ def _extreme_vjp(g: Node, y: Node, x: Node, *, axis: tuple[int, ...], keepdims: 
 _EXTREMES = cases(*_SAMPLES, *_INTEGERS, call("f64[3,0]", axis=0))
 
 
-@primitive(infer=_chosen, signature=_over_axes, vjp=_extreme_vjp, samples=_EXTREMES)
+@primitive(infer=_chosen, signature=_over_axes, vjp=_extreme_vjp, reduction=Reduction("lowest", "maximum"),
+           samples=_EXTREMES)  # fmt: skip
 def max(x: Any, *, axis: tuple[int, ...], keepdims: bool, out: Any = None) -> Any:
     """The largest element over some axes, by default all; NaN where there is one. Ties share the gradient evenly."""
     return np.max(x, axis=axis, keepdims=keepdims, out=out)
 
 
-@primitive(infer=_chosen, signature=_over_axes, vjp=_extreme_vjp, samples=_EXTREMES)
+@primitive(infer=_chosen, signature=_over_axes, vjp=_extreme_vjp, reduction=Reduction("highest", "minimum"),
+           samples=_EXTREMES)  # fmt: skip
 def min(x: Any, *, axis: tuple[int, ...], keepdims: bool, out: Any = None) -> Any:
     """The smallest element over some axes, by default all; NaN where there is one. Ties share the gradient evenly."""
     return np.min(x, axis=axis, keepdims=keepdims, out=out)
@@ -169,13 +171,13 @@ _TRUTHS = cases(call("bool[2,3]"), call("bool[2,3]", axis=1, keepdims=True), cal
                 call("f64[4]"), call("bool[]"), call("f64[0,2]", axis=0))  # fmt: skip
 
 
-@primitive(infer=_truth, signature=_over_axes, samples=_TRUTHS)
+@primitive(infer=_truth, signature=_over_axes, samples=_TRUTHS, reduction=Reduction(0, "bitwise_or"))
 def any(x: Any, *, axis: tuple[int, ...], keepdims: bool, out: Any = None) -> Any:
     """Whether some element over some axes, by default all, differs from 0, as NaN does."""
     return np.any(x, axis=axis, keepdims=keepdims, out=out)
 
 
-@primitive(infer=_truth, signature=_over_axes, samples=_TRUTHS)
+@primitive(infer=_truth, signature=_over_axes, samples=_TRUTHS, reduction=Reduction(1, "bitwise_and"))
 def all(x: Any, *, axis: tuple[int, ...], keepdims: bool, out: Any = None) -> Any:
     """Whether every element over some axes, by default all, differs from 0, as NaN does."""
     return np.all(x, axis=axis, keepdims=keepdims, out=out)

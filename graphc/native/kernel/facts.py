@@ -13,7 +13,6 @@ from graphc.ir import Graph, Node, attrs_key
 from graphc.native.code.library import LIBRARY
 from graphc.native.kernel.extents import Access
 from graphc.native.kernel.form import Kernel
-from graphc.native.kernel.phases import REDUCTIONS
 from graphc.native.kernel.rows import Writer
 from graphc.op import OPS
 from graphc.types import Type, as_dtype
@@ -111,7 +110,7 @@ def contiguous(kind: Type) -> tuple[int, ...]:
 def needs_whole_rows(body: Graph) -> bool:
     """Whether a kernel uses, itself, a reduction over several axes, which it walks as one, in C order."""
     used = {source for node in body.nodes for source in node.inputs}
-    return any(node in used and node.op.name in REDUCTIONS and _reduced_axes(node) > 1 for node in body.nodes)
+    return any(node in used and node.op.reduction and _reduced_axes(node) > 1 for node in body.nodes)
 
 
 def _reduced_axes(node: Node) -> int:

@@ -20,7 +20,7 @@ import numpy as np
 from graphc.ir import Graph, Node, attrs_key
 from graphc.native.kernel.extents import Access, Space
 from graphc.native.kernel.lanes import Width, width_of
-from graphc.native.kernel.phases import REDUCTIONS, Plan
+from graphc.native.kernel.phases import Plan
 from graphc.windows import windows_of
 
 CHUNK = 4096
@@ -75,7 +75,7 @@ class Kernel:
         return (*self.body.inputs, *self.body.outputs)
 
     def _uses_reductions(self) -> bool:
-        return any(source.op.name in REDUCTIONS for node in self.body.nodes for source in node.inputs)
+        return any(source.op.reduction for node in self.body.nodes for source in node.inputs)
 
     def _needs_whole_rows(self) -> bool:
         """Whether some reduction gives a number per row, or is used in the kernel."""
@@ -83,7 +83,7 @@ class Kernel:
             return True
         if math.prod(self.space.sizes[:-1]) == 1:
             return False
-        reductions = [node for node in self.body.nodes if node.op.name in REDUCTIONS]
+        reductions = [node for node in self.body.nodes if node.op.reduction]
         return any(any(self.space.varies(node)[:-1]) for node in reductions)
 
     @property
@@ -176,7 +176,9 @@ def _attrs(node: Node) -> Hashable:
     """The attributes that code depends on: not sizes and axes, which the form tells, nor what the table does."""
     if windows_of(node):
         return attrs_key({name: value for name, value in node.attrs.items() if name == "constant_values"})
-    told = not node.attrs or node.op.view or node.op.name in REDUCTIONS or is_told(node)
+    if node.op.reduction:
+        return node.op.reduction
+    told = not node.attrs or node.op.view or is_told(node)
     return () if told else attrs_key(node.attrs)
 
 

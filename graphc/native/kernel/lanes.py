@@ -12,7 +12,8 @@ from graphc.native.code.elementwise import has_vectors
 from graphc.native.code.scalars import Value, Wide, computed, computed_type, stored, stored_type, suffix
 from graphc.native.code.vectors import Unit, host_unit
 from graphc.native.code.writer import Code, zeros
-from graphc.native.kernel.phases import REDUCTIONS, Plan
+from graphc.native.kernel.phases import Plan
+from graphc.op import Reduction
 
 CHEAP, LIGHT = 4.0, 16.0
 """Bodies of at most so much effort an element take four vectors at once, and two."""
@@ -140,13 +141,12 @@ _FOLDS = {  # how lanes are combined: floats, signed and unsigned integers, trut
 }  # fmt: skip
 
 
-def folded(code: Code, name: str, value: Value) -> Value:
+def folded(code: Code, reduction: Reduction, value: Value) -> Value:
     """One number from all lanes of a reduction's total."""
     raw, dtype = value
     if not isinstance(raw.type, ir.VectorType):
         return value
-    combine = REDUCTIONS[name].combine
-    fold = _FOLDS[combine]["fiub".index(dtype.kind)]
+    fold = _FOLDS[reduction.combine]["fiub".index(dtype.kind)]
     element = computed_type(dtype)
     name = f"llvm.vector.reduce.{fold}.{suffix(raw.type)}"
     if fold in ("fadd", "fmul"):

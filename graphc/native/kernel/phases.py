@@ -17,6 +17,7 @@ import numpy as np
 from graphc.ir import Graph, Node
 from graphc.native.code.scalars import Value, number
 from graphc.native.kernel.extents import Space
+from graphc.op import Reduction
 from graphc.windows import read_elsewhere, read_here
 
 STASHED_BYTES = 32768
@@ -25,26 +26,22 @@ DEAR = 5.0
 """A value whose op costs so many additions per element is kept for later phases rather than computed again."""
 
 
-@dataclass(frozen=True)
-class Reduction:
-    """How a reduction starts and combines."""
-
-    start: Any
-    combine: str
-
-    def identity(self, dtype: np.dtype[Any]) -> Value:
-        """The value that changes nothing."""
-        if self.start in ("lowest", "highest") and dtype.kind != "f":
-            limits = np.iinfo(dtype) if dtype.kind != "b" else None
-            lowest, highest = (limits.min, limits.max) if limits else (0, 1)
-            return number(lowest if self.start == "lowest" else highest, dtype)
-        return number({"lowest": -math.inf, "highest": math.inf}.get(self.start, self.start), dtype)
+def reduction_of(node: Node) -> Reduction:
+    """What a node that reduces does with its elements."""
+    assert node.op.reduction is not None, node.op
+    return node.op.reduction
 
 
-REDUCTIONS = {
-    "sum": Reduction(0, "add"), "prod": Reduction(1, "multiply"), "max": Reduction("lowest", "maximum"),
-    "min": Reduction("highest", "minimum"), "any": Reduction(0, "bitwise_or"), "all": Reduction(1, "bitwise_and"),
-}  # fmt: skip
+def identity(reduction: Reduction, dtype: np.dtype[Any]) -> Value:
+    """The total of no elements, which changes no other one."""
+    start = reduction.start
+    if not isinstance(start, str):
+        return number(start, dtype)
+    if dtype.kind == "f":
+        return number(-math.inf if start == "lowest" else math.inf, dtype)
+    limits = np.iinfo(dtype) if dtype.kind != "b" else None
+    lowest, highest = (limits.min, limits.max) if limits else (0, 1)
+    return number(lowest if start == "lowest" else highest, dtype)
 
 
 @dataclass
@@ -67,7 +64,7 @@ class Plan:
         self.boxed = frozenset(source for node in self.body.nodes for source in read_elsewhere(node))
         for node in self.body.nodes:
             below = max((self.phase[source] for source in node.inputs), default=0)
-            if node.op.name in REDUCTIONS:
+            if node.op.reduction:
                 if self.is_row_reduction(node):
                     self.row_reductions.append(node)
                     below += 1
@@ -92,13 +89,13 @@ class Plan:
     def is_fixed(self, node: Node) -> bool:
         """Whether a value is the same for all rows and needs none of them."""
         varies = any(self.space.varies(node)) or node in self.boxed
-        return not varies and self.phase[node] == 0 and node.op.name not in REDUCTIONS
+        return not varies and self.phase[node] == 0 and not node.op.reduction
 
     def is_per_row(self, node: Node, phase: int) -> bool:
         """Whether a value is computed once per row, at the start of a phase."""
         if node in self.boxed:
             return False
-        computed = node.op.name not in REDUCTIONS and not self.is_inner(node) and not self.is_fixed(node)
+        computed = not node.op.reduction and not self.is_inner(node) and not self.is_fixed(node)
         return computed and self.phase[node] == phase
 
     def is_row_reduction(self, node: Node) -> bool:
@@ -122,7 +119,7 @@ class Plan:
         seen, stack = set(), self.roots(phase)
         while stack:
             node = stack.pop()
-            if node in seen or not self.is_inner(node) or node.op.name in REDUCTIONS:
+            if node in seen or not self.is_inner(node) or node.op.reduction:
                 continue
             seen.add(node)
             if not self.is_reloaded(node, phase):

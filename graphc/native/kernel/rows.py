@@ -14,7 +14,7 @@ from graphc.native.code.vectors import host_unit
 from graphc.native.code.writer import I64
 from graphc.native.kernel.form import CHUNK
 from graphc.native.kernel.lanes import Lanes, read, widened, write
-from graphc.native.kernel.phases import REDUCTIONS
+from graphc.native.kernel.phases import identity, reduction_of
 from graphc.native.kernel.traversal import combined
 from graphc.native.kernel.values import ONE, Values
 
@@ -42,7 +42,7 @@ class Writer(Values):
     def _rows(self, first: Any, last: Any) -> None:
         """All rows, with the coordinates of each, and the totals of what is accumulated over all of them."""
         totals = [node for node in self.plan.accumulators if not self.kernel.is_spread(node)]
-        starts = [REDUCTIONS[node.op.name].identity(node.array_type.dtype) for node in totals]
+        starts = [identity(reduction_of(node), node.array_type.dtype) for node in totals]
 
         def row(number: Any, *carried: Any) -> list[Any]:
             self.coordinates = [number, *carried[: len(inner)]] if inner else [number]
@@ -124,7 +124,7 @@ class Writer(Values):
 
     def _clear(self, node: Node, i: int, size: Any) -> None:
         dtype = node.array_type.dtype
-        start = REDUCTIONS[node.op.name].identity(dtype)
+        start = identity(reduction_of(node), dtype)
 
         def clear(lanes: Lanes, totals: list[Value]) -> list[Value]:
             place = self.code.at(self.pointers[i], lanes.position, stored_type(dtype))

@@ -12,7 +12,7 @@ from graphc.native.code.scalars import Value
 from graphc.native.code.writer import I64, Code
 from graphc.native.kernel.form import Kernel
 from graphc.native.kernel.lanes import Lanes, first_lanes, folded, widened
-from graphc.native.kernel.phases import REDUCTIONS
+from graphc.native.kernel.phases import identity, reduction_of
 
 Element = Callable[[Lanes, list[Value]], list[Value]]
 """Writes the code for some lanes; takes the totals of reductions before them, and gives those after."""
@@ -73,11 +73,11 @@ class Traversal:
         return [combined(self.code, *three) for three in zip(carried, known, found, strict=True)]
 
     def _starts(self, carried: Sequence[Node], width: int) -> list[Value]:
-        starts = (REDUCTIONS[node.op.name].identity(node.array_type.dtype) for node in carried)
+        starts = (identity(reduction_of(node), node.array_type.dtype) for node in carried)
         return [widened(self.code, start, width) for start in starts]
 
     def _folded(self, carried: Sequence[Node], totals: Sequence[Value]) -> list[Value]:
-        return [folded(self.code, node.op.name, total) for node, total in zip(carried, totals, strict=True)]
+        return [folded(self.code, reduction_of(node), total) for node, total in zip(carried, totals, strict=True)]
 
     @cached_property
     def widths(self) -> set[int]:
@@ -107,4 +107,4 @@ def _cut(length: int, native: int, *, masks: bool) -> Iterable[tuple[int, int, i
 
 def combined(code: Code, node: Node, total: Value, term: Value) -> Value:
     """A reduction's total with one more term."""
-    return elementwise.combine(code.b, REDUCTIONS[node.op.name].combine, node.array_type.dtype, total, term)
+    return elementwise.combine(code.b, reduction_of(node).combine, node.array_type.dtype, total, term)

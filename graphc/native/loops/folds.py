@@ -18,8 +18,9 @@ from llvmlite import ir
 from graphc.native.code import elementwise
 from graphc.native.code.scalars import Value, cast, number
 from graphc.native.code.writer import I64, Code, Index, as_value, plus, smaller, times
-from graphc.native.kernel.phases import REDUCTIONS
+from graphc.native.kernel.phases import identity
 from graphc.native.loops.nests import DType, Nest, Room, constant, each_row, fetch, nested, put, row_count
+from graphc.op import Reduction
 
 COLUMNS = 512
 """Results that are computed at once."""
@@ -70,7 +71,7 @@ class Reducing(Nest):
 class Fold(Reducing):
     """A reduction of the operand, or of the products of two: terms have the result's dtype."""
 
-    op: str
+    reduction: Reduction
 
     @property
     def _dtype(self) -> DType:
@@ -84,13 +85,13 @@ class Fold(Reducing):
         return Value(elementwise.product(code.b, self._dtype, *(factor.ir for factor in factors)), self._dtype)
 
     def _with(self, code: Code, total: Value, term: Value) -> Value:
-        return elementwise.combine(code.b, REDUCTIONS[self.op].combine, self._dtype, total, term)
+        return elementwise.combine(code.b, self.reduction.combine, self._dtype, total, term)
 
     def some(self, code: Code, operands: Sequence[Any], result: Any, outer: list[Index], start: Index,
              stop: Index) -> None:  # fmt: skip
         """Totals on the stack, one term added to each at a time."""
         totals = Room(code, min(COLUMNS, self.kept[-1]), self._dtype)
-        nothing = REDUCTIONS[self.op].identity(self._dtype)
+        nothing = identity(self.reduction, self._dtype)
         count = plus(code.b, stop, times(code.b, start, -1))
 
         def terms(reduced: list[Index], _: list[Any]) -> None:
@@ -109,7 +110,7 @@ class Fold(Reducing):
             total = Value(carried[0], self._dtype)
             return [self._with(code, total, self._term(code, operands, [*kept, *reduced])).ir]
 
-        start = REDUCTIONS[self.op].identity(self._dtype).ir
+        start = identity(self.reduction, self._dtype).ir
         total = nested(code, self.reduced, terms, [start], parallel=True) if math.prod(self.reduced) else [start]
         put(code, Value(total[0], self._dtype), result, self.results[0], kept)
 

@@ -8,9 +8,10 @@ from functools import partial
 
 import numpy as np
 
+from graphc import ops
 from graphc.ir import Node
 from graphc.native.code.elementwise import is_known
-from graphc.native.kernel.phases import REDUCTIONS
+from graphc.native.kernel.phases import reduction_of
 from graphc.native.loops.folds import Extremum, Fold
 from graphc.native.loops.lookups import LOOKUPS
 from graphc.native.loops.maps import Map, Power, Search, filling
@@ -20,7 +21,7 @@ from graphc.native.loops.pieces import Describer, Loop, NotNative, Pieces, opera
 from graphc.native.loops.randoms import Draw, words
 from graphc.native.loops.scans import Scan
 from graphc.native.storage import Home, Storage
-from graphc.op import Op
+from graphc.op import OPS, Op, Reduction
 from graphc.ops.fused import kernel
 from graphc.ops.random import FOLDING, SAMPLING, SPLITTING
 from graphc.types import promote
@@ -45,14 +46,14 @@ def has_loops(node: Node) -> bool:
 
 
 def _folded(node: Node, sources: Sequence[Node], steps: Sequence[Steps], shape: Sequence[int], inner: Sequence[int],
-            op: str) -> Pieces:  # fmt: skip
+            reduction: Reduction) -> Pieces:  # fmt: skip
     """A reduction over the last axes of an index space, of which the others are the result's."""
     lies = [*steps, (*_contiguous(shape), *(0,) * len(inner))]
     sizes, merged_steps, kinds = merged([*shape, *inner], lies, [False] * len(shape) + [True] * len(inner))
     count = kinds.count(False)
     arrays = tuple(Array(source.dtype, each) for source, each in zip(sources, merged_steps, strict=False))
     result = Array(node.dtype, merged_steps[-1][:count])
-    return [Loop(Fold(arrays, (result,), sizes[:count], sizes[count:], op), tuple(sources))]
+    return [Loop(Fold(arrays, (result,), sizes[:count], sizes[count:], reduction), tuple(sources))]
 
 
 def _contiguous(shape: Sequence[int]) -> Steps:
@@ -66,7 +67,7 @@ def _reduction(node: Node, storage: Storage) -> Pieces:
     kept = [axis for axis in range(x.ndim) if axis not in over]
     order = [*kept, *over]
     return _folded(node, [x], [tuple(steps[axis] for axis in order)], [shape[axis] for axis in kept],
-                   [shape[axis] for axis in over], node.op.name)  # fmt: skip
+                   [shape[axis] for axis in over], reduction_of(node))  # fmt: skip
 
 
 def _matmul(node: Node, storage: Storage) -> Pieces:
@@ -81,8 +82,10 @@ def _matmul(node: Node, storage: Storage) -> Pieces:
     return _folded(node, [a, b], [in_a, in_b], shape, size_a[-1:], _summing(node))
 
 
-def _summing(node: Node) -> str:
-    return "any" if node.dtype.kind == "b" else "sum"
+def _summing(node: Node) -> Reduction:
+    op = ops.any if node.dtype.kind == "b" else ops.sum
+    assert op.reduction is not None
+    return op.reduction
 
 
 def _einsum(node: Node, storage: Storage) -> Pieces:
@@ -228,8 +231,9 @@ def _folded_in(node: Node, storage: Storage) -> Pieces:
 
 
 LOOPS: dict[str, Describer] = {
-    **MOVEMENT, **LOOKUPS, **dict.fromkeys(REDUCTIONS, _reduction), "argmax": _extremum, "argmin": _extremum,
-    "cumsum": _running, "cumprod": _running, "linear_recurrence": _recurrence, "matmul": _matmul, "einsum": _einsum,
+    **MOVEMENT, **LOOKUPS, **{op.name: _reduction for op in OPS.values() if op.reduction},
+    "argmax": _extremum, "argmin": _extremum, "cumsum": _running, "cumprod": _running,
+    "linear_recurrence": _recurrence, "matmul": _matmul, "einsum": _einsum,
     "matmul_within": _matmul,
     "frexp": _mapped, "modf": _mapped, "power": _power, "searchsorted": _search, "arange": _arange,
     "eye": partial(_diagonal, below=False), "tri": partial(_diagonal, below=True), "dim_size": _dim_size,
