@@ -9,34 +9,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from graphc import ops
 from graphc.epilogues import Epilogues, Split
-from graphc.ir import NO_ATTRS, Graph, Node, consumers, current_origin
-from graphc.op import OPS
-from graphc.ops.fused import kernel
+from graphc.ir import Graph, Node, consumers
+from graphc.kernels import Emission, Unit
 from graphc.pipeline import graph_pass
 from graphc.recompute import Recomputed
-from graphc.rewrite import moved_graph
 from graphc.spaces import Space, number_of, only_ones_move
-from graphc.types import Shape, TupleType
-from graphc.windows import Window, attrs_over, read_elsewhere, read_here, windows_of
+from graphc.types import TupleType
+from graphc.windows import read_elsewhere, windows_of
 
 SMALL = 4096
 """Passing values of fewer elements from kernel to kernel costs next to nothing, ..."""
 ENOUGH = 60.0
 """... so that a kernel of so much effort an element takes no more: long chains fall into kernels of the same code."""
-
-
-@dataclass(eq=False)
-class Unit:
-    """A kernel in the making, or without a space a node on its own."""
-
-    depth: float
-    space: Space | None
-    members: list[Node] = field(default_factory=list)
-    effort: float = 0.0
 
 
 @graph_pass
@@ -51,7 +38,7 @@ def fuse(graph: Graph, *, fusible: Callable[[Node], bool] | None = None,
     fusion.run()
     if finishes is not None:
         fusion.finish(*finishes)
-    return _Emission(graph, fusion.sorted_units(), fusion.recomputed).run()
+    return Emission(graph, fusion.sorted_units(), fusion.recomputed).run()
 
 
 class _Fusion:
@@ -195,152 +182,3 @@ class _Fusion:
 
 def _effort(node: Node) -> float:
     return node.op.effort if isinstance(node.op.effort, (int, float)) else 1.0
-
-
-class _Emission:
-    """Writes the graph with its kernels: operands brought to the kernels' rank, bodies, results brought back."""
-
-    def __init__(self, graph: Graph, unit: dict[Node, Unit], recomputed: Recomputed) -> None:
-        self.graph, self.unit, self.recomputed = graph, unit, recomputed
-        self.moved: dict[Node, Node] = {node: node for node in graph.nodes if node not in unit}
-        self.used = {source for node in graph.nodes if node not in recomputed for source in recomputed.read(node)
-                     if unit.get(source) is not unit.get(node) or source not in unit} | set(graph.outputs)  # fmt: skip
-
-    def run(self) -> Graph:
-        units = dict.fromkeys(self.unit[node] for node in self.graph.nodes if node in self.unit)
-        token = current_origin.set(None)
-        try:
-            for unit in sorted(units, key=lambda unit: unit.depth):
-                current_origin.set(unit.members[-1].origin)
-                if unit.space is None or not self._computes(unit.members):
-                    for node in unit.members:
-                        self._keep(node)
-                else:
-                    self._write(unit.members, unit.space)
-        finally:
-            current_origin.reset(token)
-        return moved_graph(self.graph, self.moved)
-
-    def _computes(self, members: Sequence[Node]) -> bool:
-        """Whether some member, or what is computed again for one, does more than move."""
-        return any(_computes(value) for node in members for value in (node, *self.recomputed.below(node.inputs)))
-
-    def _keep(self, node: Node) -> None:
-        """A node on its own, over what its operands have become."""
-        for value in self.recomputed.below(node.inputs):
-            self.moved[value] = value.with_inputs(tuple(self.moved[source] for source in value.inputs))
-        inputs = tuple(self.moved[source] for source in node.inputs)
-        self.moved[node] = node if inputs == node.inputs else node.with_inputs(inputs)
-
-    def _write(self, members: Sequence[Node], space: Space) -> None:
-        """A kernel, and what takes the place of each member that others use."""
-        body = _Body(space, self.recomputed)
-        for node in members:
-            body.add(node)
-        results = [node for node in members if node in self.used]
-        distinct = list(dict.fromkeys(body.inside[node] for node in results))
-        operands = [_reshaped(self.moved[source], inner.shape) for (source, *_), inner in body.operands.items()]
-        call = kernel(*operands, body=Graph(list(body.operands.values()), distinct))
-        values = [call] if len(distinct) == 1 else [OPS["item"](call, index=i) for i in range(len(distinct))]
-        place = {inner: i for i, inner in enumerate(distinct)}
-        for node in reversed(results):  # of several that are one value, the first gives it its name
-            i = place[body.inside[node]]
-            if node.name is not None and values[i].shape == node.shape:
-                values[i] = values[i].replace(name=node.name)
-        for node in members:
-            self.moved[node] = node
-        for node in results:
-            value = values[place[body.inside[node]]]
-            self.moved[node] = value if value.shape == node.shape else _named(_reshaped(value, node.shape), node.name)
-
-
-class _Body:
-    """The graph inside a kernel: `inside` maps members, and `operands` what they read from outside, to its nodes."""
-
-    def __init__(self, space: Space, recomputed: Recomputed) -> None:
-        self.space, self.recomputed = space, recomputed
-        self.inside: dict[Node, Node] = {}
-        self.operands: dict[tuple[Node, Shape, bool], Node] = {}
-        """By what is read, in which shape, and whether elsewhere than at the reader's index."""
-
-    def add(self, node: Node) -> None:
-        """A member over what stands for its operands, of the index space's rank; it keeps its name and line."""
-        for value in self.recomputed.below(node.inputs):
-            if value not in self.inside:
-                self._add(value)
-        self._add(node)
-
-    def _add(self, node: Node) -> None:
-        current_origin.set(node.origin)
-        if node.op.blas:
-            self.inside[node] = _named(node.with_inputs(tuple(map(self._factor, node.inputs))), node.name)
-            return
-        inputs = tuple([self._operand(source) for source in read_here(node)])
-        shape = self.space.shape_of(node)
-        if node.op.reduction:
-            made = self._reduction(node, inputs[0], shape)
-        elif windows_of(node):
-            made = _named(self._windowed(node, inputs), node.name)
-        elif only_ones_move(node) or node.op is ops.broadcast_to:
-            made = inputs[0]
-        else:
-            made = _named(node.op.make(inputs, node.attrs), node.name)
-        self.inside[node] = made if made.shape == shape else ops.broadcast_to(made, shape)
-
-    def _reduction(self, node: Node, source: Node, shape: tuple[int, ...]) -> Node:
-        whole = source if source.shape else ops.broadcast_to(source, self.space.sizes)
-        axis = tuple(a for a in range(len(shape)) if whole.shape[a] != shape[a])
-        if axis:
-            return _named(node.op(whole, axis=axis, keepdims=True), node.name)
-        alone = source if source.dtype == node.dtype else source.astype(node.dtype)
-        return alone + 0 if node.op is ops.sum and alone.type.is_float else alone  # 0 + -0 is 0, as in every sum
-
-    def _factor(self, source: Node) -> Node:
-        """A matrix that a product reads, of its own shape."""
-        return self._placeholder(source, source.shape)
-
-    def _operand(self, source: Node) -> Node:
-        if source in self.inside:
-            return self.inside[source]
-        number = number_of(source)
-        if number is not None:
-            return number
-        return self._placeholder(source, self.space.shape_of(source))
-
-    def _windowed(self, node: Node, here: Sequence[Node]) -> Node:
-        """A node that reads boxes, over the axes of the index space."""
-        whole = self.space.shape_of(node)
-        sources = (source if source.shape == whole else ops.broadcast_to(source, whole) for source in here)
-        boxed = {window.operand: self._box(node, window) for window in windows_of(node)}
-        inputs = [boxed[at] if at in boxed else next(sources) for at in range(len(node.inputs))]
-        return node.op.make(tuple(inputs), attrs_over(node, self.space.axes[node], len(whole)))
-
-    def _box(self, node: Node, window: Window) -> Node:
-        source = node.inputs[window.operand]
-        return self._placeholder(source, self.space.spread(node, source.array_type.static_shape, 1), elsewhere=True)
-
-    def _placeholder(self, source: Node, shape: Shape, *, elsewhere: bool = False) -> Node:
-        key = (source, shape, elsewhere)
-        if key not in self.operands:
-            kind = source.array_type.with_shape(shape)
-            self.operands[key] = Node(OPS["placeholder"], (), NO_ATTRS, kind, self._free_name(source))
-        return self.operands[key]
-
-    def _free_name(self, source: Node) -> str:
-        """The user's name of an operand if it has one and no other operand has the same; else a short one."""
-        taken = {operand.name for operand in self.operands.values()}
-        names = (name for name in (source.name, f"x{len(self.operands)}") if name is not None and name not in taken)
-        return next(names, f"operand{len(self.operands)}")
-
-
-def _computes(node: Node) -> bool:
-    """Whether a node does more than spread or reshape: what only moves needs no kernel."""
-    return not (only_ones_move(node) or node.op is ops.broadcast_to or windows_of(node))
-
-
-def _named(value: Node, name: str | None) -> Node:
-    return value if name is None or value.name is not None or value.op.leaf else value.replace(name=name)
-
-
-def _reshaped(value: Node, shape: Shape) -> Node:
-    return value if value.shape == shape else ops.reshape(value, shape)
