@@ -101,6 +101,12 @@ def test_structures_are_spelled_alike_only_if_they_are_equal():
     assert spelled((1, object())) is None
 
 
+def test_a_row_that_all_rows_read_is_not_written_over_by_the_first():
+    x = gr.placeholder("x", (16,), "float64")
+    row = gr.concatenate([x[5:], x[:5]])
+    check([x], [gr.broadcast_to(row, (4, 16)) * 1.0, gr.flip(gr.cos(row)) @ x], [rng.normal(size=16)])
+
+
 # ------------------------------------------------------------------------------------------------------- any length
 
 

@@ -88,11 +88,16 @@ def blocks_of(rows: int, ns: float, parts: Sequence[int] = (), multiple: int = 1
 
 
 def _over(kernel: Kernel) -> Iterator[tuple[int, int]]:
-    """Results that may lie over an operand: every element is read, for the last time, before it is written."""
+    """Results that may lie over an operand: every element is read, for the last time, before it is written.
+
+    So it is where each is read once: a row that all rows read is not written by the first of them.
+    """
     plan, body = kernel.plan, kernel.body
     last_needed = {node: phase for phase in range(plan.phases) for node in plan.needed(phase)}
     for operand, source in enumerate(body.inputs):
         if source in plan.boxed or kernel.accesses[operand].strides != contiguous(source.array_type):
+            continue
+        if source.array_type.size != math.prod(kernel.space.sizes):
             continue
         last = last_needed.get(source, -1)
         for out, node in enumerate(body.outputs):
