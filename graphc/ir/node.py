@@ -44,17 +44,23 @@ class Node(Operators):
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of the value."""
-        return self.array_type.dtype
+        try:
+            return self.type.dtype  # type: ignore[union-attr]  # the common case first: every rule asks
+        except AttributeError:
+            return self.array_type.dtype
 
     @property
     def shape(self) -> Shape:
         """The shape of the value."""
-        return self.array_type.shape
+        try:
+            return self.type.shape  # type: ignore[union-attr]
+        except AttributeError:
+            return self.array_type.shape
 
     @property
     def ndim(self) -> int:
         """The number of axes."""
-        return len(self.array_type.shape)
+        return len(self.shape)
 
     @property
     def size(self) -> Any:

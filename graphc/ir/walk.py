@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from graphc.errors import GraphError
@@ -14,32 +14,36 @@ def topological(outputs: Iterable[Node]) -> tuple[Node, ...]:
     """Everything the outputs need, each node after its inputs. Iterative, linear, and the same on every run."""
     order: dict[Node, None] = {}
     opened: set[Node] = set()
-    stack = list(outputs)[::-1]
-    while stack:
-        node = stack[-1]
-        if node in order:
-            stack.pop()
+    for output in outputs:
+        if output in order:
             continue
-        pending = [i for i in node.inputs if i not in order]
-        if not pending:
-            order[node] = None
-            stack.pop()
-        elif node in opened:
-            raise GraphError("expected a graph without cycles, but this node depends on itself", nodes=[node],
-                             remedy="build nodes through gr.*; they cannot form a cycle")  # fmt: skip
-        else:
-            opened.add(node)
-            stack.extend(reversed(pending))
+        opened.add(output)
+        path, walks = [output], [iter(output.inputs)]
+        while walks:
+            for source in walks[-1]:
+                if source in order:
+                    continue
+                if source in opened:
+                    raise GraphError("expected a graph without cycles, but this node depends on itself", nodes=[source],
+                                     remedy="build nodes through gr.*; they cannot form a cycle")  # fmt: skip
+                if source.inputs:
+                    opened.add(source)
+                    path.append(source)
+                    walks.append(iter(source.inputs))
+                    break
+                order[source] = None
+            else:
+                walks.pop()
+                order[path.pop()] = None
     return tuple(order)
 
 
-def consumers(nodes: Iterable[Node]) -> dict[Node, list[Node]]:
-    """Who reads each node, an entry per argument."""
-    result: dict[Node, list[Node]] = {}
+def consumers(nodes: Sequence[Node]) -> dict[Node, list[Node]]:
+    """Who reads each of the nodes of a graph, an entry per argument."""
+    result: dict[Node, list[Node]] = {node: [] for node in nodes}
     for node in nodes:
-        result.setdefault(node, [])
         for source in node.inputs:
-            result.setdefault(source, []).append(node)
+            result[source].append(node)
     return result
 
 
