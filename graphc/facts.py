@@ -20,6 +20,8 @@ NODE_COST = 256.0
 
 
 def _behind_views(node: Node) -> Node:
+    if not node.op.view:
+        return node
     for _ in range(VIEWS_SEEN_THROUGH):
         if not node.op.view or not node.inputs:
             break

@@ -6,7 +6,7 @@ Holes take part in the user's own operators. A pattern names every attribute of 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple, TypeAlias
@@ -78,7 +78,7 @@ class AttributeHole:
 def orders(pattern: Pattern, *, distinct: bool) -> tuple[Pattern, ...]:
     """A pattern with the operands of commutative ops in every order; `distinct` drops those that rename holes only."""
     found = list(_permuted(pattern))
-    if not distinct:
+    if not distinct or len(found) == 1:
         return tuple(found)
     return tuple({_shape(each): each for each in reversed(found)}.values())
 
@@ -124,78 +124,83 @@ def _may_be(part: Any, op: Op | None) -> bool:
     return isinstance(part, Anything) or op.view or "value" in op.attributes
 
 
-def match(pattern: Pattern, node: Node) -> dict[str, Any] | None:
-    """What each hole stands for if the pattern is this node, or None."""
-    values = [node]
-    checks = _checks(pattern)
-    for parent, operand, op in checks.ops:
-        inputs = values[parent].inputs
-        if len(inputs) <= operand or inputs[operand].op is not op:
-            return None
-        values.append(inputs[operand])
-    if node.op is not pattern.op:
-        return None
-    binding: dict[str, Any] = {}
-    for part, leaves, value in zip(checks.patterns, checks.leaves, values, strict=True):
-        if not _operands_match(leaves, value, binding):
-            return None
-        if part.attrs and not _attrs_match(part.attrs, value.attrs, binding):
-            return None
-    return {name: _strong(value) for name, value in binding.items()}
+Match: TypeAlias = "Callable[[Node], dict[str, Any] | None]"
 
 
-class _Leaves(NamedTuple):
-    """How many operands one op of a pattern has, and which of them are holes, by name, and which numbers."""
+@cache
+def matcher(pattern: Pattern) -> Match:
+    """The function that tells what each hole stands for if a node of the pattern's op is the pattern, or None."""
+    inner, parts = _checks(pattern)
+
+    def match(node: Node) -> dict[str, Any] | None:
+        values = [node]
+        for parent, place, op in inner:
+            inputs = values[parent].inputs
+            if len(inputs) <= place or inputs[place].op is not op:
+                return None
+            values.append(inputs[place])
+        binding: dict[str, Any] = {}
+        for part, value in zip(parts, values, strict=True):
+            if not _is_bound(part, value, binding):
+                return None
+        for name, value in binding.items():
+            if isinstance(value, WeakConstant):
+                binding[name] = _strong(value)
+        return binding
+
+    return match
+
+
+class _Part(NamedTuple):
+    """How many operands one op of a pattern has, which are holes, by name, and which numbers; and its attributes."""
 
     arity: int
     rest: str
     """The hole that takes all of them, or ''."""
     holes: tuple[tuple[int, str], ...]
     numbers: tuple[tuple[int, Any], ...]
+    attrs: Mapping[str, Any]
 
 
-class _Checks(NamedTuple):
-    """The ops of a pattern, outermost first: what is cheapest to see that a node is something else."""
-
-    patterns: tuple[Pattern, ...]
-    leaves: tuple[_Leaves, ...]
-    """The other operands of each."""
-    ops: tuple[tuple[int, int, Op], ...]
-    """For each pattern but the outermost: which pattern it is an operand of, which operand, and its op."""
+_Inner: TypeAlias = "tuple[tuple[int, int, Op], ...]"
+"""For each op of a pattern but the outermost: which op it is an operand of, which operand, and itself."""
 
 
-@cache
-def _checks(pattern: Pattern) -> _Checks:
+def _checks(pattern: Pattern) -> tuple[_Inner, tuple[_Part, ...]]:
+    """The ops inside a pattern, which are cheapest to compare, and all that is to see to for each, outermost first."""
     patterns: list[Pattern] = [pattern]
-    found: list[tuple[int, int, Op]] = []
+    inner: list[tuple[int, int, Op]] = []
     for parent, outer in enumerate(patterns):  # grows as it goes
-        for operand, part in enumerate(outer.operands):
+        for place, part in enumerate(outer.operands):
             if isinstance(part, Pattern):
                 patterns.append(part)
-                found.append((parent, operand, part.op))
-    return _Checks(tuple(patterns), tuple(map(_leaves, patterns)), tuple(found))
+                inner.append((parent, place, part.op))
+    return tuple(inner), tuple(map(_part, patterns))
 
 
-def _leaves(pattern: Pattern) -> _Leaves:
+def _part(pattern: Pattern) -> _Part:
     parts = [(place, part) for place, part in enumerate(pattern.operands) if not isinstance(part, Pattern)]
     rest = parts[0][1].name if len(pattern.operands) == 1 and parts and isinstance(parts[0][1], Rest) else ""
     holes = tuple((place, part.name) for place, part in parts if isinstance(part, Anything))
     numbers = tuple((place, part) for place, part in parts if not isinstance(part, Anything))
-    return _Leaves(len(pattern.operands), rest, holes, numbers)
+    return _Part(len(pattern.operands), rest, holes, numbers, pattern.attrs)
 
 
-def _operands_match(leaves: _Leaves, node: Node, binding: dict[str, Any]) -> bool:
-    """Whether the holes and numbers among the operands of one op fit; its patterns are seen to elsewhere."""
+def _is_bound(part: _Part, node: Node, binding: dict[str, Any]) -> bool:
+    """Whether the holes, numbers and attributes of one op fit; the ops among its operands are seen to elsewhere."""
     inputs = node.inputs
-    if leaves.rest:
-        binding[leaves.rest] = [_strong(operand) for operand in inputs]
-        return True
-    if leaves.arity != len(inputs):
+    if part.rest:
+        binding[part.rest] = [_strong(operand) for operand in inputs]
+    elif part.arity != len(inputs):
         return False
-    for place, name in leaves.holes:
-        if binding.setdefault(name, inputs[place]) is not inputs[place]:
-            return False
-    return all(is_number(inputs[place], number) for place, number in leaves.numbers)
+    else:
+        for place, name in part.holes:
+            if binding.setdefault(name, inputs[place]) is not inputs[place]:
+                return False
+        for place, number in part.numbers:
+            if not is_number(inputs[place], number):
+                return False
+    return not part.attrs or _attrs_match(part.attrs, node.attrs, binding)
 
 
 def _strong(value: Any) -> Any:

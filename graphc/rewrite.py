@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 from graphc.ir import Graph, Node, current_origin
 from graphc.op import Op
-from graphc.rules import AnyRule, Attempt
+from graphc.rules import AnyRule, Attempt, NodeRule
 from graphc.sweep import Sweep
 
 
@@ -48,7 +49,8 @@ class RuleSet:
 
     def __init__(self, rules: Sequence[AnyRule]) -> None:
         self.rules = tuple(rules)
-        self._index: dict[Any, list[tuple[AnyRule, Attempt]]] = {}
+        self._index: dict[Signature, Attempts] = {}
+        self._of_op: dict[Op, list[AnyRule]] = {}
 
     @classmethod
     def of(cls, namespace: Mapping[str, Any], *before: AnyRule) -> RuleSet:
@@ -61,26 +63,36 @@ class RuleSet:
         """The rules that hold without `fast_math`, some of them under a condition."""
         return RuleSet([part for part in (one.strict for one in self.rules) if part is not None])
 
-    def attempts(self, node: Node) -> Sequence[tuple[AnyRule, Attempt]]:
+    def attempts(self, node: Node) -> Attempts:
         """What may rewrite a node, in the order of the rules, each beside its rule."""
         return self.attempts_at(signature(node))
 
-    def attempts_at(self, key: Signature) -> Sequence[tuple[AnyRule, Attempt]]:
+    def attempts_at(self, key: Signature) -> Attempts:
         """What may rewrite a node of this signature."""
         found = self._index.get(key)
         if found is None:
             op, operands, floats = key
             known = operands if isinstance(operands, tuple) else (None,) * operands
-            found = [(one, attempt) for one in self.rules if not (floats and one.integers_only)
+            found = [(one, attempt) for one in self._rules_of(op) if not (floats and one.integers_only)
                      for attempt in one.attempts(op, known)]  # fmt: skip
             self._index[key] = found
         return found
 
-    def candidates(self, graph: Graph) -> list[int]:
-        """The places of the nodes in a graph that some rule is about, in order."""
-        return sorted([place for key, places in signatures(graph).items() if self.attempts_at(key) for place in places])
+    def _rules_of(self, op: Op) -> list[AnyRule]:
+        """The rules that may be about an op."""
+        if op not in self._of_op:
+            self._of_op[op] = [one for one in self.rules if isinstance(one, NodeRule) or one.pattern.op is op]
+        return self._of_op[op]
+
+    def candidates(self, graph: Graph) -> list[tuple[int, Attempts]]:
+        """The places of the nodes in a graph that some rule is about, in order, each with what may rewrite it."""
+        found = ((places, self.attempts_at(key)) for key, places in signatures(graph).items())
+        return sorted([(place, attempts) for places, attempts in found if attempts for place in places], key=_FIRST)
 
 
+_FIRST = itemgetter(0)
+Attempts: TypeAlias = Sequence[tuple[AnyRule, Attempt]]
+"""What may rewrite a node, in the order of the rules, each beside its rule."""
 Signature: TypeAlias = tuple[Op, tuple[Op, ...] | int, bool]
 """An op, the ops of its operands (or, beyond two, how many there are), and whether its values are floats."""
 

@@ -26,7 +26,7 @@ from graphc.ir import Node
 from graphc.op import Op
 from graphc.operators import OPS
 from graphc.ops.core import full_like
-from graphc.patterns import Anything, AttributeHole, Operands, Pattern, Rest, fits, match, orders
+from graphc.patterns import Anything, AttributeHole, Operands, Pattern, Rest, fits, matcher, orders
 from graphc.samples import Call
 from graphc.types import Type, broadcast_shapes
 
@@ -89,11 +89,16 @@ class Rule:
             return
         for pattern in self.orders:
             if fits(pattern, operands):
-                yield lambda node, pattern=pattern: self._attempt(node, pattern)  # type: ignore[misc]
+                yield self._attempt(pattern)
 
-    def _attempt(self, node: Node, pattern: Pattern) -> Outcome:
-        binding = match(pattern, node)
-        return None if binding is None else self.apply(node, binding)
+    def _attempt(self, pattern: Pattern) -> Attempt:
+        match = matcher(pattern)
+
+        def attempt(node: Node) -> Outcome:
+            binding = match(node)
+            return None if binding is None else self.apply(node, binding)
+
+        return attempt
 
     def apply(self, node: Node, binding: Mapping[str, Any]) -> Outcome:
         """The right side for what the holes matched, or None where the rule does not hold for it."""

@@ -12,7 +12,7 @@ from graphc.ir import Graph, Node, attrs_key, current_origin
 from graphc.rules import Declined
 
 if TYPE_CHECKING:
-    from graphc.rewrite import Firings, RuleSet
+    from graphc.rewrite import Attempts, Firings, RuleSet
 
 FIRINGS_PER_NODE = 64
 """After so many firings for one node of the old graph, rules leave it as it is, so that a loop among them ends."""
@@ -36,20 +36,20 @@ class Sweep:
         """Final forms that no rule has touched. Their keys are made when a rule makes something that may equal one."""
         self.readers: Counter[Node] | None = None
 
-    def run(self, candidates: Sequence[int]) -> bool:
+    def run(self, candidates: Sequence[tuple[int, Attempts]]) -> bool:
         """Find the final form of every node, inputs first; whether any is new. Rules are about the nodes at the
         `candidates` only, and about what stands for others."""
         nodes, done = self.graph.nodes, 0
-        for position in candidates:
+        for position, attempts in candidates:
             self.final.update(nodes[done:position])
-            new = self._rewritten(nodes[position])
+            new = self._attempted(nodes[position], attempts)
             if new is not None:
-                self._go_on(position, new, {nodes[place] for place in candidates})
+                self._go_on(position, new, {nodes[place]: attempts for place, attempts in candidates})
                 return True
             done = position
         return False
 
-    def _go_on(self, position: int, new: Node, candidates: set[Node]) -> None:
+    def _go_on(self, position: int, new: Node, candidates: Mapping[Node, Attempts]) -> None:
         """Go through all nodes from the first that a rule has changed."""
         before, old = self.graph.nodes[:position], self.graph.nodes[position]
         self.moved = dict(zip(before, before, strict=True))
@@ -62,7 +62,8 @@ class Sweep:
                     moved[later] = self._moved_form(later)
                     break
             else:
-                moved[later] = self._kept_form(later, self._rewritten(later) if later in candidates else None)
+                attempts = candidates.get(later)
+                moved[later] = self._kept_form(later, self._attempted(later, attempts) if attempts else None)
             if self.readers is not None and moved[later] is not later:
                 self._read_instead(self.readers, later)
 
@@ -146,7 +147,11 @@ class Sweep:
     def _rewritten(self, node: Node) -> Node | None:
         """What the first rule that applies makes of a node, or None."""
         attempts = self.rules.attempts(node)
-        if not attempts or not self.firings.allowed():
+        return self._attempted(node, attempts) if attempts else None
+
+    def _attempted(self, node: Node, attempts: Attempts) -> Node | None:
+        """What the first of some attempts that succeeds makes of a node, or None."""
+        if not self.firings.allowed():
             return None
         current_origin.set(node.origin)
         for one, attempt in attempts:
