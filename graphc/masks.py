@@ -53,7 +53,7 @@ class Read:
 
     def __or__(self, other: Read) -> Read:
         conditions = dict.fromkeys((*self.conditions, *other.conditions))
-        return Read(self.mask | other.mask, self.finite or other.finite, tuple(conditions))
+        return Read(_either(self.mask, other.mask), self.finite or other.finite, tuple(conditions))
 
 
 @dataclass
@@ -118,7 +118,7 @@ class Masks:
         first = next((known for known in behind if known is not None), None)
         if first is None:
             return None
-        here = [known if known is not None and np.array_equal(known.mask, first.mask) else None for known in behind]
+        here = [known if known is not None and _equal(known.mask, first.mask) else None for known in behind]
         others = [source for source, known in zip(node.inputs, here, strict=True) if known is None]
         free = [source for source in others if number_of(source) is None]
         value = _value(node, [None if known is None else known.value for known in here])
@@ -156,11 +156,23 @@ class Masks:
         return Read(read.mask & ~other.mask, True, (*read.conditions, *other.conditions))
 
 
+def _equal(one: Mask, other: Mask) -> bool:
+    return one is other or np.array_equal(one, other)
+
+
 def _of_matrices(array: Mask, over: Any) -> Mask:
     """A batch of masks as one, without walking what repeats."""
     leading = tuple(0 if step == 0 else slice(None) for step in array.strides[:-2])
     array = array[leading]
     return np.asarray(over(array, axis=tuple(range(array.ndim - 2))))
+
+
+def _either(one: Mask, other: Mask) -> Mask:
+    """Where at least one of two masks is true; of one that is true everywhere there is no need to look at the other."""
+    for mask, left in ((one, other), (other, one)):
+        if mask is left or (not any(mask.strides) and mask[0, 0]):
+            return mask
+    return one | other
 
 
 def _everywhere(node: Node) -> Mask:
@@ -202,6 +214,7 @@ def _value(node: Node, known: Sequence[Any]) -> Any:
 
 def ranges(live: Any) -> Mask:
     """For each row of a matrix from where to where anything is live: int32[rows, 2], (0, 0) where nothing is."""
+    live = np.ascontiguousarray(live)  # to search along columns of memory takes twice as long as the copy
     some = live.any(axis=1)
     first, last = live.argmax(axis=1), live.shape[1] - live[:, ::-1].argmax(axis=1)
     return np.where(some[:, None], np.stack([first, last], axis=1), 0).astype(np.int32)
