@@ -60,12 +60,12 @@ class Queue:
         self._jobs: deque[Job] = deque()
         self._threads = 0
 
-    def put(self, compute: Callable[[], Any]) -> Job:
-        """A new job."""
+    def put(self, compute: Callable[[], Any], *, short: bool = False) -> Job:
+        """A new job. For a short one no thread is started: that takes as long as the job."""
         job = Job(compute)
         with self._lock:
             self._jobs.append(job)
-            starts = self._threads < available_cores() - 1
+            starts = not short and self._threads < available_cores() - 1
             self._threads += starts
         if starts:
             threading.Thread(target=self._work, name="graphc compiles").start()

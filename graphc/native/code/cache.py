@@ -15,6 +15,7 @@ import tempfile
 import time
 import warnings
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 
 _DIGEST = 32
@@ -61,8 +62,9 @@ class DiskCache:
         try:
             if not self._is_safe(directory):
                 return None
-            stored = (directory / key).read_bytes()
-            _mark_used(directory / key)
+            with open(directory / key, "rb", buffering=0) as file:
+                stored = file.read()
+                _mark_used(file)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -126,10 +128,10 @@ def _write(target: Path, content: bytes) -> None:
         raise
 
 
-def _mark_used(file: Path) -> None:
+def _mark_used(file: FileIO) -> None:
     with suppress(OSError):  # removed, or not ours to mark
-        if time.time() - file.stat().st_mtime > USED_ANEW_SECONDS:
-            os.utime(file)
+        if time.time() - os.fstat(file.fileno()).st_mtime > USED_ANEW_SECONDS:
+            os.utime(file.name)
 
 
 def _shrink(directory: Path) -> None:

@@ -86,7 +86,7 @@ class Library:
         if key not in self._by_content:
             stored = self._disk.get(key)
             text = write() if stored is None or _dump_directory() else ""
-            job = self._queue.put(lambda: self._loaded(key, stored, text, symbols, write))
+            job = self._queue.put(lambda: self._loaded(key, stored, text, symbols, write), short=stored is not None)
             self._by_content[key] = Made(job, self._queue)
             self._unfinished.append(self._by_content[key])
         return self._by_content[key]

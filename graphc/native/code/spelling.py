@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable
+import os
+from collections.abc import Hashable, Iterator
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
@@ -52,11 +53,22 @@ def writers() -> str | None:
 
     None where they cannot be read, as in an archive: kernels are then known by their text alone.
     """
-    digest = hashlib.sha256()
+    digest, found = hashlib.sha256(), False
     try:
-        files = sorted(Path(__file__).parents[1].rglob("*.py"))
-        for file in files:
-            digest.update(file.read_bytes())
+        for path in sorted(_sources(Path(__file__).parents[1])):
+            with open(path, "rb", buffering=0) as file:
+                digest.update(file.read())
+            found = True
     except OSError:
         return None
-    return digest.hexdigest() if files else None
+    return digest.hexdigest() if found else None
+
+
+def _sources(folder: str | os.PathLike[str]) -> Iterator[str]:
+    """The paths of the Python files below a folder."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _sources(entry.path)
+            elif entry.name.endswith(".py"):
+                yield entry.path
