@@ -150,9 +150,9 @@ def test_thin_shapes(shape, transposes):
     ("m", "n", "k", "ta", "tb"),
     [
         (200, 512, 130, False, False),  # columns of B lie on conflicting lines: copied in the block
-        (130, 512, 1500, False, False),  # too long for that: packed before
-        (512, 200, 130, True, False),  # A packed before
-        (300, 260, 80, False, True),  # B transposed before
+        (130, 512, 1500, False, False),
+        (512, 200, 130, True, False),  # rows of A on conflicting lines
+        (300, 260, 80, False, True),  # B transposed in the block
         (20, 30, 5000, False, True),  # k in parts
         (20, 30, 9000, True, False),
         (2, 3, 70000, False, True),
@@ -197,6 +197,24 @@ def test_packed_batches():
     check(np.random.default_rng(4), (3, 2), 270, 260, 64, tb=True)
     check(np.random.default_rng(4), (3, 2), 270, 260, 64, tb=True, batch_b=(1, 2))
     check(np.random.default_rng(4), (3, 2), 512, 130, 130, ta=True, batch_a=(3, 1))
+
+
+@pytest.mark.parametrize(("unit", "dtype"), list(itertools.product(["host", "32 bytes"], DTYPES)))
+@pytest.mark.parametrize(("batch", "m", "n", "k"), [((), 70, 67, 300), ((2,), 67, 64, 270), ((), 70, 140, 4100)])
+def test_rows_on_pages_of_their_own_are_packed(batch, m, n, k, unit, dtype):
+    rng = np.random.default_rng(7)
+    wide = fenced(rng.normal(size=(*batch, k, 1024)).astype(dtype))
+    b, c = matrix(rng, (*batch, k, n), dtype), matrix(rng, (*batch, m, n), dtype)
+    addend = matrix(rng, (*batch, m, n), dtype)
+    for a in (wide[..., :m], wide[..., 1024 - m :]):
+        a, expected = np.swapaxes(a, -1, -2), affine(access(addend))
+        product = product_of(a, b, c, expected, UNITS[unit])
+        assert product.plan.packs_a
+        assert len(product.stages) == 2 + (k > 4000)
+        c.fill(np.nan)
+        run(product, a, b, c, addend, order=lambda blocks: [(i, i + 1) for i in reversed(range(blocks))])
+        close(c, a, b, addend.astype("f8"))
+    KEPT.clear()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -448,7 +466,7 @@ def inside(ranges, k):
 @pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("transposed", ["", "ab", "abc"])
-@pytest.mark.parametrize(("m", "n", "k"), [(200, 70, 90), (70, 300, 40), (65, 64, 2000)])
+@pytest.mark.parametrize(("m", "n", "k"), [(200, 70, 90), (70, 300, 40), (65, 64, 2000), (1024, 64, 300)])
 def test_limits_leave_out_what_is_zero_or_not_read(m, n, k, transposed, dtype, unit):
     rng = np.random.default_rng(m + n)
     rows, columns = staircase(m, n, k, rng)

@@ -21,8 +21,8 @@ BLOCK_ROWS = 128
 """A block has so many rows if it can: it reads a panel of B from far away, and perhaps copies it, for all of them."""
 BLOCK_COLUMN_BYTES = 1 << 12
 """A block has no more columns: its part of B is shared with the blocks below it, through the third-level cache."""
-COPY_BYTES = 1 << 18
-"""The most that a block's copy of its rows of A takes: it lies in the second-level cache with a panel of B."""
+PACKED_BYTES = 1 << 15
+"""About so much of A is packed in one block."""
 COPIED_PART_BYTES = 6144
 """The longest stretch of k of which operands are copied, in bytes."""
 PART = 4096
@@ -49,6 +49,10 @@ LIMITED_COLUMNS = 128
 computed if some of it is."""
 CONFLICT_BYTES = 4096
 """Lines so far apart, or a multiple of it, compete for few places of the caches."""
+PACKED_COLUMNS = 768
+"""Packing A is repaid by so many columns even where its lines do not compete."""
+FAR_BYTES = 1 << 23
+"""Packing so much of A takes its time: for few columns it is not repaid."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,8 @@ def prefers_transpose(p: Problem, unit: Unit) -> bool:
     plain, transposed = (x * -(-y // width) * p.k for x, y in ((p.m, p.n), (p.n, p.m)))
     if transposed + STORE_STEPS * p.m * p.n < 0.9 * plain:
         return True
-    return p.n <= BLOCK_ROWS and p.k >= 4 * BLOCK_ROWS and p.m >= 4 * width and _is_scattered(p.a.column, p)
+    few = 2 * BLOCK_ROWS if p.m * p.k * p.dtype.itemsize > FAR_BYTES else BLOCK_ROWS
+    return p.n <= few and p.k >= 4 * BLOCK_ROWS and p.m >= 4 * width and _is_scattered(p.a.column, p)
 
 
 class Form(Enum):
@@ -119,8 +124,10 @@ class Plan:
     panels: Cut
     entries: Cut
     depth: Cut
-    copies_a: bool
+    packs_a: bool
+    """Whether A is packed, strip after strip, before the blocks begin."""
     copies_b: bool
+    """Whether a block copies each panel of B first."""
 
     @property
     def blocks(self) -> int:
@@ -134,16 +141,15 @@ def plan(p: Problem, unit: Unit) -> Plan:
     height, width = {Form.TILES: _tile, Form.DOTS: _dot_tile, Form.STREAM: _stream_tile}[form](p, unit)
     rows, columns = Cut(p.m, height), Cut(p.n, width)
     tiled = form is Form.TILES
-    copies_a, copies_b = tiled and _copies_a(p), tiled and _copies_b(p, unit)
-    longest = COPIED_PART_BYTES // p.dtype.itemsize if copies_a or copies_b else PART
-    part = -(-p.k // max(-(-p.k // longest), 1))
-    tiles, panels = _block(p, rows, columns, COPY_BYTES // (part * p.dtype.itemsize) if copies_a else p.m)
+    packs_a, copies_b = tiled and _packs_a(p), tiled and _copies_b(p, unit)
+    longest = COPIED_PART_BYTES // p.dtype.itemsize if copies_b else PART
+    tiles, panels = _block(p, rows, columns)
     if form is Form.STREAM:
         panels = Cut(columns.count, _even(columns.count, STREAM_COLUMNS // width))
     entries = Cut(p.entries, _entries_per_block(p, tiles, panels))
     blocks = tiles.count * panels.count * entries.count
     depth = Cut(max(p.k, 1), _part(p, longest, blocks, STREAM_WORK if form is Form.STREAM else PART_WORK))
-    return Plan(form, rows, columns, tiles, panels, entries, depth, copies_a, copies_b)
+    return Plan(form, rows, columns, tiles, panels, entries, depth, packs_a, copies_b)
 
 
 def _form(p: Problem, unit: Unit) -> Form:
@@ -171,7 +177,7 @@ def _tile(p: Problem, unit: Unit) -> tuple[int, int]:
     vectors = -(-p.n // per_vector)
     if p.m <= 3:
         wide = min(vectors, sums // p.m, 16)
-    elif _conflicts(p.a.row, p) and sums == 24:
+    elif (_conflicts(p.a.row, p) or _packs_a(p)) and sums == 24:
         wide = min(vectors, 4)
     else:
         wide = 3 if vectors == 3 else min(vectors, 2)
@@ -186,11 +192,11 @@ def _even(size: int, most: int) -> int:
     return exact[0] if exact else -(-size // -(-size // most))
 
 
-def _block(p: Problem, rows: Cut, columns: Cut, most_rows: int) -> tuple[Cut, Cut]:
+def _block(p: Problem, rows: Cut, columns: Cut) -> tuple[Cut, Cut]:
     """Tiles and panels per block: the whole matrix, halved along its longer side until a block is small enough."""
     work = 2 * rows.width * columns.width * max(p.k, 8)
     most = max(BLOCK_WORK, 2 * p.m * p.n * max(p.k, 8) * max(p.entries, 1) // BLOCKS)
-    tiles = _even(rows.count, max(most_rows // rows.width, 1))
+    tiles = rows.count
     panels = _even(columns.count, max(BLOCK_COLUMN_BYTES // (columns.width * p.dtype.itemsize), 1))
     if p.limited:
         tiles = min(tiles, max((LIMITED_ROWS if p.k > LIMITED_COLUMNS else 2 * LIMITED_ROWS) // rows.width, 1))
@@ -238,10 +244,10 @@ def _copies_b(p: Problem, unit: Unit) -> bool:
     return repaid and (unit.vector_bytes < WIDE_BYTES or _is_scattered(p.b.row, p))
 
 
-def _copies_a(p: Problem) -> bool:
-    """Whether a block copies its rows of A first: contiguous rows whose steps along k fall on conflicting lines."""
-    far = _conflicts(p.a.column, p) and _reach(p.a.column, p) > CACHE_BYTES
-    return p.a.row == 1 and min(p.m, p.n) >= BLOCK_ROWS // 2 and far
+def _packs_a(p: Problem) -> bool:
+    """Whether A is packed first: rows that are neighbours, so that each step along k is on another page."""
+    repaid = p.n >= (BLOCK_ROWS // 2 if _conflicts(p.a.column, p) else PACKED_COLUMNS)
+    return p.a.row == 1 and p.m >= BLOCK_ROWS // 2 and repaid and _reach(p.a.column, p) > 2 * CACHE_BYTES
 
 
 def _is_scattered(stride: int, p: Problem) -> bool:

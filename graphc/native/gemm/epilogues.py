@@ -95,4 +95,3 @@ def masked_where_positive(before: Epilogue, condition: Access) -> Epilogue:
 
     operands = (*before.operands, condition)
     return Epilogue(("masked_where_positive", before.key), emit, operands, before.results, vector=before.vector)
-

@@ -23,7 +23,8 @@ from graphc.native.code.writer import SYMBOL
 from graphc.native.gemm.blocking import Matrix, Plan, Problem, plan, prefers_transpose
 from graphc.native.gemm.epilogues import Access, Epilogue, Strides
 from graphc.native.gemm.places import Axes
-from graphc.native.gemm.stages import multiplication, summation, sums
+from graphc.native.gemm.stages import multiplication, packing, strips_at_once, summation, sums
+from graphc.native.gemm.tables import packed_bytes
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,8 @@ class Product:
         if math.prod(self.batch) * self.m * self.n == 0:
             return ()
         stages = [Stage(self, multiplication, self.plan.blocks)]
+        if self.plan.packs_a:
+            stages.insert(0, Stage(self, packing, self.problem.entries * strips_at_once(self).count))
         if self.plan.depth.count > 1:
             stages.append(Stage(self, summation, sums(self).count))
         return tuple(stages)
@@ -106,6 +109,12 @@ class Product:
     @cached_property
     def scratch_bytes(self) -> int:
         """The memory that the last pointer of the table must offer; the pointer may be missing where this is 0."""
+        empty = math.prod(self.batch) * self.m * self.n == 0
+        return 0 if empty else self.parts_bytes + packed_bytes(self.problem, self.plan)
+
+    @cached_property
+    def parts_bytes(self) -> int:
+        """What the parts of k take of it."""
         size = math.prod(self.batch) * self.m * self.n
         parts = self.plan.depth.count if size else 1
         return parts * size * self.dtype.itemsize if parts > 1 else 0

@@ -1,8 +1,8 @@
-"""The kernels of a product: one that multiplies, and where k is cut into parts one that adds them up."""
+"""The kernels of a product: perhaps one that packs A, one that multiplies, and one that adds up parts of k."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,29 +12,21 @@ from llvmlite import ir
 from graphc.native.code.scalars import stored_type
 from graphc.native.code.vectors import Lanes, lanes
 from graphc.native.code.writer import I64, Code, Index, as_value, divided, larger, plus, smaller, times
-from graphc.native.gemm.blocking import Form, Matrix
+from graphc.native.gemm.blocking import PACKED_BYTES, Form, Matrix
 from graphc.native.gemm.epilogues import Access
 from graphc.native.gemm.panels import Cut, Source, pack
 from graphc.native.gemm.places import Axes, Finish, Place, entry_indices, offset
 from graphc.native.gemm.streams import Stream
-from graphc.native.gemm.tiles import Strip, dotted, multiplied
+from graphc.native.gemm.tables import apart, packed, pointers
+from graphc.native.gemm.tiles import LINE_BYTES, Strip, dotted, multiplied
 
 if TYPE_CHECKING:
     from graphc.native.gemm.product import Product
 
 I8 = ir.IntType(8)
-PADDING = 16
-"""Elements between strips, so that they do not begin on conflicting lines."""
 SHORTEST = 16
 SUMS_PER_BLOCK = 1 << 15
 """About so many elements are added up in one block."""
-
-
-def pointers(product: Product, code: Code) -> list[Any]:
-    """A and B as the code sees them, C, operands, further results, scratch memory."""
-    count = 2 + len(product.accesses) + 2 * product.limited + bool(product.scratch_bytes)
-    first, second, *others = code.table(count)
-    return [second, first, *others] if product.axes.swapped else [first, second, *others]
 
 
 def finish(product: Product, code: Code, table: Sequence[Any]) -> Finish:
@@ -63,20 +55,15 @@ class Multiplication:
         self.a, self.b = table[:2]
         at = 2 + len(product.accesses)
         self.limits: list[Any] = table[at : at + 2] if product.limited else []
-        self._make_room()
+        self.packed = packed(product, self.code, table)
+        panel = self.plan.columns.width * self.plan.depth.width
+        self.copy_b = self.code.room(panel, self.kind) if self.plan.copies_b else None
 
     def text(self) -> str:
         """The kernel, for all blocks that the caller names."""
         _, first, last, _ = self.code.function.args
         self.code.loop(first, last, 1, lambda number: self._block(0 if self.plan.blocks == 1 else number))
         return self.code.text()
-
-    def _make_room(self) -> None:
-        """Memory on the stack for copies of operands."""
-        plan, length = self.plan, self.plan.depth.width
-        self.apart = plan.rows.width * length + PADDING
-        self.copy_a = self.code.room(plan.tiles.width * self.apart, self.kind) if plan.copies_a else None
-        self.copy_b = self.code.room(plan.columns.width * length, self.kind) if plan.copies_b else None
 
     def _block(self, number: Index) -> None:
         b, p, plan = self.code.b, self.p, self.plan
@@ -111,7 +98,7 @@ class Multiplication:
         return b.select(exact, first, as_value(begin)), b.select(exact, last, as_value(end))
 
     def _entry(self, entry: Index) -> None:
-        """One entry's share of a block. The first panel may copy A on the way, and the first tile of a panel B."""
+        """One entry's share of a block. The first tile of a panel may copy B on the way."""
         code, p, plan = self.code, self.p, self.plan
         self.entry = entry
         self.at_a, self.at_b = (
@@ -119,56 +106,49 @@ class Multiplication:
             for start, matrix in ((self.a, p.a), (self.b, p.b))
         )
         if plan.form is Form.STREAM:
-            strips = self._rows(0, p.m, first=False), self._strip(self.at_b, p.b.transposed, plan.columns, 0, 1)
+            strips = self._rows(0, p.m), self._strip(self.at_b, p.b.transposed, plan.columns, 0, 1)
             stream = Stream(code, *strips, plan.columns, plan.panels.width, p.dtype, self.unit)
             stream.write(self.panels, self.length, self.finish, self._place(0, 0))
             return
-        panel, last_panel = self.panels
-        if self.copy_a is not None:
-            self._panel(panel, plan.columns.width, first=True)
-            panel = plus(code.b, panel, 1)
-        plan.columns.visit(code, panel, last_panel, self._panel)
+        plan.columns.visit(code, *self.panels, self._panel)
 
-    def _panel(self, panel: Index, width: int, *, first: bool = False) -> None:
-        code, p, plan, rows = self.code, self.p, self.plan, partial(self._rows, first=first)
+    def _panel(self, panel: Index, width: int) -> None:
+        code, p, plan = self.code, self.p, self.plan
         strip = self._strip(self.at_b, p.b.transposed, plan.columns, panel, width)
         tile, last_tile = self.tiles
         if self.copy_b is not None and p.b.column == 1:
-            self._tile(rows, replace(strip, copy=self.copy_b), panel, tile, plan.rows.width)
+            self._tile(replace(strip, copy=self.copy_b), panel, tile, plan.rows.width)
             tile = plus(code.b, tile, 1)
         elif self.copy_b is not None:
-            self._copy(p.b.transposed, self.at_b, self.copy_b, plan.columns, (panel, plus(code.b, panel, 1)))
+            self._copy_panel(panel)
         if self.copy_b is not None:
             strip = Strip(self.copy_b, 1, width, width)
-        plan.rows.visit(code, tile, last_tile, partial(self._tile, rows, strip, panel))
+        plan.rows.visit(code, tile, last_tile, partial(self._tile, strip, panel))
 
-    def _copy(self, matrix: Matrix, start: Any, target: Any, cut: Cut, strips: tuple[Index, Index]) -> None:
-        begin = self.code.at(start, times(self.code.b, self.begin, matrix.column), self.kind)
-        source = Source(matrix.row, matrix.column, self.length, self.p.dtype, tiny=self.p.k < self._per_vector)
-        pack(self.code, source, begin, target, cut, strips, self.apart, self.unit)
+    def _copy_panel(self, panel: Index) -> None:
+        b, p = self.code.b, self.p
+        begin = self.code.at(self.at_b, times(b, self.begin, p.b.row), self.kind)
+        source = Source(p.b.column, p.b.row, self.length, p.dtype, tiny=p.k < self._per_vector)
+        pack(self.code, source, begin, self.copy_b, self.plan.columns, (panel, plus(b, panel, 1)), 0, self.unit)
 
-    def _tile(
-        self, rows_of: Callable[[Index, int], Strip], columns: Strip, panel: Index, tile: Index, height: int,
-    ) -> None:  # fmt: skip
+    def _tile(self, columns: Strip, panel: Index, tile: Index, height: int) -> None:
         code, p = self.code, self.p
-        rows, place = rows_of(tile, height), self._place(tile, panel)
+        rows, place = self._rows(tile, height), self._place(tile, panel)
         if self.plan.form is Form.DOTS:
             self.finish.scalars(dotted(code, rows, columns, self._per_vector, self.length, p.dtype), place)
             return
         pieces = lanes(columns.width, self.unit, p.dtype.itemsize)
-        tiles = multiplied(code, rows, columns, pieces, self.length, p.dtype, self.unit)
+        tiles = multiplied(code, rows, columns, pieces, self.length, p.dtype)
         self.finish.tile(tiles, pieces, place)
 
-    def _rows(self, tile: Index, height: int, *, first: bool) -> Strip:
-        """The rows of A of a tile: where they lie, to be copied on the way for the first panel, or their copy."""
-        b, matrix = self.code.b, self.p.a
-        if self.copy_a is None:
-            return self._strip(self.at_a, matrix, self.plan.rows, tile, height)
-        number = plus(b, tile, times(b, self.tiles[0], -1))
-        place = self.code.at(self.copy_a, times(b, number, self.apart), self.kind)
-        if first:
-            return replace(self._strip(self.at_a, matrix, self.plan.rows, tile, height), copy=place)
-        return Strip(place, 1, height, height)
+    def _rows(self, tile: Index, height: int) -> Strip:
+        """The rows of A of a tile: where they lie, or where they were packed."""
+        b, plan = self.code.b, self.plan
+        if self.packed is None:
+            return self._strip(self.at_a, self.p.a, plan.rows, tile, height)
+        way = times(b, plus(b, times(b, self.entry, plan.rows.count), tile), apart(self.p, plan))
+        way = plus(b, way, times(b, self.begin, height))
+        return Strip(self.code.at(self.packed, way, self.kind), 1, height, height)
 
     def _strip(self, start: Any, matrix: Matrix, cut: Cut, which: Index, width: int) -> Strip:
         """A strip of an operand as it lies, from the stretch of k in hand on; `matrix` has k as its columns."""
@@ -189,6 +169,32 @@ class Multiplication:
 def multiplication(product: Product) -> str:
     """The kernel that multiplies."""
     return Multiplication(product).text()
+
+
+def strips_at_once(product: Product) -> Cut:
+    """The strips of A of all entries, so many to a block."""
+    rows, step = product.plan.rows, product.plan.rows.width * product.dtype.itemsize
+    return Cut(rows.count, max(PACKED_BYTES // (step * product.k), LINE_BYTES // step, 1))
+
+
+def packing(product: Product) -> str:
+    """The kernel that packs A."""
+    p, plan, code = product.problem, product.plan, Code.kernel("packing")
+    kind, table, groups = stored_type(p.dtype), pointers(product, code), strips_at_once(product)
+    target, far = packed(product, code, table), apart(p, plan)
+
+    def block(number: Index) -> None:
+        entry, group = divided(code.b, number, groups.count)
+        begin, end = groups.range(code, group)
+        start = code.at(table[0], offset(code.b, entry_indices(code.b, entry, p.batch), p.a.batch), kind)
+        first = plus(code.b, times(code.b, entry, plan.rows.count), begin)
+        place = code.at(target, times(code.b, first, far), kind)
+        source = Source(p.a.row, p.a.column, p.k, p.dtype)
+        pack(code, source, start, place, plan.rows, (begin, end), far, product.target)
+
+    _, first, last, _ = code.function.args
+    code.loop(first, last, 1, block)
+    return code.text()
 
 
 def sums(product: Product) -> Cut:

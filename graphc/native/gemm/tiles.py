@@ -15,7 +15,7 @@ import numpy as np
 from llvmlite import ir
 
 from graphc.native.code.scalars import stored_type
-from graphc.native.code.vectors import Lanes, Unit, lanes
+from graphc.native.code.vectors import Lanes
 from graphc.native.code.writer import Code, Index, plus, times, zeros
 
 SUMS_ABREAST = 8
@@ -34,11 +34,12 @@ class Strip:
     along: int
     width: int
     copy: Any = None
-    """Where to leave a copy on the way, strip[k][width], for tiles to come; only of elements that are neighbours."""
+    """Where to leave a copy on the way, strip[k][width], for tiles to come; only of columns that are neighbours."""
 
 
-def multiplied(code: Code, a: Strip, b: Strip, pieces: Sequence[Lanes], k: Index, dtype: np.dtype[Any],
-               unit: Unit) -> list[list[Any]]:  # fmt: skip
+def multiplied(
+    code: Code, a: Strip, b: Strip, pieces: Sequence[Lanes], k: Index, dtype: np.dtype[Any],
+) -> list[list[Any]]:  # fmt: skip
     """The vectors of a tile, one list per row. The columns of B are contiguous."""
     kind = stored_type(dtype)
 
@@ -48,11 +49,6 @@ def multiplied(code: Code, a: Strip, b: Strip, pieces: Sequence[Lanes], k: Index
             _leave_copy(code, b, i, columns, pieces, dtype)
             for start in range(0, b.width * dtype.itemsize, LINE_BYTES):
                 code.prefetch(at_b, AHEAD * b.along + start // dtype.itemsize, kind)
-        if a.copy is not None:
-            lines = lanes(a.width, unit, dtype.itemsize)
-            vectors = [code.load(code.at(at_a, line.start, kind), line, dtype) for line in lines]
-            _leave_copy(code, a, i, vectors, lines, dtype)
-            code.prefetch(at_a, AHEAD * a.along, kind)
         following: list[Any] = []
         for row in range(a.width):
             element = code.b.load(code.at(at_a, row * a.across, kind), typ=kind, align=dtype.itemsize)
