@@ -57,13 +57,18 @@ class Space:
 
     @classmethod
     def common(cls, spaces: Sequence[Space]) -> Space | None:
-        """One space for what several hold, the first itself if there is no other, or None where they disagree."""
+        """One space for what several hold, the first itself if there is no other, or None where they disagree.
+
+        They do, too, where one reads a reduction at which another ends.
+        """
         first, *others = spaces
         if not others:
             return first
         result = cls(first.sizes, max(space.inner for space in spaces), dict(first.axes), set(first.ends), first.boxed)
         for space in others:
-            if space.sizes != first.sizes or not _agree(space.inner, first.inner):
+            if space.sizes != first.sizes or not all(_agree(space.inner, other.inner) for other in spaces):
+                return None
+            if not result.ends.isdisjoint(space.axes) or not space.ends.isdisjoint(result.axes):
                 return None
             if any(result.axes.setdefault(node, axes) != axes for node, axes in space.axes.items()):
                 return None
@@ -121,6 +126,11 @@ class Space:
     def _places(self, node: Node) -> Place | None:
         """Where a node's axes lie, or None where it does not fit."""
         known = [self.axes[source] for source in read_here(node) if source in self.axes]
+        if not known:  # all that it reads is from outside, and new
+            spanning = node.inputs[0] if node.op.reduction else node
+            known = [_identity(spanning)] if spanning.shape == self.sizes else []
+        if not known:
+            return None
         if node.op.reduction:
             return self._reduced(node, known[0])
         axes = _moved_ones(node, known[0]) if only_ones_move(node) else self._aligned(node, known)

@@ -36,9 +36,11 @@ def fuse(graph: Graph, *, fusible: Callable[[Node], bool] | None = None,
         return graph
     fusion = _Fusion(graph, fusible, max_ops)
     fusion.run()
+    fusion.sort()
     if finishes is not None:
         fusion.finish(*finishes)
-    return Emission(graph, fusion.sorted_units(), fusion.recomputed).run()
+        fusion.sort()
+    return Emission(graph, fusion.unit, fusion.recomputed).run()
 
 
 class _Fusion:
@@ -81,12 +83,11 @@ class _Fusion:
             later = (unit.depth + math.floor(unit.depth) + 1) / 2  # before whatever reads it
             self.unit.update(dict.fromkeys(split.rest, Unit(later, split.space, list(split.rest))))
 
-    def sorted_units(self) -> dict[Node, Unit]:
-        """The unit of every node, members in the order of the graph."""
+    def sort(self) -> None:
+        """Put the members of units in the order of the graph: units that became one stand one after the other."""
         order = {node: i for i, node in enumerate(self.graph.nodes)}
         for unit in set(self.unit.values()):
             unit.members.sort(key=order.__getitem__)
-        return self.unit
 
     def _note(self, node: Node) -> None:
         """Remember which kernel reads what."""

@@ -53,6 +53,42 @@ def test_an_outer_product_of_rows_that_one_kernel_knows_is_a_kernel_of_its_own()
     assert names(after).count("kernel") == 3
 
 
+def native(inputs, outputs, *feeds):
+    """The kernels of a graph compiled for the native backend, whose values are looked at."""
+    pytest.importorskip("llvmlite")
+    f = gr.compile(inputs, outputs, backend="native", threads=1)
+    values = f(*feeds)
+    for value, right in zip(values, evaluate(outputs, dict(zip(inputs, feeds, strict=True))), strict=True):
+        np.testing.assert_allclose(value, right, rtol=1e-5, atol=1e-5)
+    return [node for node in f.graph.nodes if node.op.name == "kernel"]
+
+
+def test_kernels_stay_apart_where_one_reads_a_reduction_at_which_the_other_ends():
+    a, b, u = (gr.placeholder(name, shape) for name, shape in (("a", (3, 3)), ("b", (1, 3)), ("u", (3, 3))))
+    h = gr.tanh(a)
+    y = gr.add_n(h * b, gr.sum(h * u, axis=0, keepdims=True) * u)
+    rng = np.random.default_rng(0)
+    assert len(native([a, b, u], [y], *(rng.normal(size=node.shape).astype("f4") for node in (a, b, u)))) == 2
+
+
+def test_a_product_joins_a_kernel_that_became_one_of_several():
+    a, b, c = (gr.placeholder(name, (8, 8)) for name in "abc")
+    e = gr.exp(c)
+    total = gr.sum(e, axis=1, keepdims=True)
+    y = gr.cos(a @ b + e / total) * c
+    z = (y - gr.sum(y, axis=1, keepdims=True) * (e / total)) / total
+    rng = np.random.default_rng(0)
+    native([a, b, c], [z], *(rng.normal(size=(8, 8)).astype("f4") for _ in range(3)))
+
+
+def test_what_is_left_of_a_kernel_may_read_nothing_in_common():
+    a, b, c = (gr.placeholder(name, (16, 16)) for name in "abc")
+    u, v = gr.square(a @ b + c), gr.square(a @ b - c)
+    feeds = [np.random.default_rng(seed).normal(size=(16, 16)).astype("f4") for seed in range(3)]
+    for more in ([gr.max(u, axis=1), gr.sum(v, axis=1)], [gr.max(u, axis=0), gr.log(gr.exp(v * 1e-3))]):
+        assert len(native([a, b, c], [u, v, *more], *feeds)) == 2
+
+
 def test_without_a_backend_nothing_is_fused():
     graph = Graph(None, [gr.exp(gr.placeholder("x", (3,)) + 1)])
     assert fuse(graph) is graph
