@@ -152,7 +152,8 @@ def test_ends_of_erfinv(dtype):
 def test_exact_functions_are_numpys_bit_for_bit(name, dtype, fma):
     arrays = any_operands(dtype, 2 if name in BINARY else 1)
     result, expected = compile_elementwise(name, dtype, fma=fma)(*arrays), EXACT[name](*arrays)
-    wrong = np.flatnonzero(~same(result, expected))
+    either_zero = (result == 0) & (expected == 0) & (name in ("fmax", "fmin"))  # NumPy's is the processor's choice
+    wrong = np.flatnonzero(~same(result, expected) & ~either_zero)
     assert not wrong.size, [(*(array[i] for array in arrays), result[i], expected[i]) for i in wrong[:5]]
 
 
@@ -235,7 +236,7 @@ def test_calls_are_found():
      ("arm64-apple-macosx", "apple-m1", True)])  # fmt: skip
 def test_other_processors_need_no_library(triple, cpu, fma):
     """A few functions that use every kind of operation, and with them all the helpers."""
-    names = ["exp", "log", "sin", "tan", "power", "erfc", "cbrt", "fmod", "floor", "lgamma", "sqrt"]
+    names = ["exp", "log", "sin", "tan", "power", "erfc", "cbrt", "fmod", "floor", "lgamma", "rsqrt"]
     try:
         other = target(triple, cpu)
     except RuntimeError:

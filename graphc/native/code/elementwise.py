@@ -121,9 +121,9 @@ def _in_f64(name: str) -> Emitter:
     return emitter
 
 
-def _intrinsic(name: str) -> Emitter:
-    def emitter(b: ir.IRBuilder, dtype: np.dtype[Any], *operands: Any) -> Any:
-        return intrinsic(b, name, *operands) if dtype.kind == "f" else operands[0]
+def _rounding(name: str) -> Emitter:
+    def emitter(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
+        return vecmath.emit(b, name, x) if dtype.kind == "f" else x
 
     return emitter
 
@@ -232,8 +232,8 @@ _RESULT: dict[str, Emitter] = {
     "reciprocal": _reciprocal, "maximum": _MAXIMUM, "minimum": _MINIMUM, "relu": _relu, "clip": _clip, "sign": _sign,
     "bitwise_and": _arithmetic("", "and_", "and_"), "bitwise_or": _arithmetic("", "or_", "or_"),
     "bitwise_xor": _arithmetic("", "xor", "xor"), "invert": lambda b, dtype, x: b.not_(x),
-    "floor": _intrinsic("floor"), "ceil": _intrinsic("ceil"), "trunc": _intrinsic("trunc"), "rint": _intrinsic("rint"),
-    "copysign": lambda b, dtype, x, y: with_sign(b, x, y), "sqrt": _intrinsic("sqrt"),
+    "floor": _rounding("floor"), "ceil": _rounding("ceil"), "trunc": _rounding("trunc"), "rint": _rounding("rint"),
+    "copysign": lambda b, dtype, x, y: with_sign(b, x, y), "sqrt": lambda b, dtype, x: intrinsic(b, "sqrt", x),
     "divide": lambda b, dtype, x, y: b.fdiv(x, y),
     "deg2rad": lambda b, dtype, x: b.fmul(x, ir.Constant(x.type, np.pi / 180)),
     "round": integers.round, "polygamma": special.polygamma, "spherical_jn": special.spherical_jn,

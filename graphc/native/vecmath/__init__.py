@@ -23,11 +23,8 @@ from graphc.native.vecmath.arithmetic import (
     fmax,
     fmin,
     heaviside,
-    maximum,
-    minimum,
     nextafter,
     rint,
-    sign,
     spacing,
     trunc,
 )
@@ -64,11 +61,10 @@ LIMITED: dict[str, Callable[..., Real]] = {
 FUNCTIONS: dict[str, Callable[..., Real]] = {
     **{function.__name__: function for function in (
         arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh, cbrt, cosh, digamma, erf, erfc, erfinv, exp, exp2,
-        expm1, fmax, fmin, heaviside, hypot, lgamma, log, log10, log1p, log2, logaddexp, logaddexp2, maximum, minimum,
-        nextafter, power, sigmoid, sign, sinh, softplus, spacing, tanh, xlogy)},
+        expm1, fmax, fmin, heaviside, hypot, lgamma, log, log10, log1p, log2, logaddexp, logaddexp2, nextafter, power,
+        sigmoid, sinh, softplus, spacing, tanh, xlogy)},
     **LIMITED,
-    "abs": abs, "ceil": ceil, "copysign": Real.with_sign_of, "floor": floor, "reciprocal": lambda x: 1.0 / x,
-    "rint": rint, "rsqrt": lambda x: 1.0 / x.sqrt(), "sqrt": Real.sqrt, "trunc": trunc,
+    "ceil": ceil, "floor": floor, "rint": rint, "rsqrt": lambda x: 1.0 / x.sqrt(), "trunc": trunc,
 }  # fmt: skip
 """What writes each function, by op name."""
 

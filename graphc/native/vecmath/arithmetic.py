@@ -27,21 +27,6 @@ ceil = _rounding("ceil", lambda nearest, x: nearest + where(nearest < x, 1.0, 0.
 trunc = _rounding("trunc", lambda nearest, x: abs(nearest) - where(abs(nearest) > abs(x), 1.0, 0.0))
 
 
-def sign(x: Real) -> Real:
-    """-1, 0, 1 or NaN."""
-    return where(x.equals(0.0), 0.0, where(x.is_nan(), x, where(x < 0.0, -1.0, 1.0)))
-
-
-def maximum(x: Real, y: Real) -> Real:
-    """The larger; NaN where either is."""
-    return where((x > y) | x.is_nan(), x, y)
-
-
-def minimum(x: Real, y: Real) -> Real:
-    """The smaller; NaN where either is."""
-    return where((x < y) | x.is_nan(), x, y)
-
-
 def fmax(x: Real, y: Real) -> Real:
     """The larger; the other where one is NaN."""
     return where((x > y) | y.is_nan(), x, y)
