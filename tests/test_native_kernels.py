@@ -121,6 +121,17 @@ def test_elements_and_reductions_of_any_length_are_right(monkeypatch, unit, dtyp
 
 
 @pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "float16"])
+def test_long_bodies_of_short_elements_are_right(monkeypatch, unit, dtype):
+    monkeypatch.setattr(lanes, "host_unit", lambda: unit)
+    x = gr.placeholder("x", (1000,), dtype)
+    y = x
+    for number in range(50):
+        y = gr.where(y > number, x - y, y + x)
+    check([x], [y], [rng.integers(0, 9, 1000).astype(dtype)])
+
+
+@pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 8, 10, 16, 17, 40, 63, 65, 100, 257, 5000])
 def test_rows_of_any_length_are_right(monkeypatch, unit, n):
     monkeypatch.setattr(lanes, "host_unit", lambda: unit)

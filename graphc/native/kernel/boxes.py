@@ -16,7 +16,7 @@ from graphc.ir import Node
 from graphc.native.code.scalars import Value, cast, computed, number, stored_type
 from graphc.native.code.writer import I64, Code, as_value, larger, plus, smaller, times
 from graphc.native.kernel.form import Kernel, Word
-from graphc.native.kernel.lanes import Lanes, read, widened
+from graphc.native.kernel.lanes import Lanes, counter, read, widened
 from graphc.windows import Window, windows_of
 
 
@@ -109,7 +109,7 @@ class Boxes:
 
     def _counted(self, width: int, count: Any) -> tuple[Any, Any]:
         """The numbers of the lanes, and in every lane a count, cut to what a vector has."""
-        kind = ir.IntType(8 if width < 128 else 16)
+        kind = counter(width)
         cut = self.b.trunc(larger(self.b, smaller(self.b, count, width), 0), kind)
         return ir.Constant(ir.VectorType(kind, width), list(range(width))), self.code.splat(cut, width)
 

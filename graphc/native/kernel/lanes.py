@@ -72,11 +72,16 @@ def first_lanes(code: Code, width: int, count: Any) -> Any:
     """The mask of the first `count` lanes, of which there may be more."""
     if isinstance(count, int):
         return ir.Constant(ir.VectorType(ir.IntType(1), width), [int(i < count) for i in range(width)])
-    b, byte = code.b, ir.IntType(8)
+    b, kind = code.b, counter(width)
     full = ir.Constant(count.type, width)
-    held = b.trunc(b.select(b.icmp_signed("<", count, full), count, full), byte)
-    numbers = ir.Constant(ir.VectorType(byte, width), list(range(width)))
+    held = b.trunc(b.select(b.icmp_signed("<", count, full), count, full), kind)
+    numbers = ir.Constant(ir.VectorType(kind, width), list(range(width)))
     return b.icmp_signed("<", numbers, code.splat(held, width))
+
+
+def counter(width: int) -> Any:
+    """The shortest integers that count so many lanes."""
+    return ir.IntType(8 if width < 128 else 16)
 
 
 def read(code: Code, place: Any, lanes: Lanes, dtype: np.dtype[Any], step: Any = 1) -> Value:
