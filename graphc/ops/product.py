@@ -93,7 +93,7 @@ def _matmul_cuts(y: Type, a: Type, b: Type) -> list[Cut]:
     call("f64[2,4,3]", "f64[3]"), call("f64[2,0]", "f64[0,3]"), call("f64[0,3]", "f64[3,2]"),
     call("f64[2,0,3]", "f64[3,2]"), call("f32[2,3]", "f64[3,2]"), call("f16[2,3]", "f16[3,2]"),
     call("i64[2,3]", "i64[3,2]"), call("i8[2,3]", "u8[3,2]"), call("bool[2,3]", "bool[3,2]"),
-    call("i64[2,3]", "f32[3,2]")))  # fmt: skip
+    call("i64[2,3]", "f32[3,2]"), call("f64[2,2,3]", "f64[3,0]")))  # fmt: skip
 def matmul(a, b, *, out=None):
     """The matrix product: (..., m, k) and (..., k, n) give (..., m, n), y[m, n] = Σₖ a[m, k] b[k, n].
 
@@ -101,7 +101,7 @@ def matmul(a, b, *, out=None):
     that axis in the result. Truth values give truth values (an or of ands); integers wrap around. Raises ShapeError for
     operands of rank 0, for inner dims that differ and for batch dims that do not broadcast.
     """
-    if a.ndim > 2 == b.ndim and a.flags.c_contiguous and a.size:
+    if a.ndim > 2 == b.ndim and a.flags.c_contiguous and a.size and b.size:
         # One product with the rows of all matrices, where NumPy would make one product per matrix.
         shape, rows = (*a.shape[:-1], b.shape[-1]), a.reshape(-1, a.shape[-1])
         return np.matmul(rows, b, out=None if out is None else out.reshape(-1, b.shape[-1])).reshape(shape)
