@@ -44,6 +44,12 @@ def test_pieces_are_written_in_place(axis):
     assert copies(program) == 0
 
 
+def test_a_piece_of_a_kernel_that_sums_all_of_it_is_copied():
+    x, y = xs(2, 24, 24)
+    one = gr.cos(x)
+    check(gr.concatenate([y, one], 1) @ gr.concatenate([y, one], 0), gr.exp(gr.mean(one)))
+
+
 def test_pieces_that_others_read():
     one, two = (gr.tanh(x) for x in xs(2, 8, 16))
     program = check(gr.square(gr.concatenate([one, two], 1)), one.T @ two, gr.sort(one, 1), one.reshape(16, 8) * 2)

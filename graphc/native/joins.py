@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from graphc.ir import Graph, Node
+from graphc.native.kernel.facts import needs_whole_rows
 from graphc.op import OPS
 from graphc.types import TupleType
 
@@ -44,10 +45,11 @@ def _is_plain(node: Node) -> bool:
 
 
 def _is_piece(node: Node, axis: int, is_kernel: Callable[[Node], bool]) -> bool:
-    """Whether a kernel without reductions computes a value, in runs long enough."""
+    """Whether a kernel computes a value, in runs long enough, and neither reductions nor all axes as one beside it."""
     made = node.inputs[0] if node.op is OPS["item"] else node
     if not is_kernel(made) or (made is node and isinstance(node.type, TupleType)):
         return False
     kind = node.array_type
-    run = math.prod(kind.static_shape[axis:]) * kind.dtype.itemsize
-    return run >= LEAST_RUN and not any(output.op.reduction for output in made.attrs["body"].outputs)
+    run, body = math.prod(kind.static_shape[axis:]) * kind.dtype.itemsize, made.attrs["body"]
+    reduces = needs_whole_rows(body) or any(output.op.reduction for output in body.outputs)
+    return run >= LEAST_RUN and not reduces
