@@ -14,6 +14,7 @@ settings.load_profile("patient")
 
 def pytest_addoption(parser):
     parser.addoption("--bless", action="store_true", help="write what the code makes now into the golden files")
+    parser.addoption("--programs", type=int, default=400, help="how many random programs long searches run")
 
 
 @pytest.fixture

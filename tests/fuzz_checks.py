@@ -1,0 +1,215 @@
+"""What a random program is held to on the native backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from fuzz_programs import Made, Program
+from guarded import guarded
+
+import graphc as gr
+from graphc.evaluate import evaluate
+from graphc.native import memory, products, schedule
+from graphc.native.kernel import facts
+from graphc.native.program import NativeProgram
+
+Arrays = Sequence[Any]
+STEPS = 64
+"""How many rounding errors of the largest value a result may be off, ..."""
+NOISE = 16
+"""... or so many times what rounding errors make of the inputs, or of the whole in NumPy."""
+DERIVED = 1e-5
+"""How far a derivative may be off differences, relative to the slope's size."""
+
+
+@contextmanager
+def everything_parallel() -> Iterator[None]:
+    """Blocks of a few rows, and every level shared among threads, however little it gains."""
+    changes = {(facts, "BLOCK_NS"): 40.0, (facts, "WHOLE"): 16, (schedule, "MEETING_NS"): 0.0,
+               (schedule, "WAKING_NS"): 0.0, (schedule, "LOOP_NS"): 0.0, (memory, "LENT_BYTES"): 64}  # fmt: skip
+    before = {key: getattr(*key) for key in changes}
+    try:
+        _set(changes)
+        yield
+    finally:
+        _set(before)
+
+
+def _set(numbers: dict[tuple[Any, str], Any]) -> None:
+    for (module, name), number in numbers.items():
+        setattr(module, name, number)
+    for cached in (facts.copying, facts.combining, products.compiled):
+        cached.cache_clear()
+
+
+def misaligned(array: Any) -> Any:
+    """A copy that begins at an odd byte."""
+    return np.frombuffer(b"\0" + array.tobytes(), "u1")[1:].view(array.dtype).reshape(array.shape)
+
+
+def read_only(array: Any) -> Any:
+    copy = np.array(array)
+    copy.flags.writeable = False
+    return copy
+
+
+def strided(array: Any) -> Any:
+    """Every second element of each axis of a larger array."""
+    spread = np.zeros([2 * n for n in array.shape], array.dtype)
+    spread[(slice(None, None, 2),) * array.ndim] = array
+    return spread[(slice(None, None, 2),) * array.ndim]
+
+
+LAYOUTS: dict[str, Callable[[Any], Any]] = {
+    "plain": np.array, "guarded": guarded, "guarded before": lambda array: guarded(array, before=True),
+    "misaligned": misaligned, "read-only": read_only, "swapped": lambda array: array.astype(array.dtype.newbyteorder()),
+    "strided": strided, "fortran": np.asfortranarray, "reversed": lambda array: np.flip(np.flip(array).copy()),
+    "lists": lambda array: array.tolist() if array.size and array.dtype.kind != "f" else array,
+}  # fmt: skip
+
+
+def check(program: Program) -> None:
+    """Values against NumPy and a float64 twin, bits across calls, layouts and threads, derivatives against slopes."""
+    made = program.made()
+    layouts = np.random.default_rng([program.seed, 9]).permutation(list(LAYOUTS))[:2]
+    f = _compiled(made, "native", 1 + program.seed % 3)
+    sizes = [program.rows, program.other_rows, program.rows] if program.symbolic else [program.rows]
+    for rows in sizes:
+        feeds = program.feeds(rows=rows)
+        start = [variable.value for variable in made.variables]
+        try:
+            expected = _evaluated(made, feeds)
+            first = _called(f, made, feeds, start)
+        except gr.GraphcError:
+            if rows == program.rows:
+                raise
+            continue  # a size for which the shapes do not fit
+        _check_types(made, expected, first)
+        _check_values(program, made, rows, feeds, expected, first)
+        for layout in ("plain", "plain", *layouts, "plain"):
+            laid_out = [LAYOUTS[layout](feed) if feed.ndim else feed for feed in feeds]
+            same_bits(first, _called(f, made, laid_out, start), layout)
+        for threads in (1, 2, 3, 4):
+            same_bits(first, _run(f, threads, feeds, start, made), f"{threads} threads")
+        same_bits(_numpy(made, feeds, start), expected, "NumPy backend", exact=False)
+    if program.has_slopes and made.loss is not None and not program.symbolic:
+        _check_slopes(program, made)
+
+
+def _compiled(made: Made, backend: str, threads: int) -> Any:
+    return gr.compile(made.inputs, made.outputs, updates=made.updates, backend=backend, threads=threads)
+
+
+def _called(f: Any, made: Made, feeds: Arrays, start: Arrays) -> list[Any]:
+    """Outputs and then the new values of variables, which are set back."""
+    try:
+        results = [np.array(value) for value in f(*feeds)]
+        return results + [np.array(variable.value) for variable in made.updates]
+    finally:
+        for variable, value in zip(made.variables, start, strict=True):
+            variable.value = value
+
+
+def _run(f: Any, threads: int, feeds: Arrays, start: Arrays, made: Made) -> list[Any]:
+    """The same graph planned for other threads, and run twice in the same memory."""
+    program = NativeProgram(f.plan.graph, threads, results=len(made.outputs))
+    state = {variable: variable.value for variable in program.graph.variables}
+    for _ in range(2):
+        targets = [None] * len(made.outputs) + [np.full_like(variable.value, np.nan) for variable in made.updates]
+        results = program.run(feeds, state, targets)
+    return [np.array(value) for value in results]
+
+
+def _evaluated(made: Made, feeds: Arrays) -> list[Any]:
+    nodes = [*made.outputs, *made.updates.values()]
+    return [np.asarray(value) for value in evaluate(nodes, dict(zip(made.inputs, feeds, strict=True)))]
+
+
+def _numpy(made: Made, feeds: Arrays, start: Arrays) -> list[Any]:
+    return _called(_compiled(made, "numpy", 1), made, feeds, start)
+
+
+def _check_types(made: Made, expected: Arrays, found: Arrays) -> None:
+    for number, (one, other) in enumerate(zip(expected, found, strict=True)):
+        assert one.shape == other.shape, f"output {number}: {one.shape} {other.shape}"
+        assert one.dtype == other.dtype, f"output {number}: {one.dtype} {other.dtype}"
+
+
+def same_bits(one: Arrays, other: Arrays, what: str, *, exact: bool = True) -> None:
+    """Compare values, bit for bit, or only their types."""
+    for number, (a, b) in enumerate(zip(one, other, strict=True)):
+        if exact:
+            assert _bits(a) == _bits(b), f"{what}: output {number} has other bits\n{a}\n{b}"
+        else:
+            assert (a.shape, a.dtype) == (b.shape, b.dtype), f"{what}: output {number}: {a.dtype}, {b.dtype}"
+
+
+def _bits(array: Any) -> bytes:
+    """What an array holds, one NaN for all."""
+    array = np.array(array)
+    if array.dtype.kind == "f":
+        array[np.isnan(array)] = np.nan
+    return array.tobytes()
+
+
+def _check_values(program: Program, made: Made, rows: int, feeds: Arrays, expected: Arrays, found: Arrays) -> None:
+    """Each output against what float64 makes of the same formulas, as near as rounding errors of its inputs allow."""
+    twin = program.made("float64")
+    wide = program.feeds("float64", rows)
+    exact = _evaluated(twin, wide)
+    rng = np.random.default_rng(program.seed)
+    eps = float(np.finfo(program.dtype).eps)
+    nodes = [*made.outputs, *made.updates.values()]
+    coarse = [np.finfo(node.dtype).eps if node.type.is_float else 0.0 for node in nodes]
+    shift = [0.0] * len(nodes)
+    for _ in range(2):
+        noisy = [feed * (1 + 4 * eps * rng.choice([-1.0, 1.0], feed.shape)) if feed.dtype.kind == "f" else feed
+                 for feed in wide]  # fmt: skip
+        moved = _evaluated(twin, noisy)
+        shift = [max(known, _distance(a, b)) for known, a, b in zip(shift, exact, moved, strict=True)]
+    sure = [*made.exact, *[False] * len(made.updates)]
+    for number, (true, reference, value) in enumerate(zip(exact, expected, found, strict=True)):
+        if true.dtype.kind != "f" or sure[number]:
+            np.testing.assert_array_equal(value, reference, f"output {number}")
+            continue
+        if not np.all(np.isfinite(true)) or not np.all(np.isfinite(reference)):
+            continue
+        assert np.all(np.isfinite(value)), f"output {number}: {value}, expected {true}"
+        error = _distance(true, value)
+        size = max(float(np.abs(true).max(initial=0)), 1e-3)
+        allowed = STEPS * max(eps, coarse[number]) * max(size, 1) + NOISE * (shift[number] + _distance(true, reference))
+        if program.dtype == "float64":
+            allowed += 1e-10 * max(size, 1)
+        assert error <= allowed, f"output {number} is off by {error}, allowed {allowed}:\n{value}\nexpected\n{true}"
+
+
+def _distance(one: Any, other: Any) -> float:
+    with np.errstate(all="ignore"):
+        return float(np.abs(one.astype("f8") - other.astype("f8")).max(initial=0)) if one.dtype.kind == "f" else 0.0
+
+
+def _check_slopes(program: Program, made: Made) -> None:
+    """The first derivatives against differences of the loss along one direction."""
+    feeds = program.feeds()
+    places = [i for i, node in enumerate(made.inputs) if node.type.is_float]
+    rng = np.random.default_rng([program.seed, 3])
+    way = {i: rng.standard_normal(feeds[i].shape) for i in places}
+    at = made.outputs.index(made.loss)
+    gradients = _evaluated(made, feeds)[at + 1 : at + 1 + len(places)]
+    slope = sum(float((g * way[i]).sum()) for g, i in zip(gradients, places, strict=True))
+    found = [_slope(made, feeds, way, step) for step in (1e-4, 1e-5, 1e-6)]
+    size = max(1.0, abs(slope), *(float(np.abs(g).max(initial=0)) for g in gradients))
+    if np.isfinite([slope, *found]).all() and abs(found[0] - found[1]) < DERIVED * size:
+        error = min(abs(slope - one) for one in found)
+        assert error <= 10 * DERIVED * size, f"slope {slope}, differences {found}"
+
+
+def _slope(made: Made, feeds: Arrays, way: dict[int, Any], step: float) -> float:
+    values = []
+    for sign in (1, -1):
+        moved = [feed + sign * step * way[i] if i in way else feed for i, feed in enumerate(feeds)]
+        values.append(float(evaluate([made.loss], dict(zip(made.inputs, moved, strict=True)))[0]))
+    return (values[0] - values[1]) / (2 * step)

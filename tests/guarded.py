@@ -1,0 +1,113 @@
+"""Memory that ends where the next page may not be touched: what reads or writes past an array ends the process.
+
+    guarded(array)                  # a copy that ends at such a page
+    guarded(array, before=True)     # one that begins right after one
+    with guarding(monkeypatch): …   # programs whose arena, constants and results lie so, filled with NaN before
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+from typing import Any
+
+import numpy as np
+
+PAGE = mmap.PAGESIZE
+NOTHING = 0
+"""PROT_NONE."""
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+GRAIN = 16
+"""Memory of the arena begins at multiples of so many bytes."""
+
+
+def _forbid(address: int) -> None:
+    if _libc.mprotect(address, PAGE, NOTHING):
+        raise OSError(ctypes.get_errno(), "mprotect failed")
+
+
+def _pages(nbytes: int) -> int:
+    return -(-max(nbytes, 1) // PAGE)
+
+
+def _mapped(pages: int) -> np.ndarray[Any, Any]:
+    return np.frombuffer(mmap.mmap(-1, pages * PAGE), np.uint8)
+
+
+def guarded(array: Any, *, before: bool = False) -> np.ndarray[Any, Any]:
+    """A copy in C order beside a page that may not be touched."""
+    array = np.asarray(array)
+    count = _pages(array.nbytes)
+    memory = _mapped(count + 1)
+    _forbid(memory.ctypes.data + (0 if before else count * PAGE))
+    start = PAGE if before else count * PAGE - array.nbytes
+    copy = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape) if array.nbytes else (
+        np.empty(array.shape, array.dtype))  # fmt: skip
+    copy[...] = array
+    return copy
+
+
+class GuardedArena:
+    """In the place of `Arena`: every memory has pages of its own, with one that may not be touched behind it."""
+
+    guards: dict[int, list[int]] = {}  # noqa: RUF012 (what the arenas made so far leave for `aligned`)
+    made = 0
+
+    def __init__(self) -> None:
+        self._pages = 0
+        self._guards: list[int] = []
+
+    def take(self, nbytes: int) -> int:
+        """An offset, so that the memory ends at most GRAIN bytes before the page."""
+        self._pages += _pages(nbytes)
+        end = self._pages * PAGE
+        self._guards.append(end)
+        self._pages += 1
+        return end - max(-(-nbytes // GRAIN), 1) * GRAIN
+
+    def give(self, offset: int, nbytes: int) -> None:
+        """Memory is never used again."""
+
+    @property
+    def size(self) -> int:
+        """A size that no other arena has, by which `aligned` finds the pages."""
+        if not self._guards:
+            return 0
+        GuardedArena.made += 1
+        size = (self._pages + GuardedArena.made) * PAGE
+        while size in GuardedArena.guards:
+            size += PAGE
+        GuardedArena.guards[size] = self._guards
+        return size
+
+
+def aligned(nbytes: int) -> np.ndarray[Any, Any]:
+    """Memory for an arena, its pages guarded, or for words; all of it NaN."""
+    memory = _mapped(_pages(nbytes))
+    memory[:] = 0xFF
+    for offset in GuardedArena.guards.get(nbytes, ()):
+        _forbid(memory.ctypes.data + offset)
+    return memory
+
+
+def guarding(monkeypatch: Any) -> None:
+    """Until the end of a test, lay the memory of new programs out so."""
+    from graphc.native import memory, storage, workspace
+    from graphc.native.calls.results import Results
+
+    run = storage._Finder.run
+
+    def run_guarded(self: Any) -> Any:
+        made = run(self)
+        made.constants = {node: guarded(value) if isinstance(value, np.ndarray) else value
+                          for node, value in made.constants.items()}  # fmt: skip
+        return made
+
+    def array(self: Any) -> Any:
+        return guarded(np.full(self._shape, 1, self._dtype))
+
+    monkeypatch.setattr(memory, "Arena", GuardedArena)
+    monkeypatch.setattr(workspace, "_aligned", aligned)
+    monkeypatch.setattr(storage._Finder, "run", run_guarded)
+    monkeypatch.setattr(Results, "array", array)

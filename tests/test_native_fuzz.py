@@ -1,0 +1,122 @@
+"""Random programs on the native backend: values, bits, layouts, threads, slopes, and nothing beyond an array's end.
+
+A long search, of other programs than the ones here:
+
+    pytest tests/test_native_fuzz.py -m slow -n 2 --programs 20000
+"""
+
+import warnings
+
+import numpy as np
+import pytest
+
+import graphc as gr
+
+pytest.importorskip("llvmlite")
+
+from fuzz_checks import check, everything_parallel, same_bits
+from fuzz_programs import drawn, smaller
+from guarded import guarded, guarding
+
+from graphc.native.program import NativeProgram
+from graphc.op import OPS
+from graphc.testing import _samples
+
+EACH = 4
+"""So many programs a test."""
+FIRST = 1000
+"""Where the long search begins."""
+
+
+@pytest.fixture(autouse=True)
+def parallel():
+    with everything_parallel(), warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)  # a kernel that NumPy must compute
+        warnings.filterwarnings("ignore", ".* encountered in .*")
+        yield
+
+
+def pytest_generate_tests(metafunc):
+    if "batch" in metafunc.fixturenames:
+        metafunc.parametrize("batch", range(FIRST, FIRST + metafunc.config.getoption("--programs"), EACH))
+
+
+def assert_right(program):
+    try:
+        check(program)
+    except Exception as error:
+        kind = type(error)
+        raise AssertionError(f"{smaller(program, lambda other: _fails_alike(other, kind))}") from error
+
+
+def _fails_alike(program, kind):
+    try:
+        check(program)
+    except Exception as other:
+        return type(other) is kind
+    return False
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_programs_are_right(seed):
+    assert_right(drawn(seed, 8))
+
+
+@pytest.mark.slow
+def test_many_programs_are_right(batch):
+    for seed in range(batch, batch + EACH):
+        assert_right(drawn(seed, 14 if seed % 4 else 40))
+
+
+def run_guarded(executable, feeds, results, monkeypatch):
+    """The results of the same program, once with pages behind its arguments that may not be touched, once before."""
+    with monkeypatch.context() as patched:
+        guarding(patched)
+        program = NativeProgram(executable.plan.graph, 2, results=results)
+        state = {variable: guarded(variable.value) for variable in program.graph.variables}
+        for before in (False, True):
+            targets = [None] * results + [guarded(np.ones(n.shape, n.dtype)) for n in program.graph.outputs[results:]]
+            laid_out = [guarded(feed, before=before) for feed in feeds]
+            yield [np.array(value) for value in program.run(laid_out, state, targets)]
+
+
+def assert_guarded(inputs, outputs, updates, feeds, monkeypatch):
+    variables = [variable.value for variable in updates]
+    f = gr.compile(inputs, outputs, updates=updates, backend="native", threads=1)
+    expected = [np.array(value) for value in f(*feeds)] + [np.array(variable.value) for variable in updates]
+    for variable, value in zip(updates, variables, strict=True):
+        variable.value = value
+    for found in run_guarded(f, feeds, len(outputs), monkeypatch):
+        same_bits(expected, found, "guarded")
+
+
+def sampled(names, monkeypatch):
+    for name in names:
+        op = OPS[name]
+        for sample in _samples(name, op, op.samples.for_arity(op.arity or 0)) if op.samples is not None else ():
+            outputs = list(sample.node) if hasattr(sample.node.type, "elements") else [sample.node]
+            feeds = [np.asarray(value) for value in sample.feed.values()]
+            assert_guarded(list(sample.feed), outputs, {}, feeds, monkeypatch)
+
+
+SOME = ("exp", "sum", "max", "matmul", "concatenate", "gather", "scatter_add", "cumsum", "where", "pad", "setitem",
+        "einsum", "take_along_axis", "astype", "flip")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_ops_touch_nothing_beyond_their_memory(name, monkeypatch):
+    sampled([name], monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(8))
+def test_all_ops_touch_nothing_beyond_their_memory(part, monkeypatch):
+    sampled(sorted(OPS)[part::8], monkeypatch)
+
+
+@pytest.mark.slow
+def test_programs_touch_nothing_beyond_their_memory(batch, monkeypatch):
+    for seed in range(batch, batch + EACH):
+        program = drawn(seed)
+        made = program.made()
+        assert_guarded(made.inputs, made.outputs, made.updates, program.feeds(), monkeypatch)
