@@ -5,11 +5,12 @@ Inside a kernel all values have the rank of its index space; outside they keep t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from graphc import ops
-from graphc.ir import NO_ATTRS, Graph, Node, current_origin
+from graphc.ir import NO_ATTRS, Graph, Node, attrs_key, current_origin
 from graphc.op import OPS
 from graphc.ops.fused import kernel
 from graphc.recompute import Recomputed
@@ -35,6 +36,8 @@ class Emission:
     def __init__(self, graph: Graph, unit: Mapping[Node, Unit], recomputed: Recomputed) -> None:
         self.graph, self.unit, self.recomputed = graph, unit, recomputed
         self.moved: dict[Node, Node] = {node: node for node in graph.nodes if node not in unit}
+        self.shared: dict[Hashable, _Shared] = {}
+        """Bodies by outline: the steps of an unrolled loop have the same ones."""
         self.used = {source for node in graph.nodes if node not in recomputed for source in recomputed.read(node)
                      if unit.get(source) is not unit.get(node) or source not in unit} | set(graph.outputs)  # fmt: skip
 
@@ -66,24 +69,61 @@ class Emission:
 
     def _write(self, members: Sequence[Node], space: Space) -> None:
         """A kernel, and what takes the place of each member that others use."""
-        body = _Body(space, self.recomputed)
-        for node in members:
-            body.add(node)
         results = [node for node in members if node in self.used]
-        distinct = list(dict.fromkeys(body.inside[node] for node in results))
-        operands = [_reshaped(self.moved[source], inner.shape) for (source, *_), inner in body.operands.items()]
-        call = kernel(*operands, body=Graph(list(body.operands.values()), distinct))
-        values = [call] if len(distinct) == 1 else [OPS["item"](call, index=i) for i in range(len(distinct))]
-        place = {inner: i for i, inner in enumerate(distinct)}
-        for node in reversed(results):  # of several that are one value, the first gives it its name
-            i = place[body.inside[node]]
-            if node.name is not None and values[i].shape == node.shape:
+        outline, numbers = self._outline(members, space)
+        if outline not in self.shared:
+            self.shared[outline] = self._shared(members, space, results, numbers)
+        body, operands, places = self.shared[outline]
+        sources = list(numbers)
+        call = kernel(*[_reshaped(self.moved[sources[at]], shape) for at, shape in operands], body=body)
+        count = len(body.outputs)
+        values = [call] if count == 1 else [OPS["item"](call, index=i) for i in range(count)]
+        for node, i in zip(reversed(results), reversed(places), strict=True):
+            if node.name is not None and values[i].shape == node.shape:  # of several, the first gives its name
                 values[i] = values[i].replace(name=node.name)
         for node in members:
             self.moved[node] = node
-        for node in results:
-            value = values[place[body.inside[node]]]
+        for node, i in zip(results, places, strict=True):
+            value = values[i]
             self.moved[node] = value if value.shape == node.shape else _named(_reshaped(value, node.shape), node.name)
+
+    def _outline(self, members: Sequence[Node], space: Space) -> tuple[Hashable, dict[Node, int]]:
+        """What kernels must have in common to have one body, and numbers for their members and what these read."""
+        axes, used, below = space.axes, self.used, self.recomputed.below
+        numbers: dict[Node, int] = {}
+        rows: list[Any] = [space.sizes]
+        for member in members:
+            for node in (*[value for value in below(member.inputs) if value not in numbers], member):
+                read: list[Any] = []
+                for source in node.inputs:
+                    at: Any = numbers.get(source)
+                    if at is None and (at := number_of(source)) is None:
+                        at = numbers[source] = len(numbers)
+                        rows.append((source.type, source.name, axes.get(source)))
+                    read.append(at)
+                numbers[node] = len(numbers)
+                rows.append((node.op, *read, attrs_key(node.attrs), node.type, node.name, axes.get(node), node in used,
+                             node.origin.place))  # fmt: skip
+        return tuple(rows), numbers
+
+    def _shared(self, members: Sequence[Node], space: Space, results: Sequence[Node],
+                numbers: Mapping[Node, int]) -> _Shared:  # fmt: skip
+        """A body, made for the first kernel that has it."""
+        body = _Body(space, self.recomputed)
+        for node in members:
+            body.add(node)
+        distinct = {inner: i for i, inner in enumerate(dict.fromkeys(body.inside[node] for node in results))}
+        graph = Graph(list(body.operands.values()), list(distinct))
+        operands = tuple((numbers[source], inner.shape) for (source, *_), inner in body.operands.items())
+        return _Shared(graph, operands, tuple(distinct[body.inside[node]] for node in results))
+
+
+class _Shared(NamedTuple):
+    """A body; the number of each operand in an outline, and its shape; which of its results each result is."""
+
+    body: Graph
+    operands: tuple[tuple[int, Shape], ...]
+    places: tuple[int, ...]
 
 
 class _Body:

@@ -154,3 +154,20 @@ def test_what_is_computed_again_may_be_read_by_what_is_no_kernel():
     graph = Graph(None, [y, gr.exp(z), gr.sum(z, axis=0), gr.max(z * 2), gr.exp(gr.sum(z) + z)])
     after = fuse(graph, fusible=lambda node: node.op is not gr.negative)
     assert_same_values(graph, after, {x: np.random.default_rng(0).standard_normal((6, 5)).astype("f4")})
+
+
+def test_steps_of_an_unrolled_loop_share_a_body_and_others_do_not():
+    x, half = gr.placeholder("x", (8,)), gr.constant(0.5, "f4")
+    y = x
+    for _ in range(12):
+        y = gr.sin(y) * y + half
+    once = gr.sin(y) * y + half
+    again = gr.sin(once) * once + half  # the same on another line, which its body tells
+    graph = Graph(None, [again])
+    after = fuse(graph, fusible=lambda node: True, max_ops=3)
+    assert_same_values(graph, after, {x: np.linspace(-1, 1, 8).astype("f4")})
+    bodies = [node.attrs["body"] for node in after.nodes if node.op.name == "kernel"]
+    assert len(bodies) == 14
+    assert len(set(bodies)) == 4  # the first step reads x by its name
+    lines = {node.origin.line for body in set(bodies) for node in body.nodes if node.op is gr.add}
+    assert len(lines) == 3

@@ -15,16 +15,32 @@ from graphc.ir.walk import topological
 from graphc.operators import OPS
 
 
+class Structure:
+    """What is the same of two graphs; its hash is known, because those who compare structures look them up often."""
+
+    __slots__ = ("_hash", "_value")
+
+    def __init__(self, value: tuple[Any, ...]) -> None:
+        self._value, self._hash = value, hash(value)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Structure) and self._value == other._value)
+
+
 class Graph:
     """Some outputs and everything they need, in topological order. Immutable."""
 
-    __slots__ = ("__weakref__", "inputs", "moved", "name", "nodes", "outputs")
+    __slots__ = ("__weakref__", "_structure", "inputs", "moved", "name", "nodes", "outputs")
 
     inputs: tuple[Node, ...]
     outputs: tuple[Node, ...]
     nodes: tuple[Node, ...]
     name: str | None
     moved: Mapping[Node, Node]
+    _structure: Structure | None
 
     def __init__(self, inputs: Sequence[Node] | None, outputs: Sequence[Node], name: str | None = None,
                  *, moved: Mapping[Node, Node] | None = None) -> None:  # fmt: skip
@@ -40,7 +56,7 @@ class Graph:
         if inputs is None:
             inputs = found
         _check_inputs(inputs, found)
-        for field, value in zip(self.__slots__[1:], (inputs, moved or {}, name, nodes, outputs), strict=True):
+        for field, value in zip(self.__slots__[1:], (None, inputs, moved or {}, name, nodes, outputs), strict=True):
             object.__setattr__(self, field, value)
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -62,12 +78,18 @@ class Graph:
             result[at].append(node)
         return result
 
-    def structure(self) -> tuple[Any, ...]:
+    def structure(self) -> Structure:
         """A hashable value that is equal exactly when two graphs are the same but for names and origins."""
+        if self._structure is None:
+            object.__setattr__(self, "_structure", self._find_structure())
+        assert self._structure is not None
+        return self._structure
+
+    def _find_structure(self) -> Structure:
         index = {node: i for i, node in enumerate(self.nodes)}
-        rows = tuple((node.op.name, tuple(index[i] for i in node.inputs), attrs_key(node.attrs), node.type,
-                      node.name if node.op.leaf else None) for node in self.nodes)  # fmt: skip
-        return rows, tuple(index[i] for i in self.inputs), tuple(index[o] for o in self.outputs)
+        rows = tuple([(node.op.name, tuple([index[i] for i in node.inputs]), attrs_key(node.attrs), node.type,
+                       node.name if node.op.leaf else None) for node in self.nodes])  # fmt: skip
+        return Structure((rows, tuple(index[i] for i in self.inputs), tuple(index[o] for o in self.outputs)))
 
     def to_dot(self, path: str | os.PathLike[str] | None = None) -> str:
         """The graph as DOT text, also written to `path` when given."""
