@@ -6,9 +6,9 @@ y = tanh x, where a product reads y. A kernel that reads it reads y in its place
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from graphc.ir import Graph, Node, consumers
+from graphc.ir import Graph, Node
 from graphc.spaces import number_of, only_ones_move
 from graphc.windows import read_elsewhere
 
@@ -19,9 +19,9 @@ CHEAP = 4.0
 class Recomputed:
     """The values of a graph that are computed anew wherever a kernel reads them."""
 
-    def __init__(self, graph: Graph, can_fuse: Callable[[Node], bool]) -> None:
-        """`can_fuse` tells which nodes kernels may hold."""
-        self._can_fuse, self._readers, self._results = can_fuse, consumers(graph.nodes), set(graph.outputs)
+    def __init__(self, graph: Graph, readers: Mapping[Node, Sequence[Node]], can_fuse: Callable[[Node], bool]) -> None:
+        """`readers` has who reads each node, and `can_fuse` tells which nodes kernels may hold."""
+        self._can_fuse, self._readers, self._results = can_fuse, readers, set(graph.outputs)
         self._read_by_kernels: dict[Node, bool] = {}
         self._effort: dict[Node, float] = {}
         self._place: dict[Node, int] = {}
@@ -38,6 +38,8 @@ class Recomputed:
     def below(self, nodes: Iterable[Node]) -> list[Node]:
         """The values to compute anew for what reads these nodes, sources first."""
         stack = [node for node in nodes if node in self._effort]
+        if not stack:
+            return []
         found: dict[Node, None] = {}
         while stack:
             node = stack.pop()
@@ -48,9 +50,10 @@ class Recomputed:
 
     def read(self, node: Node) -> list[Node]:
         """What a node reads from memory or from its kernel; remembered, because every step of fusion asks."""
-        if node not in self._read:
-            self._read[node] = self._sources(node)
-        return self._read[node]
+        found = self._read.get(node)
+        if found is None:
+            found = self._read[node] = self._sources(node)
+        return found
 
     def _sources(self, node: Node) -> list[Node]:
         direct = [source for source in node.inputs if source not in self._effort]
@@ -61,11 +64,15 @@ class Recomputed:
 
     def _only_source(self, node: Node) -> Node | None:
         """The one value of a node's shape that it is computed from, if that is in memory or computed anew as well."""
-        if not node.op.elementwise or not self._can_fuse(node) or only_ones_move(node):
+        if not node.op.elementwise or _effort(node) > CHEAP or not self._can_fuse(node) or only_ones_move(node):
             return None
-        sources = {source for source in node.inputs if number_of(source) is None}
-        source = sources.pop() if len(sources) == 1 else None
-        return source if source is not None and source.shape == node.shape and self._is_there(source) else None
+        only: Node | None = None
+        for source in node.inputs:
+            if source is not only and number_of(source) is None:
+                if only is not None:
+                    return None
+                only = source
+        return only if only is not None and only.shape == node.shape and self._is_there(only) else None
 
     def _is_there(self, node: Node) -> bool:
         stored = node in self._results or not self._only_kernels_read(node)

@@ -180,6 +180,8 @@ class Space:
 
     def _whole_inner(self, values: Iterable[Axes]) -> bool:
         """Whether each value varies over all of the inner axes or over none."""
+        if not self.inner:
+            return True
         inner = {axis for axis in self._real() if axis >= len(self.sizes) - self.inner}
         if self.boxed and len(inner) > 1:
             return False

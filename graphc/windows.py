@@ -32,6 +32,8 @@ def windows_of(node: Node) -> tuple[Window, ...]:
 
 def read_elsewhere(node: Node) -> tuple[Node, ...]:
     """The operands that a node reads elsewhere than at its own index."""
+    if node.op.name not in _WINDOWS:
+        return ()
     return tuple(node.inputs[window.operand] for window in windows_of(node))
 
 

@@ -54,7 +54,7 @@ class _Fusion:
         self.readers = consumers(graph.nodes)
         self.results = set(graph.outputs)
         self.known: dict[Node, bool] = {}
-        self.recomputed = Recomputed(graph, self._can_fuse)
+        self.recomputed = Recomputed(graph, self.readers, self._can_fuse)
 
     def run(self) -> None:
         for node in self.graph.nodes:
@@ -93,8 +93,9 @@ class _Fusion:
         """Remember which kernel reads what."""
         unit = self.unit[node]
         if unit.space is not None:
-            outside = [source for source in node.inputs if self.unit.get(source) is not unit]
-            self.reading.update({(source, unit.depth): unit for source in outside})
+            for source in node.inputs:
+                if self.unit.get(source) is not unit:
+                    self.reading[source, unit.depth] = unit
 
     def _place(self, node: Node) -> None:
         """Put a node into a unit: one it reads, or one of its own."""
@@ -102,8 +103,8 @@ class _Fusion:
         read = list(dict.fromkeys(self.unit[source] for source in sources if source in self.unit))
         deepest = max((unit.depth for unit in read), default=0)
         fits = self._can_fuse(node)
-        apart = {self.unit[source] for source in read_elsewhere(node) if source in self.unit}
-        if fits and read and all(unit.depth < deepest for unit in apart):
+        apart = [self.unit[source] for source in read_elsewhere(node) if source in self.unit]
+        if fits and read and (not apart or all(unit.depth < deepest for unit in apart)):
             needed = [unit for unit in read if unit.depth == deepest]
             feeders = [unit for unit in read if unit.depth < deepest and self._only_feeds(unit, node, needed)]
             if self._join(node, [*needed, *feeders]) or (feeders and self._join(node, needed)):
@@ -131,21 +132,30 @@ class _Fusion:
         """Whether nothing but a node, and units that it joins, reads what a kernel computes, so that it may wait."""
         if unit.space is None or not self.results.isdisjoint(unit.members):
             return False
-        readers = [(member, reader) for member in unit.members for reader in self.readers[member]]
-        inside = all(reader is node or self.unit.get(reader) in (unit, *others) for _, reader in readers)
-        return inside and not any(member in read_elsewhere(reader) for member, reader in readers)
+        inside = (unit, *others)
+        for member in unit.members:
+            for reader in self.readers[member]:
+                if reader is not node and self.unit.get(reader) not in inside:
+                    return False
+                if member in read_elsewhere(reader):
+                    return False
+        return True
 
     def _can_fuse(self, node: Node) -> bool:
         """Whether a kernel may hold a node; remembered, because every operand of a long sum asks."""
-        if node not in self.known:
-            self.known[node] = self._may_be_held(node)
-        return self.known[node]
+        known = self.known.get(node)
+        if known is None:
+            known = self.known[node] = self._may_be_held(node)
+        return known
 
     def _may_be_held(self, node: Node) -> bool:
         if isinstance(node.type, TupleType) or not node.type.is_static or not node.inputs or node.op.leaf:
             return False
-        if any(isinstance(source.type, TupleType) or 0 in source.shape for source in node.inputs) or 0 in node.shape:
+        if 0 in node.shape:
             return False
+        for source in node.inputs:
+            if isinstance(source.type, TupleType) or 0 in source.type.shape:
+                return False
         if node.op.reduction:
             return bool(node.attrs["axis"])
         if windows_of(node):
@@ -160,10 +170,10 @@ class _Fusion:
     def _join(self, node: Node, units: Sequence[Unit]) -> bool:
         """Make units one and put a node into it, if their index spaces agree and the node fits."""
         spaces = [unit.space for unit in units if unit.space is not None]
-        if len(spaces) < len(units) or sum(len(unit.members) for unit in units) >= self.max_ops:
+        if len(spaces) < len(units) or sum([len(unit.members) for unit in units]) >= self.max_ops:
             return False
         first, *others = units
-        deep = sum(unit.effort for unit in units if unit.depth == first.depth)  # what only feeds it is welcome
+        deep = sum([unit.effort for unit in units if unit.depth == first.depth])  # what only feeds it is welcome
         if deep >= ENOUGH and math.prod(spaces[0].sizes) < SMALL:
             return False
         space = Space.common(spaces)
