@@ -23,6 +23,8 @@ class KernelWorks:
         self.facts: dict[Node, Facts] = {}
         self._alike: dict[Hashable, Facts | None] = {}
         """By structure; None where LLVM failed."""
+        self._same: dict[Hashable, Facts | None] = {}
+        """By body: kernels may share one, and to compare structures takes longer."""
 
     def of(self, node: Node) -> Iterator[Work]:
         """A kernel's works, in order."""
@@ -48,20 +50,27 @@ class KernelWorks:
 
     def _facts(self, node: Node, accesses: Sequence[Access]) -> Facts | None:
         body, laid_out = node.attrs["body"], self._laid_out(node)
-        structure = (facts.structure_of(body), *accesses, None, *laid_out)
-        if structure not in self._alike:
-            try:
-                self._alike[structure] = facts.facts_of(body, accesses, laid_out)
-            except Exception as error:  # whatever LLVM or its binding raises
-                warn_of_fallback(node, error)
-                self._alike[structure] = None
-        return self._alike[structure]
+        same = (body, *accesses, None, *laid_out)
+        if same not in self._same:
+            structure = (facts.structure_of(body), *same[1:])
+            if structure not in self._alike:
+                self._alike[structure] = _found(node, accesses, laid_out)
+            self._same[same] = self._alike[structure]
+        return self._same[same]
 
     def _laid_out(self, node: Node) -> list[Access]:
         """How results lie, if one is part of something else."""
         made = self._storage.results(node)
         own = all(self._storage.root(result) is result for result in made)
         return [] if own else [_access(result, self._storage) for result in made]
+
+
+def _found(node: Node, accesses: Sequence[Access], laid_out: Sequence[Access]) -> Facts | None:
+    try:
+        return facts.facts_of(node.attrs["body"], accesses, laid_out)
+    except Exception as error:  # whatever LLVM or its binding raises
+        warn_of_fallback(node, error)
+        return None
 
 
 def task_of(known: Facts, operands: Sequence[Pointer], results: Sequence[Pointer]) -> Task:
@@ -103,11 +112,16 @@ def _combining(node: Node, results: list[Pointer], known: Facts) -> Iterator[Wor
 def _overwritable(node: Node, results: Sequence[Memory], known: Facts,
                   storage: Storage) -> Iterator[tuple[Memory, Memory]]:  # fmt: skip
     """The pairs of a result and an operand's memory that may be the same: elements are read before they are written."""
+    if not known.over:
+        return
     read = [storage.root(source) for source in node.inputs]
+    whole = [isinstance(root.type, Type) and storage.is_whole(source)
+             for root, source in zip(read, node.inputs, strict=True)]  # fmt: skip
+    together: dict[Node, list[int]] = {}
+    for operand, root in enumerate(read):
+        together.setdefault(root, []).append(operand)
     for out, operand in known.over:
-        root = read[operand]
-        alike = all((out, other) in known.over for other, its_root in enumerate(read) if its_root is root)
-        result = results[out]
-        same_size = isinstance(result, Node) and isinstance(root.type, Type) and result.type.nbytes == root.type.nbytes
-        if alike and same_size and storage.is_whole(node.inputs[operand]):
+        root, result = read[operand], results[out]
+        same_size = isinstance(result, Node) and result.type.nbytes == root.type.nbytes
+        if whole[operand] and same_size and all((out, other) in known.over for other in together[root]):
             yield result, root

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from graphc.ir import Graph, Node
@@ -44,8 +45,7 @@ class Space:
 
     def varies(self, node: Node) -> tuple[bool, ...]:
         """Along which merged axes a value varies."""
-        shape = node.array_type.shape
-        return tuple(any(shape[axis] != 1 for axis in group if shape) for group in self.groups)
+        return _varies(node.array_type.static_shape, self.groups)
 
     def steps(self, node: Node, access: Access) -> tuple[int, ...]:
         """Elements from one index to the next along each merged axis."""
@@ -61,6 +61,11 @@ class Space:
         """The same for a result in C order."""
         sizes = [size if v else 1 for size, v in zip(self.sizes, self.varies(node), strict=True)]
         return tuple(math.prod(sizes[i + 1 :]) if sizes[i] != 1 else 0 for i in range(len(sizes)))
+
+
+@lru_cache(maxsize=4096)
+def _varies(shape: tuple[int, ...], groups: tuple[tuple[int, ...], ...]) -> tuple[bool, ...]:
+    return tuple(any(shape[axis] != 1 for axis in group if shape) for group in groups)
 
 
 def domain_of(body: Graph) -> tuple[int, ...]:
