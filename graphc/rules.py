@@ -22,7 +22,7 @@ from typing import Any, Literal, TypeAlias, overload
 
 from graphc.errors import CompileError
 from graphc.facts import are_floats, converts_exactly
-from graphc.ir import Node
+from graphc.ir import Node, current_origin
 from graphc.op import Op
 from graphc.operators import OPS
 from graphc.ops.core import full_like
@@ -43,6 +43,7 @@ class Declined:
 
 Outcome: TypeAlias = "Node | Declined | None"
 Attempt: TypeAlias = Callable[[Node], Outcome]
+"""What a rule makes of a node. It leaves the node's origin in force: who calls it restores the one before."""
 Guard: TypeAlias = Callable[..., bool]
 Over: TypeAlias = Callable[[Op, Operands], bool]
 
@@ -96,7 +97,10 @@ class Rule:
 
         def attempt(node: Node) -> Outcome:
             binding = match(node)
-            return None if binding is None else self.apply(node, binding)
+            if binding is None:
+                return None
+            current_origin.set(node.origin)
+            return self.apply(node, binding)
 
         return attempt
 
@@ -144,6 +148,7 @@ class NodeRule:
             yield self._attempt
 
     def _attempt(self, node: Node) -> Outcome:
+        current_origin.set(node.origin)
         right = self.body(node)
         return fitted(right, node) if isinstance(right, Node) else right
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphc.errors import GraphcError
 from graphc.facts import cost
-from graphc.ir import Graph, Node, attrs_key, current_origin
+from graphc.ir import Graph, Node, attrs_key
 from graphc.rules import Declined
 
 if TYPE_CHECKING:
@@ -35,19 +35,26 @@ class Sweep:
         self.waiting: list[Node] = []
         """Final forms that no rule has touched. Their keys are made when a rule makes something that may equal one."""
         self.readers: Counter[Node] | None = None
+        self._reached = self._noted = 0
+        """How many nodes of the graph are final while nothing has fired, and how many of these `final` has."""
 
     def run(self, candidates: Sequence[tuple[int, Attempts]]) -> bool:
         """Find the final form of every node, inputs first; whether any is new. Rules are about the nodes at the
         `candidates` only, and about what stands for others."""
-        nodes, done = self.graph.nodes, 0
+        nodes = self.graph.nodes
         for position, attempts in candidates:
-            self.final.update(nodes[done:position])
+            self._reached = position
             new = self._attempted(nodes[position], attempts)
             if new is not None:
                 self._go_on(position, new, {nodes[place]: attempts for place, attempts in candidates})
                 return True
-            done = position
         return False
+
+    def _note_final(self) -> None:
+        """Let `final` have all that is."""
+        if self._noted < self._reached:
+            self.final.update(self.graph.nodes[self._noted : self._reached])
+            self._noted = self._reached
 
     def _go_on(self, position: int, new: Node, candidates: Mapping[Node, Attempts]) -> None:
         """Go through all nodes from the first that a rule has changed."""
@@ -153,7 +160,6 @@ class Sweep:
         """What the first of some attempts that succeeds makes of a node, or None."""
         if not self.firings.allowed():
             return None
-        current_origin.set(node.origin)
         for one, attempt in attempts:
             try:
                 result = attempt(node)
@@ -162,6 +168,7 @@ class Sweep:
             if result is None or result is node:
                 continue
             if isinstance(result, Node):
+                self._note_final()
                 if one.kind == "stabilizing" or self._no_worse(node, result):
                     self.firings.record(one.name)
                     return result

@@ -21,7 +21,7 @@ import numpy as np
 
 from graphc.errors import CompileError, GraphcError
 from graphc.facts import NODE_COST, cost
-from graphc.ir import Graph, Node, topological
+from graphc.ir import Graph, Node, made_by, topological
 from graphc.pipeline import Pass
 from graphc.rewrite import RuleSet
 from graphc.rules import AnyRule, Rule
@@ -72,7 +72,8 @@ def pair_of(trial: Trial, rule: AnyRule) -> Pair | None:
 def _rewritten(rule: AnyRule, node: Node) -> Node | None:
     for _, attempt in RuleSet([rule]).attempts(node):
         try:
-            result = attempt(node)
+            with made_by(node.origin):
+                result = attempt(node)
         except GraphcError:
             continue
         if isinstance(result, Node) and result is not node:
