@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
+from functools import lru_cache
 
 from graphc.executor.cost import nanoseconds
 from graphc.ir import Node
@@ -80,8 +81,12 @@ def task_of(known: Facts, operands: Sequence[Pointer], results: Sequence[Pointer
 
 
 def _access(source: Node, storage: Storage) -> Access:
-    kind = source.array_type
-    steps = (stride // kind.dtype.itemsize for stride in storage.layout[source].strides)
+    return _access_of(source.array_type, storage.layout[source].strides)
+
+
+@lru_cache(maxsize=4096)
+def _access_of(kind: Type, strides: tuple[int, ...]) -> Access:
+    steps = (stride // kind.dtype.itemsize for stride in strides)
     return Access(tuple(0 if dim == 1 else step for dim, step in zip(kind.shape, steps, strict=True)))
 
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,7 @@ class Storage:
         return self.parts.get(node, [node])
 
 
+@lru_cache(maxsize=4096)
 def contiguous(kind: Type) -> tuple[int, ...]:
     """The strides in bytes of an array in C order."""
     dims = kind.static_shape

@@ -18,7 +18,7 @@ from graphc.types.shapes import Shape, show_shape, size_of
 class Type:
     """The type of one array: dtype and shape. Immutable; equal types are the same object, so comparing is free."""
 
-    __slots__ = ("__weakref__", "dtype", "is_float", "is_static", "shape")
+    __slots__ = ("__weakref__", "_nbytes", "dtype", "is_float", "is_static", "shape")
 
     dtype: np.dtype[Any]
     shape: Shape
@@ -26,6 +26,7 @@ class Type:
     """Whether values of this type have derivatives."""
     is_static: bool
     """Whether every dim is an integer."""
+    _nbytes: int
 
     def __new__(cls, dtype: np.dtype[Any], shape: Shape) -> Type:
         """The one type of that dtype and shape."""
@@ -55,7 +56,7 @@ class Type:
     @property
     def nbytes(self) -> int:
         """The bytes that a value takes; static types only."""
-        return math.prod(self.static_shape) * self.dtype.itemsize
+        return self._nbytes
 
     def with_shape(self, shape: Shape) -> Type:
         """The same dtype with another shape."""
@@ -87,6 +88,7 @@ def _interned(dtype: np.dtype[Any], shape: Shape) -> Type:
         size_of(shape)
     facts = {"dtype": dtype, "shape": shape, "is_float": dtype.kind == "f",
              "is_static": not any(isinstance(dim, Dim) for dim in shape)}  # fmt: skip
+    facts["_nbytes"] = math.prod(shape) * dtype.itemsize
     for name, value in facts.items():
         object.__setattr__(new, name, value)
     return _alive.setdefault((dtype, shape), new)

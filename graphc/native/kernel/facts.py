@@ -106,6 +106,7 @@ def _over(kernel: Kernel) -> Iterator[tuple[int, int]]:
                 yield out, operand
 
 
+@lru_cache(maxsize=4096)
 def contiguous(kind: Type) -> tuple[int, ...]:
     """The steps of an operand in C order along the axes of the index space."""
     dims: Any = kind.shape
