@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,7 @@ def _integer_bits(dtype: np.dtype[Any]) -> int:
     return 8 * dtype.itemsize - (dtype.kind == "i")
 
 
+@lru_cache(maxsize=4096)
 def count(kind: Any) -> float:
     """How many elements a value has; a symbol counts as `DIM_GUESS`."""
     if not isinstance(kind, Type):

@@ -76,10 +76,14 @@ def implicit_broadcast(node: Node) -> Outcome:
     wide = [i for i, source in enumerate(inputs) if source.op is ops.broadcast_to]
     shapes = Counter([source.shape for source in inputs]) if wide else Counter()
     for i in wide:
-        narrow = inputs[i].inputs[0]
-        left = shapes - Counter([inputs[i].shape]) + Counter([narrow.shape])
-        if broadcast_shapes(*left) == node.shape:
-            inputs[i], shapes = narrow, left
+        broadcast, narrow = inputs[i], inputs[i].inputs[0]
+        shapes[broadcast.shape] -= 1
+        shapes[narrow.shape] += 1
+        if broadcast_shapes(*[shape for shape, times in shapes.items() if times]) == node.shape:
+            inputs[i] = narrow
+        else:
+            shapes[broadcast.shape] += 1
+            shapes[narrow.shape] -= 1
     return None if tuple(inputs) == node.inputs else node.op.make(tuple(inputs), node.attrs)
 
 
