@@ -17,15 +17,17 @@ class Job:
     """Something to compute in the background; `result` waits for it, and raises what it raised."""
 
     def __init__(self, compute: Callable[[], Any]) -> None:
-        self._compute = compute
+        self._compute: Callable[[], Any] | None = compute
         self._done = threading.Event()
         self._value: Any = None
         self.error: Exception | None = None
 
     def run(self) -> None:
-        """Compute it here and now."""
+        """Compute it here and now, and let go of what that needed."""
+        compute, self._compute = self._compute, None
+        assert compute is not None
         try:
-            self._value = self._compute()
+            self._value = compute()
         except Exception as error:  # whatever LLVM or its binding raises
             self.error = error
         self._done.set()

@@ -95,9 +95,12 @@ class Code:
         return cls(ir.Module(title), SYMBOL, [POINTER, I64, I64, I64])
 
     def text(self) -> str:
-        """The module, the function ended. LLVM's passes are for loops that it shall vectorize."""
+        """The module, the function ended; nothing is left of its parts. LLVM's passes are for loops that it shall
+        vectorize."""
         self.b.ret_void()
-        return ("" if self.parallel else host.FINAL) + _with_loop_metadata(str(self.module))
+        written = ("" if self.parallel else host.FINAL) + _with_loop_metadata(str(self.module))
+        _let_go(self.module)
+        return written
 
     def table(self, count: int) -> list[Any]:
         """The first pointers of the table."""
@@ -270,6 +273,14 @@ _LOOP_METADATA = (
     (r'^(!\d+) = !\{ !"parallel loop \d+", (!\d+) \}',
      r'\1 = distinct !{ \1, !{ !"llvm.loop.parallel_accesses", \2 } }'),
 )  # fmt: skip
+
+
+def _let_go(module: ir.Module) -> None:
+    """Free a module's instructions: they refer to each other in circles, and Python looks for such only later."""
+    for function in module.functions:
+        for block in function.blocks:
+            block.instructions.clear()
+        function.blocks.clear()
 
 
 def _with_loop_metadata(text: str) -> str:
