@@ -1,7 +1,10 @@
 """Kernels: one code for all sizes, right for every length, layout and vector unit, compiled in the background."""
 
+import ctypes
+import gc
 import os
 import time
+import weakref
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +16,12 @@ from graphc.evaluate import evaluate
 pytest.importorskip("llvmlite")
 
 from graphc.native import steps
-from graphc.native.code import cache, host, spelling
+from graphc.native.code import background, cache, host, library, spelling
 from graphc.native.code.elementwise import is_native
-from graphc.native.code.library import LIBRARY
+from graphc.native.code.library import LIBRARY, Library
 from graphc.native.code.spelling import spelled
 from graphc.native.code.vectors import Unit
+from graphc.native.code.writer import I64, Code
 from graphc.native.kernel import facts, lanes
 from graphc.native.program import NativeProgram
 from graphc.passes.fuse import fuse
@@ -222,3 +226,39 @@ def test_a_cache_that_grows_too_large_loses_what_was_used_least_lately(monkeypat
     cache.DiskCache().put("00new", bytes(1000))
     assert {path.name for path in tmp_path.iterdir()} == {"03", "14", "15", "16", "17", "18", "19"} - {"14"} | {"00new"}
     assert cache.DiskCache().get("00") is None
+
+
+def test_stored_kernels_are_loaded_without_further_threads(monkeypatch, tmp_path):
+    monkeypatch.setenv("GRAPHC_CACHE", str(tmp_path))
+    text = "define i64 @answer() {\n  ret i64 42\n}\n"
+    Library().load(text, "answer")
+    monkeypatch.setattr(background.threading, "Thread", lambda **facts: pytest.fail("a thread was made"))
+    warm = Library()
+    assert ctypes.CFUNCTYPE(ctypes.c_int64)(warm.load(text, "answer").address)() == 42
+    assert warm.compiled == 0
+
+
+# ----------------------------------------------------------------------------------------------------- what is kept
+
+
+def test_what_kernels_are_written_from_is_freed(monkeypatch, tmp_path):
+    monkeypatch.setenv("GRAPHC_CACHE", str(tmp_path))
+    monkeypatch.setattr(library, "TEXTS_HELD", 1)
+    kernels, places = Library(), []
+
+    def write():
+        code = Code.kernel("stores")
+        values = [code.b.load(code.function.args[0], typ=I64) for _ in range(3)]
+        values.append(values)  # as closures do that call themselves
+        places.extend(map(weakref.ref, (code.entry, values[0])))
+        return code.text()
+
+    gc.disable()
+    try:
+        for number in range(3):
+            kernels.kernel(("stores", number), write, "kernel")
+            assert kernels.finish()
+    finally:
+        gc.enable()
+    assert all(place() is None for place in places[:2])
+    assert not any(job._compute for job in (made.job for made in kernels._by_content.values()))
