@@ -29,6 +29,8 @@ COLUMNS = 32
 @graph_pass(kind="stabilizing")
 def batch_products(graph: Graph, *, firings: Firings | None = None) -> Graph:
     """Stack small products that share a matrix, and those that are added up."""
+    if not any(node.op is matmul for node in graph.nodes):
+        return graph
     return _Batching(graph, Firings() if firings is None else firings).run()
 
 

@@ -179,11 +179,13 @@ def sqrt_of_square(x):
 
 def _one_is_exact(x: Node, a: Node, b: Node) -> bool:
     """Whether a or b only moves the exponent, and their product is a normal number."""
-    numbers = number(a), number(b)
-    if not any(map(is_power_of_two, numbers)) or None in numbers or a.dtype != b.dtype or is_fixed(x):
+    first, second = number(a), number(b)
+    if first is None or second is None or not (is_power_of_two(first) or is_power_of_two(second)):
+        return False
+    if a.dtype != b.dtype or is_fixed(x):
         return False
     limits = np.finfo(a.dtype)
-    return float(limits.tiny) <= math.fabs(numbers[0] * numbers[1]) <= float(limits.max)
+    return float(limits.tiny) <= math.fabs(first * second) <= float(limits.max)
 
 
 @rule(kind="stabilizing", when=_one_is_exact, samples=[
