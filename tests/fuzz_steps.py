@@ -128,7 +128,7 @@ def _integer(g: Picker) -> Any:
 def _cast(g: Picker) -> Any:
     x = g.any()
     if x.dtype.kind == "f":
-        kinds = ("float32", "float64") if not g.exact[x] else ("float32", "float64", "int32", "float16", "bool")
+        kinds = ("float32", "float64") if not g.exact[x] else ("float32", "float64", "int32", "bool")
         kind = g.one(*kinds) if g.own_dtype != "float64" or g.exact[x] else "float64"
         made = x.astype(kind)
         return g.moved(made.astype("float64") if made.type.is_float and g.dtype != g.own_dtype else made, x)
