@@ -16,6 +16,7 @@ pytest.importorskip("llvmlite")
 from graphc.native import vecmath
 from graphc.native.code import host
 from graphc.native.code.vectors import Unit, host_unit
+from graphc.native.gemm import blocking
 from graphc.native.gemm.epilogues import Access, Epilogue, affine, masked_where_positive, rectified
 from graphc.native.gemm.limits import limits_of, share_of
 from graphc.native.gemm.product import Product
@@ -452,6 +453,13 @@ def test_the_fence_catches_a_read_past_the_end():
 @pytest.mark.parametrize("unit", UNITS)
 def test_a_narrow_strip_that_is_copied_on_the_way_several_steps_at_once(unit):
     check(np.random.default_rng(0), (), 65, 64, 2000, ta=True, tb=True, tc=True, unit=UNITS[unit])
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("k", [993, 997, 1057])
+def test_the_last_of_many_parts_is_long_enough_to_be_turned(k, unit, monkeypatch):
+    monkeypatch.setattr(blocking, "COPIED_PART_BYTES", 128)  # as if k were some millions
+    check(np.random.default_rng(0), (), 8, 20, k, ta=True, tb=True, unit=UNITS[unit])
 
 
 def staircase(rows, columns, k, rng):

@@ -33,6 +33,8 @@ STREAM_WORK = 1 << 17
 """The same where memory is what takes time."""
 SHORT_PART = 256
 """The shortest stretch that k is cut into for the sake of more blocks."""
+SHORTEST = 16
+"""The least length of the last part: code that turns squares of vectors needs whole ones."""
 REDUCTION_STEPS = 16
 """Adding up the lanes of a sum costs what transposing so many elements does."""
 STREAM_COLUMNS = 4096
@@ -230,7 +232,10 @@ def _part(p: Problem, longest: int, blocks: int, least: int) -> int:
     """The length of a stretch of k: whole, unless that leaves few blocks or panels too long for the caches."""
     work = 2 * p.m * p.n * p.k * p.entries
     wanted = min(8 // max(blocks, 1), work // least, p.k // SHORT_PART)
-    return max(-(-p.k // max(wanted, -(-p.k // longest), 1)), 1)
+    part = max(-(-p.k // max(wanted, -(-p.k // longest), 1)), 1)
+    while 0 < p.k % part < min(SHORTEST, part):
+        part += 1
+    return part
 
 
 def _copies_b(p: Problem, unit: Unit) -> bool:

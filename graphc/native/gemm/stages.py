@@ -12,7 +12,7 @@ from llvmlite import ir
 from graphc.native.code.scalars import stored_type
 from graphc.native.code.vectors import Lanes, lanes
 from graphc.native.code.writer import I64, Code, Index, as_value, divided, larger, plus, smaller, times
-from graphc.native.gemm.blocking import PACKED_BYTES, Form, Matrix
+from graphc.native.gemm.blocking import PACKED_BYTES, SHORTEST, Form, Matrix
 from graphc.native.gemm.epilogues import Access
 from graphc.native.gemm.panels import Cut, Source, pack
 from graphc.native.gemm.places import Axes, Finish, Place, entry_indices, offset
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from graphc.native.gemm.product import Product
 
 I8 = ir.IntType(8)
-SHORTEST = 16
 SUMS_PER_BLOCK = 1 << 15
 """About so many elements are added up in one block."""
 
