@@ -17,7 +17,7 @@ from graphc.recompute import Recomputed
 from graphc.rewrite import moved_graph
 from graphc.spaces import Space, number_of, only_ones_move
 from graphc.types import Shape
-from graphc.windows import Window, attrs_over, read_here, windows_of
+from graphc.windows import Window, attrs_over, read_elsewhere, read_here, windows_of
 
 
 @dataclass(eq=False)
@@ -95,9 +95,10 @@ class Emission:
         for member in members:
             for node in (*[value for value in below(member.inputs) if value not in numbers], member):
                 read: list[Any] = []
+                boxed = read_elsewhere(node)
                 for source in node.inputs:
-                    at: Any = numbers.get(source)
-                    if at is None and (at := number_of(source)) is None:
+                    at: Any = None if source in boxed else number_of(source)  # as `_operand` asks
+                    if at is None and (at := numbers.get(source)) is None:
                         at = numbers[source] = len(numbers)
                         rows.append((source.type, source.name, axes.get(source)))
                     read.append(at)

@@ -89,6 +89,14 @@ def test_what_is_left_of_a_kernel_may_read_nothing_in_common():
         assert len(native([a, b, c], [u, v, *more], *feeds)) == 2
 
 
+def test_a_kernel_may_read_a_repeated_number_as_a_piece_and_as_a_number():
+    x = gr.placeholder("x", (6,))
+    for number in (0.0, 0.5):
+        same = gr.full(4, number, "float32")
+        y = gr.tanh(gr.concatenate([x, same, gr.full(3, number, "float32")]))
+        native([x], [y * gr.concatenate([same, x, same])[:13], gr.square(x[:4]) + same], np.ones(6, "f4"))
+
+
 def test_without_a_backend_nothing_is_fused():
     graph = Graph(None, [gr.exp(gr.placeholder("x", (3,)) + 1)])
     assert fuse(graph) is graph
