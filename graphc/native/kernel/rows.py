@@ -25,6 +25,7 @@ class Writer(Values):
     def text(self) -> str:
         """The kernel's IR."""
         if self.kernel.width.once:  # many values at once: some wait on the stack, in places that lie in one cache line
+            self.code.function.attributes.add("nounwind")  # llvmlite writes no attributes where the set is empty
             self.code.function.attributes.alignstack = host_unit().vector_bytes
         _, first, last, _ = self.code.function.args
         self._begin_parts()
