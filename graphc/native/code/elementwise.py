@@ -55,7 +55,12 @@ def has_vectors(node: Node) -> bool:
         return True
     floats = any(value.array_type.dtype.kind == "f" for value in (node, *node.inputs))
     one_by_one = node.op.name in _ONE_BY_ONE or (node.array_type.dtype == np.float16 and node.op.name in _HALVES)
-    return not one_by_one and (floats or node.op.name not in _INTEGERS)
+    return not one_by_one and (floats or node.op.name not in _LOOPING) and not _is_long_division(node)
+
+
+def _is_long_division(node: Node) -> bool:
+    """Whether unsigned integers of 64 bits are divided, which vectors have no step towards."""
+    return node.op.name in _DIVIDING and node.array_type.dtype == np.uint64
 
 
 def _may_be_negative(exponent: Node) -> bool:
@@ -263,7 +268,9 @@ _INTEGERS: dict[str, tuple[Emitter, str]] = {
     **{name: (_always(truth), "operands") for name, truth in (("isnan", 0), ("isinf", 0), ("isfinite", 1))},
 }  # fmt: skip
 """Where neither operands nor result are floats."""
-_ONE_BY_ONE = frozenset(["ldexp", "polygamma", "round", "signbit", "spherical_jn"])
+_LOOPING = frozenset(["power", "gcd", "lcm"])
+_DIVIDING = frozenset(["floor_divide", "remainder", "fmod"])
+_ONE_BY_ONE = frozenset(["polygamma", "spherical_jn"])
 _HALVES: dict[str, Emitter] = {
     "spacing": integers.half_spacing, "nextafter": integers.half_nextafter, "erfinv": _in_f64("erfinv")}  # fmt: skip
 """Where f16 is not computed in f32: neighbours, and what would leave LLVM with a conversion that x86 calls a library

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from graphc.native.code.scalars import Value, cast, intrinsic, number, rounded, with_sign
+from graphc.native.code.scalars import Value, cast, element_of, intrinsic, like, rounded, with_sign
 
 DType = np.dtype[Any]
 F64, I64 = np.dtype("float64"), np.dtype("int64")
 
 
-def _constant(x: Any, value: int) -> Any:
+def _constant(x: Any, value: float) -> Any:
     return ir.Constant(x.type, value)
 
 
@@ -26,42 +26,72 @@ def _is_negative(b: ir.IRBuilder, x: Any) -> Any:
     return b.icmp_signed("<", x, _constant(x, 0))
 
 
-def _both(b: ir.IRBuilder, dtype: DType, x: Any, y: Any) -> tuple[Any, Any, Any]:
-    """The quotient towards zero, what it leaves, and whether y is 0, with 1 in y's place where C has no answer."""
+def _quotient(b: ir.IRBuilder, dtype: DType, x: Any, y: Any) -> tuple[Any, Any, Any]:
+    """The quotient towards zero or the nearest one, what it leaves, and whether y is 0, with 1 in y's place where C has
+    no answer."""
+    width = element_of(x).width
     nothing = b.icmp_unsigned("==", y, _constant(y, 0))
-    lowest = b.and_(b.icmp_unsigned("==", x, _constant(x, -(1 << (x.type.width - 1)))),
-                    b.icmp_unsigned("==", y, _constant(y, -1)))  # fmt: skip
-    if dtype.kind != "i":
-        safe = b.select(nothing, _constant(y, 1), y)
-        return b.udiv(x, safe), b.urem(x, safe), nothing
-    safe = b.select(b.or_(nothing, lowest), _constant(y, 1), y)
-    return b.sdiv(x, safe), b.srem(x, safe), nothing
+    unsafe = nothing
+    if dtype.kind == "i":
+        lowest = b.and_(b.icmp_unsigned("==", x, _constant(x, -(1 << (width - 1)))),
+                        b.icmp_unsigned("==", y, _constant(y, -1)))  # fmt: skip
+        unsafe = b.or_(nothing, lowest)
+    safe = b.select(unsafe, _constant(y, 1), y)
+    if isinstance(x.type, ir.VectorType):
+        return *(_near if width == 64 else _by_floats)(b, dtype, x, safe), nothing
+    divide, remain = (b.sdiv, b.srem) if dtype.kind == "i" else (b.udiv, b.urem)
+    return divide(x, safe), remain(x, safe), nothing
 
 
-def _points_up(b: ir.IRBuilder, dtype: DType, rest: Any, y: Any) -> Any:
-    """Whether a quotient that was rounded towards zero lies above the exact one."""
+def _by_floats(b: ir.IRBuilder, dtype: DType, x: Any, y: Any) -> tuple[Any, Any]:
+    """The same in vectors, which no processor divides: in floats of more than twice the digits, whose quotient reaches
+    no integer that the exact one does not."""
+    wide = F64 if dtype.itemsize == 4 else np.dtype("float32")
+    ratio = b.fdiv(*(cast(b, Value(value, dtype), wide).ir for value in (x, y)))
+    quotient = (b.fptosi if dtype.kind == "i" else b.fptoui)(ratio, x.type)
+    return quotient, b.sub(x, b.mul(quotient, y))
+
+
+def _near(b: ir.IRBuilder, dtype: DType, x: Any, y: Any) -> tuple[Any, Any]:
+    """The same of 64 bits, signed: the nearest quotient in two steps, each of which leaves a 2⁵⁰th of what there is, or
+    at most half of y. An f64 of 2⁶³ is no integer, hence the bound."""
+    f64 = like(x, ir.DoubleType())
+    inverse, limit = b.fdiv(ir.Constant(f64, 1.0), b.sitofp(y, f64)), ir.Constant(f64, 2.0**63 - 1024)
+    total, rest = None, x
+    for _ in range(2):
+        ratio = intrinsic(b, "rint", b.fmul(b.sitofp(rest, f64), inverse))
+        step = b.fptosi(b.select(b.fcmp_ordered("<", ratio, limit), ratio, limit), x.type)
+        rest = b.sub(rest, b.mul(step, y))
+        total = step if total is None else b.add(total, step)
+    return total, rest
+
+
+def _is_other_side(b: ir.IRBuilder, dtype: DType, rest: Any, y: Any) -> Any:
+    """Whether something is left that has not y's sign."""
     if dtype.kind != "i":
-        return ir.Constant(ir.IntType(1), 0)
+        return ir.Constant(like(rest, ir.IntType(1)), 0)
     inexact = b.icmp_unsigned("!=", rest, _constant(rest, 0))
     return b.and_(inexact, _is_negative(b, b.xor(rest, y)))
 
 
 def floor_divide(b: ir.IRBuilder, dtype: DType, x: Any, y: Any) -> Any:
     """The largest integer not above the quotient."""
-    quotient, rest, nothing = _both(b, dtype, x, y)
+    quotient, rest, nothing = _quotient(b, dtype, x, y)
     lower = b.sub(quotient, _constant(x, 1))
-    return b.select(nothing, _constant(x, 0), b.select(_points_up(b, dtype, rest, y), lower, quotient))
+    return b.select(nothing, _constant(x, 0), b.select(_is_other_side(b, dtype, rest, y), lower, quotient))
 
 
 def remainder(b: ir.IRBuilder, dtype: DType, x: Any, y: Any) -> Any:
     """What floor_divide leaves."""
-    _, rest, nothing = _both(b, dtype, x, y)
-    return b.select(nothing, _constant(x, 0), b.select(_points_up(b, dtype, rest, y), b.add(rest, y), rest))
+    _, rest, nothing = _quotient(b, dtype, x, y)
+    return b.select(nothing, _constant(x, 0), b.select(_is_other_side(b, dtype, rest, y), b.add(rest, y), rest))
 
 
 def fmod(b: ir.IRBuilder, dtype: DType, x: Any, y: Any) -> Any:
-    """What a quotient rounded towards zero leaves."""
-    _, rest, nothing = _both(b, dtype, x, y)
+    """What a quotient rounded towards zero leaves, with x's sign."""
+    _, rest, nothing = _quotient(b, dtype, x, y)
+    step = b.select(_is_negative(b, b.xor(rest, y)), y, b.neg(y)) if dtype.kind == "i" else y
+    rest = b.select(_is_other_side(b, dtype, rest, x), b.add(rest, step), rest)
     return b.select(nothing, _constant(x, 0), rest)
 
 
@@ -124,32 +154,32 @@ def right_shift(b: ir.IRBuilder, dtype: DType, x: Any, places: Any) -> Any:
     fits, within = _places(b, x, places)
     if dtype.kind != "i":
         return b.select(fits, b.lshr(x, within), _constant(x, 0))
-    return b.ashr(x, b.select(fits, within, _constant(x, x.type.width - 1)))
+    return b.ashr(x, b.select(fits, within, _constant(x, element_of(x).width - 1)))
 
 
 def _places(b: ir.IRBuilder, x: Any, places: Any) -> tuple[Any, Any]:
     """Whether a shift is below the width, and a shift that is."""
-    fits = b.icmp_unsigned("<", places, _constant(x, x.type.width))
+    fits = b.icmp_unsigned("<", places, _constant(x, element_of(x).width))
     return fits, b.select(fits, places, _constant(x, 0))
 
 
 def bitwise_count(b: ir.IRBuilder, dtype: DType, x: Any) -> Any:
     """How many bits are set in the absolute value, in 8 bits."""
     count = intrinsic(b, "ctpop", _magnitude(b, dtype, x))
-    return b.trunc(count, ir.IntType(8)) if count.type.width > 8 else count
+    return b.trunc(count, like(count, ir.IntType(8))) if element_of(count).width > 8 else count
 
 
 def reciprocal(b: ir.IRBuilder, dtype: DType, x: Any) -> Any:
     """One over the element, rounded towards zero; of 0, what infinity converts to."""
-    one = number(1, F64)
-    return cast(b, Value(b.fdiv(one.ir, cast(b, Value(x, dtype), F64).ir), F64), dtype).ir
+    wide = cast(b, Value(x, dtype), F64).ir
+    return cast(b, Value(b.fdiv(_constant(wide, 1.0), wide), F64), dtype).ir
 
 
 def signbit(b: ir.IRBuilder, dtype: DType, x: Any) -> Any:
     """Whether the sign bit is set."""
     if dtype.kind == "f":
-        x = b.bitcast(x, ir.IntType(32 if isinstance(x.type, ir.FloatType) else 64))
-    return _is_negative(b, x) if dtype.kind in "if" else ir.Constant(ir.IntType(1), 0)
+        x = b.bitcast(x, like(x, ir.IntType(32 if isinstance(element_of(x), ir.FloatType) else 64)))
+    return _is_negative(b, x) if dtype.kind in "if" else ir.Constant(like(x, ir.IntType(1)), 0)
 
 
 def round(b: ir.IRBuilder, dtype: DType, x: Any, *, decimals: int) -> Any:
@@ -162,7 +192,7 @@ def round(b: ir.IRBuilder, dtype: DType, x: Any, *, decimals: int) -> Any:
     if not decimals:
         return intrinsic(b, "rint", x)
     with np.errstate(over="ignore"):
-        scale = number(dtype.type(10.0 ** abs(decimals)), dtype).ir
+        scale = _constant(x, float(dtype.type(10.0 ** abs(decimals))))
     there, back = (b.fmul, b.fdiv) if decimals > 0 else (b.fdiv, b.fmul)
     return back(intrinsic(b, "rint", rounded(b, there(x, scale), dtype)), scale)
 
@@ -170,7 +200,7 @@ def round(b: ir.IRBuilder, dtype: DType, x: Any, *, decimals: int) -> Any:
 def _power_of_two(b: ir.IRBuilder, exponent: Any) -> Any:
     """2 to an i64 exponent from -1022 to 1023, an f64."""
     biased = b.add(exponent, _constant(exponent, 1023))
-    return b.bitcast(b.shl(biased, _constant(exponent, 52)), ir.DoubleType())
+    return b.bitcast(b.shl(biased, _constant(exponent, 52)), like(exponent, ir.DoubleType()))
 
 
 def _held(b: ir.IRBuilder, x: Any, low: int, high: int) -> Any:
@@ -180,10 +210,11 @@ def _held(b: ir.IRBuilder, x: Any, low: int, high: int) -> Any:
 
 
 def ldexp(b: ir.IRBuilder, dtype: DType, x: Value, exponent: Value) -> Any:
-    """x · 2ᵉ, rounded once: only the last of three factors can lead out of the normal numbers."""
-    left = _held(b, cast(b, exponent, I64).ir, -4000, 4000)
-    y = cast(b, x, F64).ir
-    for _ in range(2):
+    """x · 2ᵉ, rounded once: only the last of three factors can lead out of the normal numbers, and none out of those of
+    f64 what is rounded to fewer digits then."""
+    y, left = cast(b, x, F64).ir, cast(b, exponent, I64).ir
+    left = _held(b, left, -4000, 4000) if dtype == F64 else _held(b, left, -400, 400)
+    for _ in range(2 if dtype == F64 else 0):
         above, below = (b.icmp_signed(sign, left, _constant(left, to)) for sign, to in ((">", 1023), ("<", -1022)))
         step = b.select(above, _constant(left, 1023), b.select(below, _constant(left, 53 - 1022), _constant(left, 0)))
         y, left = b.fmul(y, _power_of_two(b, step)), b.sub(left, step)
@@ -193,17 +224,20 @@ def ldexp(b: ir.IRBuilder, dtype: DType, x: Value, exponent: Value) -> Any:
 
 def frexp(b: ir.IRBuilder, x: Value) -> tuple[Value, Value]:
     """The mantissa in [½, 1) and the exponent of 2, int32: of 0, infinities and NaN themselves and 0."""
-    wide = cast(b, x, F64).ir
-    i64 = ir.IntType(64)
-    tiny = b.fcmp_ordered("<", intrinsic(b, "fabs", wide), ir.Constant(wide.type, float(np.finfo(np.float64).tiny)))
-    scaled = b.select(tiny, b.fmul(wide, ir.Constant(wide.type, 2.0**54)), wide)
-    bits = b.bitcast(scaled, i64)
-    raised = b.and_(b.lshr(bits, i64(52)), i64(0x7FF))
-    special = b.or_(b.icmp_unsigned("==", raised, i64(0)), b.icmp_unsigned("==", raised, i64(0x7FF)))
-    mantissa = b.bitcast(b.or_(b.and_(bits, i64(~(0x7FF << 52))), i64(1022 << 52)), wide.type)
-    exponent = b.sub(raised, b.select(tiny, i64(1022 + 54), i64(1022)))
-    part = cast(b, Value(b.select(special, wide, mantissa), F64), x.dtype)
-    return part, cast(b, Value(b.select(special, i64(0), exponent), I64), np.dtype("int32"))
+    width, fraction, field = (64, 52, 0x7FF) if isinstance(element_of(x.ir), ir.DoubleType) else (32, 23, 0xFF)
+    half, kind = field // 2 - 1, like(x.ir, ir.IntType(width))
+    tiny = b.fcmp_ordered("<", intrinsic(b, "fabs", x.ir), _constant(x.ir, 2.0 ** (1 - field // 2)))
+    lifted = b.select(tiny, b.fmul(x.ir, _constant(x.ir, 2.0 ** (fraction + 2))), x.ir)
+    bits = b.bitcast(lifted, kind)
+    raised = b.and_(b.lshr(bits, ir.Constant(kind, fraction)), ir.Constant(kind, field))
+    special = b.or_(b.icmp_unsigned("==", raised, ir.Constant(kind, 0)),
+                    b.icmp_unsigned("==", raised, ir.Constant(kind, field)))  # fmt: skip
+    kept = b.and_(bits, ir.Constant(kind, ~(field << fraction)))
+    mantissa = b.bitcast(b.or_(kept, ir.Constant(kind, half << fraction)), x.ir.type)
+    lost = b.select(tiny, ir.Constant(kind, half + fraction + 2), ir.Constant(kind, half))
+    exponent = b.select(special, ir.Constant(kind, 0), b.sub(raised, lost))
+    return (Value(b.select(special, x.ir, mantissa), x.dtype),
+            cast(b, Value(exponent, np.dtype(f"int{width}")), np.dtype("int32")))  # fmt: skip
 
 
 def _half_bits(b: ir.IRBuilder, x: Any) -> Any:

@@ -1,0 +1,69 @@
+"""Integers in vectors: quotients, which come from floats, at the ends of their dtypes and next to multiples."""
+
+import numpy as np
+import pytest
+
+import graphc as gr
+
+pytest.importorskip("llvmlite")
+
+DTYPES = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+rng = np.random.default_rng(0)
+
+
+def interesting(dtype):
+    """All numbers of 8 bits; else those around powers of two and the ends, and some of every length."""
+    info = np.iinfo(dtype)
+    if info.bits == 8:
+        return np.arange(info.min, info.max + 1).astype(dtype)
+    powers = [sign * (1 << place) + step for place in range(info.bits) for step in (-1, 0, 1) for sign in (1, -1)]
+    near_ends = [info.min, info.min + 1, info.max - 1, info.max]
+    numbers = rng.integers(info.min, info.max, info.bits, dtype, endpoint=True)
+    chosen = [int(x) >> place for place, x in enumerate(numbers)]
+    found = {x for x in (*powers, *near_ends, *chosen, 3, 5, 7, 10) if info.min <= x <= info.max}
+    return np.array(sorted(found), dtype)
+
+
+def multiples(dtype):
+    """Numbers one below, at and one above products, and a factor of each."""
+    info = np.iinfo(dtype)
+    some = interesting(dtype)
+    factors, others = (rng.choice(some[some != 0], 20_000).astype(object) for _ in range(2))
+    products = factors * others + rng.integers(-1, 2, factors.size).astype(object)
+    fitting = np.array([info.min <= x <= info.max for x in products])
+    return products[fitting].astype(dtype), factors[fitting].astype(dtype)
+
+
+@pytest.mark.parametrize("name", ["floor_divide", "remainder", "fmod"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_quotients_and_what_they_leave_are_exact(dtype, name):
+    pairs = [np.ravel(grid) for grid in np.meshgrid(interesting(dtype), interesting(dtype))]
+    x, y = (np.concatenate(both) for both in zip(pairs, multiples(dtype), strict=True))
+    a, b = (gr.placeholder(name, x.shape, dtype) for name in "ab")
+    f = gr.compile([a, b], getattr(gr, name)(a, b), backend="native", threads=1)
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(f(x, y), getattr(np, name)(x, y))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_scaling_by_powers_of_two_rounds_once(dtype):
+    info = np.finfo(dtype)
+    smallest = info.smallest_subnormal
+    sizes = np.array([info.tiny, smallest, 3 * smallest, 1.5, 1 + info.eps, info.max], dtype)
+    x, exponents = (grid.ravel() for grid in np.meshgrid(np.concatenate([sizes, -sizes]), np.arange(-2300, 2300)))
+    a, e = gr.placeholder("a", x.shape, dtype), gr.placeholder("e", x.shape, "int64")
+    f = gr.compile([a, e], gr.ldexp(a, e), backend="native", threads=1)
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(f(x, exponents), np.ldexp(x, exponents))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_mantissa_and_exponent_of_every_size(dtype):
+    info = np.finfo(dtype)
+    x = np.ldexp(1.37, np.arange(-1100, 1030)).astype(dtype)
+    x = np.concatenate([x, -x, np.array([0.0, -0.0, np.inf, -np.inf, info.tiny, info.smallest_subnormal], dtype)])
+    a = gr.placeholder("a", x.shape, dtype)
+    mantissa, exponent = gr.compile([a], list(gr.frexp(a)), backend="native", threads=1)(x)
+    expected = np.frexp(x)
+    np.testing.assert_array_equal(mantissa.view(f"u{x.itemsize}"), expected[0].view(f"u{x.itemsize}"))
+    np.testing.assert_array_equal(exponent, expected[1])
