@@ -54,7 +54,7 @@ def has_vectors(node: Node) -> bool:
     if not node.op.elementwise or node.op.leaf:
         return True
     floats = any(value.array_type.dtype.kind == "f" for value in (node, *node.inputs))
-    one_by_one = node.op.name in _ONE_BY_ONE or (node.array_type.dtype == np.float16 and node.op.name in _HALVES)
+    one_by_one = node.op.name in _ONE_BY_ONE or (node.array_type.dtype == np.float16 and node.op.name in _NEIGHBOURS)
     return not one_by_one and (floats or node.op.name not in _LOOPING) and not _is_long_division(node)
 
 
@@ -271,8 +271,8 @@ _INTEGERS: dict[str, tuple[Emitter, str]] = {
 _LOOPING = frozenset(["power", "gcd", "lcm"])
 _DIVIDING = frozenset(["floor_divide", "remainder", "fmod"])
 _ONE_BY_ONE = frozenset(["polygamma", "spherical_jn"])
-_HALVES: dict[str, Emitter] = {
-    "spacing": integers.half_spacing, "nextafter": integers.half_nextafter, "erfinv": _in_f64("erfinv")}  # fmt: skip
+_NEIGHBOURS: dict[str, Emitter] = {"spacing": integers.half_spacing, "nextafter": integers.half_nextafter}
+_HALVES: dict[str, Emitter] = {**_NEIGHBOURS, "erfinv": _in_f64("erfinv")}
 """Where f16 is not computed in f32: neighbours, and what would leave LLVM with a conversion that x86 calls a library
 for."""
 
