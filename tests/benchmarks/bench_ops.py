@@ -15,7 +15,7 @@ import math
 import re
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -105,27 +105,39 @@ def calls(op: Op) -> Iterator[Call]:
             yield call
 
 
-def measured(op: Op, call: Call, seconds: float) -> Turn | None:
-    """The times of a call, or None where the op does not take it."""
+def runs(op: Op, call: Call) -> tuple[Callable[[], Any], Callable[[], Any]] | None:
+    """The call by the op's body and by graphc, or None where the op does not take it, or converts its operands."""
     try:
         arguments, attributes = call.draw(generator(op.name))
         if not all(isinstance(argument, np.ndarray) for argument in arguments):
             return None
         inputs = [gr.placeholder(f"x{i}", array.shape, array.dtype) for i, array in enumerate(arguments)]
         node = op(*inputs, **attributes)
-        outputs = [node] if not isinstance(node.type, TupleType) else list(node)
         expected = op.body(*arguments, **node.attrs)
-        step = gr.compile(inputs, outputs, backend="native", threads=1)
+        step = gr.compile(inputs, list(node) if isinstance(node.type, TupleType) else node, threads=1)
         step(*arguments)
-    except (gr.GraphcError, ValueError, TypeError, IndexError):
+    except (gr.GraphcError, ValueError, TypeError, IndexError, OverflowError):
         return None
-    given = {"out": np.empty_like(expected)} if op.writes_out and isinstance(expected, np.ndarray) else {}
-    finish = _copied if op.view else _same
+    if list(node.inputs) != inputs:
+        return None
+    attributes = dict(node.attrs)
+    if op.writes_out and isinstance(expected, np.ndarray):
+        attributes["out"] = np.empty_like(expected)
+    if op.view:
+        return lambda: _copied(op.body(*arguments, **attributes)), lambda: step(*arguments)
+    return lambda: op.body(*arguments, **attributes), lambda: step(*arguments)
+
+
+def measured(op: Op, call: Call, seconds: float) -> Turn | None:
+    """The times of a call, or None where the op does not take it."""
+    both = runs(op, call)
+    if both is None:
+        return None
     best = [math.inf, math.inf]
     deadline, left = time.perf_counter() + seconds, LEAST_TURNS
     while left > 0 or time.perf_counter() < deadline:
         left -= 1
-        for i, run in enumerate((lambda: finish(op.body(*arguments, **node.attrs, **given)), lambda: step(*arguments))):
+        for i, run in enumerate(both):
             started = time.perf_counter()
             run()
             best[i] = min(best[i], time.perf_counter() - started)
@@ -134,11 +146,7 @@ def measured(op: Op, call: Call, seconds: float) -> Turn | None:
 
 
 def _copied(result: Any) -> Any:
-    return np.array(result, order="C")
-
-
-def _same(result: Any) -> Any:
-    return result
+    return [np.array(part, order="C") for part in (result if isinstance(result, (list, tuple)) else [result])]
 
 
 def turns(names: list[str], elements: int, seconds: float) -> Iterator[Turn]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
+from graphc.native import vecmath
 from graphc.native.code.scalars import Value, cast, element_of, intrinsic, like, rounded, with_sign
 
 DType = np.dtype[Any]
@@ -59,7 +60,7 @@ def _near(b: ir.IRBuilder, dtype: DType, x: Any, y: Any) -> tuple[Any, Any]:
     inverse, limit = b.fdiv(ir.Constant(f64, 1.0), b.sitofp(y, f64)), ir.Constant(f64, 2.0**63 - 1024)
     total, rest = None, x
     for _ in range(2):
-        ratio = intrinsic(b, "rint", b.fmul(b.sitofp(rest, f64), inverse))
+        ratio = vecmath.emit(b, "rint", b.fmul(b.sitofp(rest, f64), inverse))
         step = b.fptosi(b.select(b.fcmp_ordered("<", ratio, limit), ratio, limit), x.type)
         rest = b.sub(rest, b.mul(step, y))
         total = step if total is None else b.add(total, step)
@@ -190,11 +191,11 @@ def round(b: ir.IRBuilder, dtype: DType, x: Any, *, decimals: int) -> Any:
         wide = round(b, F64, cast(b, Value(x, dtype), F64).ir, decimals=decimals)
         return cast(b, Value(wide, F64), dtype).ir
     if not decimals:
-        return intrinsic(b, "rint", x)
+        return vecmath.emit(b, "rint", x)
     with np.errstate(over="ignore"):
         scale = _constant(x, float(dtype.type(10.0 ** abs(decimals))))
     there, back = (b.fmul, b.fdiv) if decimals > 0 else (b.fdiv, b.fmul)
-    return back(intrinsic(b, "rint", rounded(b, there(x, scale), dtype)), scale)
+    return back(vecmath.emit(b, "rint", rounded(b, there(x, scale), dtype)), scale)
 
 
 def _power_of_two(b: ir.IRBuilder, exponent: Any) -> Any:
