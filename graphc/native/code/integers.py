@@ -39,7 +39,8 @@ def _quotient(b: ir.IRBuilder, dtype: DType, x: Any, y: Any) -> tuple[Any, Any, 
         unsafe = b.or_(nothing, lowest)
     safe = b.select(unsafe, _constant(y, 1), y)
     if isinstance(x.type, ir.VectorType):
-        return *(_near if width == 64 else _by_floats)(b, dtype, x, safe), nothing
+        divided = _near if dtype.kind == "i" and width >= 32 else _by_floats
+        return *divided(b, dtype, x, safe), nothing
     divide, remain = (b.sdiv, b.srem) if dtype.kind == "i" else (b.udiv, b.urem)
     return divide(x, safe), remain(x, safe), nothing
 
@@ -54,14 +55,17 @@ def _by_floats(b: ir.IRBuilder, dtype: DType, x: Any, y: Any) -> tuple[Any, Any]
 
 
 def _near(b: ir.IRBuilder, dtype: DType, x: Any, y: Any) -> tuple[Any, Any]:
-    """The same of 64 bits, signed: the nearest quotient in two steps, each of which leaves a 2⁵⁰th of what there is, or
-    at most half of y. An f64 of 2⁶³ is no integer, hence the bound."""
+    """The same of signed integers of 32 or 64 bits: the nearest quotient, for which y is inverted, once for all if it
+    is a constant. 64 bits take two steps, each of which leaves a 2⁵⁰th of what there is, or at most half of y; there an
+    f64 of 2⁶³ is no integer, hence the bound."""
     f64 = like(x, ir.DoubleType())
     inverse, limit = b.fdiv(ir.Constant(f64, 1.0), b.sitofp(y, f64)), ir.Constant(f64, 2.0**63 - 1024)
     total, rest = None, x
-    for _ in range(2):
+    for _ in range(dtype.itemsize // 4):
         ratio = vecmath.emit(b, "rint", b.fmul(b.sitofp(rest, f64), inverse))
-        step = b.fptosi(b.select(b.fcmp_ordered("<", ratio, limit), ratio, limit), x.type)
+        if dtype.itemsize == 8:
+            ratio = b.select(b.fcmp_ordered("<", ratio, limit), ratio, limit)
+        step = b.fptosi(ratio, x.type)
         rest = b.sub(rest, b.mul(step, y))
         total = step if total is None else b.add(total, step)
     return total, rest
