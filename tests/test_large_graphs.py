@@ -26,7 +26,7 @@ def test_a_chain_is_declared_differentiated_compiled_run_printed_pickled_and_del
     assert sys.getrecursionlimit() <= 1000
     x, y = chain(n)
     dx = gr.grad(y, x)
-    f = gr.compile([x], [y, dx])
+    f = gr.compile([x], [y, dx], threads=2)
     value, slope = f(np.full(4, 0.5))
     expected = np.full(4, 0.5)
     product = np.ones(4)

@@ -47,6 +47,13 @@ class Line(NamedTuple):
                 f"{alike}{self.holds}{where}")  # fmt: skip
 
 
+class Chained(NamedTuple):
+    """How many kernels a chain has, and into how many strips of rows it falls."""
+
+    kernels: int
+    strips: int
+
+
 @dataclass(frozen=True)
 class NativeDescription(Description):
     """The plan in numbers, then its kernels and what NumPy computes. Printed as text."""
@@ -55,6 +62,8 @@ class NativeDescription(Description):
     """How often a run enters native code: between two stretches Python is at work."""
     barriers: int
     """How often the threads of a run wait for one another."""
+    chains: tuple[Chained, ...]
+    """Chains of kernels, each of which a thread runs for strips of the rows."""
     kernels: tuple[Line, ...]
     not_native: tuple[str, ...]
     """What NumPy computes, and why."""
@@ -65,7 +74,14 @@ class NativeDescription(Description):
         calls = "nothing is left to NumPy" if not self.not_native else "between them NumPy is called, see below"
         meetings = f"{self.barriers} barrier{'s' * (self.barriers != 1)} where threads meet"
         lines = [plan, work.partition(";")[0], f"program   {len(self.kernels)} kernels in {times}; {meetings}; {calls}"]
-        return "\n".join([*lines, *memory, *self._kernel_lines(), *_some(self.not_native)])
+        return "\n".join([*lines, *self._chain_lines(), *memory, *self._kernel_lines(), *_some(self.not_native)])
+
+    def _chain_lines(self) -> list[str]:
+        """The chains, longest first; alike ones share a line."""
+        alike = sorted(Counter(self.chains).items(), reverse=True)[:LISTED]
+        times = {chain: f"{count} x " if count > 1 else "" for chain, count in alike}
+        return [f"strips    {times[chain]}{chain.kernels} kernels in a row, by {chain.strips} strips of their rows"
+                for chain in times]  # fmt: skip
 
     def _kernel_lines(self) -> list[str]:
         """A table of the kernels in the order they run: those that take longest, where they are many."""
@@ -104,6 +120,7 @@ def describe(works: Works, stages: Sequence[Stage], memories: Memories, emitted:
         seconds=sum(work.ns for work in works.listed) * 1e-9,
         stretches=sum(isinstance(step, Segment) for step in emitted.steps.listed),
         barriers=sum(stage.shared for stage in stages),
+        chains=tuple(Chained(len(stage.works), len(stage.strips.tasks)) for stage in stages if stage.strips),
         kernels=tuple(_line(work, works) for work in works.listed if work.task is not None and not work.combines),
         not_native=tuple(_reasons(works.listed)))  # fmt: skip
 
@@ -135,7 +152,8 @@ def levels_of(graph: Graph, stages: Sequence[Stage], threads: int) -> list[Level
         for work in stage.works:
             seconds[work.node] = seconds.get(work.node, 0.0) + work.ns * 1e-9
             used[work.node] = max(used.get(work.node, 1), threads if stage.shared else 1)
-            blocks[work.node] = max(blocks.get(work.node, 1), 1 if work.task is None else work.task.blocks)
+            parts = 1 if work.task is None else len(stage.strips.tasks) if stage.strips else work.task.blocks
+            blocks[work.node] = max(blocks.get(work.node, 1), parts)
     return [Level(index, tuple(nodes), max(used.get(node, 1) for node in nodes),
                   tuple(blocks.get(node, 1) for node in nodes), sum(seconds.get(node, 0.0) for node in nodes))
             for index, nodes in enumerate(graph.levels())]  # fmt: skip

@@ -34,6 +34,9 @@ import numpy as np
 WORD, DONE, STAGES, VALUES, YIELD, HEADER = 0, 8, 16, 17, 18, 24
 STAGE_WORDS, TASK_WORDS, PATCH_WORDS, SEGMENT_WORDS = 4, 8, 3, 5
 WORD_BYTES = 8
+SYMBOLS = ("drive", "help", "strip")
+"""What the driver consists of."""
+STRIP = SYMBOLS.index("strip")
 IN_OBJECT = -1
 """The bytes of a patch whose pointer is into the object itself."""
 MOST_BLOCKS = 1 << 20
@@ -233,6 +236,16 @@ body:
   %next = getelementptr i64, ptr %task, i64 8
   br label %head
 exit:
+  ret void
+}
+
+; A kernel like others, whose work is to run tasks in turn: those of one strip of a chain. Its table has the context,
+; and then what a serial stage has: the first task and the end of its tasks.
+define void @strip(ptr %table, i64 %first, i64 %end, i64 %block) {
+entry:
+  %ctx = load ptr, ptr %table, align 8
+  %stage = getelementptr i64, ptr %table, i64 1
+  call void @serial(ptr %ctx, ptr %stage)
   ret void
 }
 

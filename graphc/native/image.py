@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from graphc.native.code.library import LIBRARY
 from graphc.native.driver import (
     CLOSED,
     HEADER,
@@ -16,6 +17,7 @@ from graphc.native.driver import (
     SEGMENT_WORDS,
     STAGE_WORDS,
     STAGES,
+    STRIP,
     TASK_WORDS,
     WORD,
     WORD_BYTES,
@@ -30,6 +32,13 @@ class Share:
 
     tasks: tuple[Task, ...]
     shared: bool
+    strips: tuple[tuple[Task, ...], ...] = ()
+    """In place of tasks: lists of tasks, each of which runs in turn, and all at once."""
+
+    @property
+    def lists(self) -> tuple[tuple[Task, ...], ...]:
+        """All tasks, list by list."""
+        return (self.tasks, *self.strips)
 
 
 @dataclass(eq=False)
@@ -63,7 +72,7 @@ class Image:
 
 
 class Builder:
-    """Lays out an image: header, stages, tasks, tables, patches, segments."""
+    """Lays out an image: header, stages, tasks with their tables, patches, segments."""
 
     def __init__(self, offsets: dict[Memory, int], constants: dict[Memory, int], slots: dict[Memory, int],
                  numbers: frozenset[Memory]) -> None:  # fmt: skip
@@ -77,13 +86,12 @@ class Builder:
 
     def build(self, segments: Sequence[Segment]) -> Image:
         """The image of some segments; sets where the record of each lies."""
-        statuses = [memory for segment in segments for share in segment.shares for task in share.tasks
-                    for memory, _ in task.table if isinstance(memory, Status)]  # fmt: skip
+        statuses = [memory for segment in segments for share in segment.shares for tasks in share.lists
+                    for task in tasks for memory, _ in task.table if isinstance(memory, Status)]  # fmt: skip
         self._statuses = {status: HEADER + i for i, status in enumerate(statuses)}
         stages = HEADER + len(statuses)
         tasks = stages + STAGE_WORDS * sum(len(segment.shares) for segment in segments)
-        tables = tasks + TASK_WORDS * sum(len(share.tasks) for segment in segments for share in segment.shares)
-        self._words: list[int] = [0] * tables
+        self._words: list[int] = [0] * tasks
         self._words[WORD], self._words[STAGES] = CLOSED, stages
         self._words[HEADER:stages] = [FINE] * len(statuses)
         patches: list[list[int]] = []
@@ -93,11 +101,13 @@ class Builder:
             first_stage = stages
             patch: list[int] = []
             for share in segment.shares:
-                end = tasks + TASK_WORDS * len(share.tasks)
-                blocks = sum(task.blocks for task in share.tasks) if share.shared else 0
-                self._words[stages : stages + STAGE_WORDS] = [tasks, end, blocks, number]
-                self._tasks(share, tasks, patch)
-                stages, tasks, number = stages + STAGE_WORDS, end, number + 1
+                if share.strips:
+                    listed = self._strips([self._tasks(strip, patch) for strip in share.strips])
+                else:
+                    listed = self._tasks(share.tasks, patch)
+                blocks = len(share.strips) + sum(task.blocks for task in share.tasks) if share.shared else 0
+                self._words[stages : stages + STAGE_WORDS] = [*listed, blocks, number]
+                stages, number = stages + STAGE_WORDS, number + 1
             records.append([first_stage, stages])
             patches.append(patch)
         for segment, record, patch in zip(segments, records, patches, strict=True):
@@ -107,19 +117,37 @@ class Builder:
         words, arena, own = (np.array(w, np.int64) for w in (self._words, self._arena_words, self._own_words))
         return Image(words, arena, own, slice(HEADER, HEADER + len(statuses)), tuple(statuses))
 
-    def _tasks(self, share: Share, at: int, patch: list[int]) -> None:
+    def _tasks(self, tasks: Sequence[Task], patch: list[int]) -> tuple[int, int]:
+        """Lay out tasks with their tables; where their records begin and end."""
+        begin, end = self._room(len(tasks))
         first_block = 0
-        for task in share.tasks:
-            table = len(self._words)
+        for at, task in zip(range(begin, end, TASK_WORDS), tasks, strict=True):
             cut = [task.rows, task.per_block, task.blocks, first_block]
-            self._words[at : at + TASK_WORDS] = [int(task.address), table, *cut, task.before, 0]
-            at, first_block = at + TASK_WORDS, first_block + task.blocks
+            self._words[at : at + TASK_WORDS] = [int(task.address), len(self._words), *cut, task.before, 0]
+            first_block += task.blocks
             for memory, offset in task.table:
                 word = len(self._words)
                 self._words.append(self._pointer(memory, offset, word))
                 if memory in self._slots:
                     patch += [word, self._slots[memory], IN_OBJECT if memory in self._numbers else offset]
         assert len(patch) % PATCH_WORDS == 0
+        return begin, end
+
+    def _strips(self, lists: Sequence[tuple[int, int]]) -> tuple[int, int]:
+        """Lay out a task for each list of tasks; its table has the address of all words, and where the list lies."""
+        begin, end = self._room(len(lists))
+        for number, (at, listed) in enumerate(zip(range(begin, end, TASK_WORDS), lists, strict=True)):
+            table = len(self._words)
+            self._words[at : at + TASK_WORDS] = [LIBRARY.driver.addresses[STRIP], table, 1, 1, 1, number, 0, 0]
+            self._own_words.append(table)
+            self._words += [0, *listed]
+        return begin, end
+
+    def _room(self, tasks: int) -> tuple[int, int]:
+        """Where the records of so many tasks begin and end."""
+        begin = len(self._words)
+        self._words += [0] * (TASK_WORDS * tasks)
+        return begin, len(self._words)
 
     def _pointer(self, memory: Memory, offset: int, word: int) -> int:
         if isinstance(memory, Status):

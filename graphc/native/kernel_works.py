@@ -8,6 +8,7 @@ from functools import lru_cache
 from graphc.executor.cost import nanoseconds
 from graphc.ir import Node
 from graphc.native.code.library import warn_of_fallback
+from graphc.native.cuts import kernel_cutter
 from graphc.native.kernel import facts
 from graphc.native.kernel.extents import Access
 from graphc.native.kernel.facts import Facts
@@ -46,7 +47,8 @@ class KernelWorks:
         reads, writes = ([memory for memory, _ in pointers] for pointers in (operands, results))
         over = () if self._laid_out(node) else tuple(_overwritable(node, writes, known, storage))
         task = task_of(known, operands, results)
-        yield Work(node, tuple(dict.fromkeys(reads)), tuple(dict.fromkeys(writes)), known.ns, task, over=over)
+        yield Work(node, tuple(dict.fromkeys(reads)), tuple(dict.fromkeys(writes)), known.ns, task, over=over,
+                   cut=kernel_cutter(known.leading, task, len(operands)))  # fmt: skip
         yield from combining
 
     def _facts(self, node: Node, accesses: Sequence[Access]) -> Facts | None:

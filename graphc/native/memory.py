@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from graphc.executor.arena import Arena
 from graphc.ir import Node
 from graphc.native.schedule import Stage
 from graphc.native.storage import Home, Storage
+from graphc.native.strips import Strips
 from graphc.native.work import Memory, Work, nbytes_of
 
 LENT_BYTES = 1 << 16
@@ -30,33 +31,104 @@ class Memories:
 
 def plan_memory(stages: Sequence[Stage], storage: Storage, fresh: int = 0) -> Memories:
     """Lay out the arena in the order of time. The first `fresh` outputs are new arrays, which may be lent before."""
-    moments = [moment for stage in stages for moment in stage.moments]
-    last_use = _last_uses(moments, storage)
-    plan = Memories()
-    for memory, time in last_use.items():
-        plan.dies.setdefault(time, []).append(memory)
-    lender = Lender(moments, storage, fresh)
-    arena, held = Arena(), 0
-    for time, moment in enumerate(moments):
-        taken: set[Memory] = set()
-        for work in moment:
-            for memory in work.writes:
-                if _home(memory, storage) is Home.OWN:
-                    held += nbytes_of(memory)
-                elif memory in plan.offsets or memory in plan.lent or _home(memory, storage) is not Home.ARENA:
-                    continue
-                elif (free := lender.lend(memory, time, last_use[memory])) is not None:
-                    plan.lent[memory] = free
-                else:
-                    _lay_out(memory, work, moment, last_use, time, taken, plan, arena, storage)
-        plan.own_bytes = max(plan.own_bytes, held)
-        for memory in plan.dies.get(time, ()):
-            if _home(memory, storage) is Home.OWN:
-                held -= nbytes_of(memory)
-            elif memory in plan.offsets and memory not in taken:
-                arena.give(plan.offsets[memory], nbytes_of(memory))
-    plan.arena_bytes = arena.size
-    return plan
+    return _Planner(stages, storage, fresh).run()
+
+
+class _Planner:
+    """Goes through the moments of a run, in which works run one after the other, or all at once."""
+
+    def __init__(self, stages: Sequence[Stage], storage: Storage, fresh: int) -> None:
+        self.storage = storage
+        self.moments = [(moment, stage.strips) for stage in stages for moment in stage.moments]
+        works = [moment for moment, _ in self.moments]
+        self.last_use = _last_uses(works, storage)
+        self.lender, self.arena, self.made = Lender(works, storage, fresh), Arena(), Memories()
+        self.taken: set[Memory] = set()
+        """What has left its place to something else."""
+
+    def run(self) -> Memories:
+        made = self.made
+        for memory, time in self.last_use.items():
+            made.dies.setdefault(time, []).append(memory)
+        held = 0
+        for time, (moment, strips) in enumerate(self.moments):
+            left = Left(strips) if strips is not None else None
+            for work in moment:
+                held += sum(nbytes_of(memory) for memory in work.writes if self._home(memory) is Home.OWN)
+                for memory in work.writes:
+                    if self._home(memory) is Home.ARENA and memory not in made.offsets and memory not in made.lent:
+                        self._place(memory, work, time, left)
+                if left is not None:
+                    left.leave(memory for memory in left.last_used[work] if self._is_free(memory, time))
+            made.own_bytes = max(made.own_bytes, held)
+            dying = made.dies.get(time, ())
+            held -= sum(nbytes_of(memory) for memory in dying if self._home(memory) is Home.OWN)
+            for memory in dying:
+                if self._is_free(memory, time):
+                    self.arena.give(made.offsets[memory], nbytes_of(memory))
+        made.arena_bytes = self.arena.size
+        return made
+
+    def _home(self, memory: Memory) -> Home:
+        return self.storage.home.get(memory, Home.ARENA)  # type: ignore[arg-type]
+
+    def _is_free(self, memory: Memory, time: int) -> bool:
+        """Whether a place in the arena is nobody's after a time, which may be that of the memory's last use."""
+        return self.last_use[memory] == time and memory in self.made.offsets and memory not in self.taken
+
+    def _place(self, memory: Memory, work: Work, time: int, left: Left | None) -> None:
+        """Find a place for what a work writes first."""
+        made = self.made
+        if (result := self.lender.lend(memory, time, self.last_use[memory])) is not None:
+            made.lent[memory] = result
+        elif left is not None and (before := left.take(memory)) is not None:
+            made.offsets[memory] = made.offsets[before]
+            self.taken.add(before)
+        elif (operand := self._under(memory, work, time)) is not None:
+            made.offsets[memory] = made.offsets[operand]
+            made.over[memory] = operand
+            self.taken.add(operand)
+        else:
+            made.offsets[memory] = self.arena.take(nbytes_of(memory))
+
+    def _under(self, memory: Memory, work: Work, time: int) -> Memory | None:
+        """What a work reads that its result may lie over: nothing else reads it now or later."""
+        for result, operand in work.over:
+            if result is memory and self._is_free(operand, time):
+                moment, _ = self.moments[time]
+                if all(other is work or operand not in other.reads for other in moment):
+                    return operand
+        return None
+
+
+class Left:
+    """What the works of a chain leave to later ones: memory of one size whose slabs are the same bytes.
+
+    A strip that has come to a later work may write over what it has no use for any more: no other strip touches it.
+    """
+
+    def __init__(self, strips: Strips) -> None:
+        self._slabs = strips.slabs
+        self._free: dict[tuple[int, int], list[Memory]] = {}
+        last = {memory: work for work in strips.works for memory in (*work.reads, *work.writes)}
+        self.last_used: dict[Work, list[Memory]] = {work: [] for work in strips.works}
+        """What each work uses last."""
+        for memory, work in last.items():
+            self.last_used[work].append(memory)
+
+    def leave(self, memories: Iterable[Memory]) -> None:
+        """Nothing needs these any more. What the chain has only read lies otherwise."""
+        for memory in memories:
+            if memory in self._slabs:
+                self._free.setdefault(self._kind(memory), []).append(memory)
+
+    def take(self, memory: Memory) -> Memory | None:
+        """Something whose place a memory may have."""
+        free = self._free.get(self._kind(memory))
+        return free.pop() if free else None
+
+    def _kind(self, memory: Memory) -> tuple[int, int]:
+        return nbytes_of(memory), self._slabs[memory]
 
 
 class Lender:
@@ -88,10 +160,6 @@ class Lender:
         return found
 
 
-def _home(memory: Memory, storage: Storage) -> Home:
-    return storage.home.get(memory, Home.ARENA)  # type: ignore[arg-type]
-
-
 def _last_uses(moments: Sequence[Sequence[Work]], storage: Storage) -> dict[Memory, int]:
     last_use: dict[Memory, int] = {}
     for time, moment in enumerate(moments):
@@ -100,15 +168,3 @@ def _last_uses(moments: Sequence[Sequence[Work]], storage: Storage) -> dict[Memo
     for node in storage.graph.outputs:
         last_use[storage.root(node)] = len(moments)
     return last_use
-
-
-def _lay_out(memory: Memory, work: Work, moment: Sequence[Work], last_use: dict[Memory, int], time: int,
-             taken: set[Memory], plan: Memories, arena: Arena, storage: Storage) -> None:  # fmt: skip
-    for result, operand in work.over:
-        dying = last_use[operand] == time and operand in plan.offsets and operand not in taken
-        if result is memory and dying and all(other is work or operand not in other.reads for other in moment):
-            taken.add(operand)
-            plan.offsets[memory] = plan.offsets[operand]
-            plan.over[memory] = operand
-            return
-    plan.offsets[memory] = arena.take(nbytes_of(memory))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from graphc.ir import Node
 from graphc.native import products
 from graphc.native.code.library import warn_of_fallback
+from graphc.native.cuts import product_cutter
 from graphc.native.finishing import Finished
 from graphc.native.gemm.limits import limits_of, share_of
 from graphc.native.gemm.product import Product
@@ -67,6 +68,8 @@ def _stages(node: Node, known: products.Compiled, factors: Sequence[Pointer], pl
         works.append(Work(node, reads, writes, share * known.ns / len(known.stages), task, combines=not last))
     if len(works) == 1 and known.scratch_bytes:
         works[0].writes = (*written, scratch)
+    elif len(works) == 1:
+        works[0].cut = product_cutter(known.product, table, operands)
     return works
 
 

@@ -33,6 +33,7 @@ Groups = Sequence[Sequence[Axis]]
 class Compiled:
     """The kernels of a product: address and blocks of each, to run one after the other."""
 
+    product: Product
     stages: tuple[tuple[SupportsInt, int], ...]
     scratch_bytes: int
     ns: float
@@ -131,4 +132,4 @@ def compiled(product: Product) -> Compiled:
     stages = tuple((LIBRARY.kernel((product, number), partial(stage.write, product), stage.symbol), stage.blocks)
                    for number, stage in enumerate(product.stages))  # fmt: skip
     ns = NS_PER_STAGE * len(stages) + product.flops * product.dtype.itemsize * NS_PER_BLAS_FLOP
-    return Compiled(stages, product.scratch_bytes, ns, product.flops)
+    return Compiled(product, stages, product.scratch_bytes, ns, product.flops)

@@ -2,6 +2,7 @@
 
 level(work) = 1 + the highest level of the works whose results it reads. A level whose kernels are worth several threads
 is a shared stage, in which all its kernels' blocks run at once; everything between two such levels is a serial stage.
+A chain of works over the same rows is a shared stage too, whose blocks are strips of rows (`strips`).
 """
 
 from __future__ import annotations
@@ -9,7 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from graphc.native import products
+from graphc.native.code.library import LIBRARY
 from graphc.native.driver import MOST_BLOCKS
+from graphc.native.kernel.facts import NS_PER_KERNEL
+from graphc.native.strips import Chain, Strips, chains
 from graphc.native.work import Memory, Work
 
 MEETING_NS = 4_000.0
@@ -18,6 +23,10 @@ WAKING_NS = 60_000.0
 """What all shared stages of a run together must gain before another thread is woken for one run."""
 LOOP_NS = 10_000.0
 """What they must gain where runs follow one another so soon that the other thread is still awake."""
+LEAST_STRIP_NS = 10_000.0
+"""A chain runs in strips where that gains so much more than sharing its levels ..."""
+LEAST_STRIP_SHARE = 0.06
+"""... and so much of its time: all that it writes is in memory at once, and each strip reads whole factors."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +35,8 @@ class Stage:
 
     works: tuple[Work, ...]
     shared: bool = False
+    strips: Strips | None = None
+    """Of a shared stage whose blocks are strips, in each of which the works run in turn."""
 
     @property
     def moments(self) -> Iterator[tuple[Work, ...]]:
@@ -38,18 +49,68 @@ class Stage:
 
 def schedule(works: Sequence[Work], threads: int) -> list[Stage]:
     """The stages of a run on at most so many threads."""
-    serial = [Stage(tuple(works))] if works else []
-    if threads == 1:
-        return serial
+    if threads > 1 and sum(work.ns for work in works) > LOOP_NS:
+        stages = _stages(works, threads)
+        if sum(_gain_of(stage, threads) for stage in stages) >= LOOP_NS:
+            return stages
+    return [Stage(tuple(works))] if works else []
+
+
+def repays_waking(stages: Sequence[Stage], threads: int) -> bool:
+    """Whether a single run gains enough for another thread to be woken."""
+    return sum(_gain_of(stage, threads) for stage in stages) >= WAKING_NS
+
+
+def _stages(works: Sequence[Work], threads: int) -> list[Stage]:
+    """Chains in strips, where these pay and LLVM compiles what they need, and levels."""
+    stages = list(_with_strips(works, threads))
+    if LIBRARY.finish():
+        return stages
+    products.compiled.cache_clear()
+    return _by_levels(works, threads)
+
+
+def _with_strips(works: Sequence[Work], threads: int) -> Iterator[Stage]:
+    def pays(chain: Chain) -> bool:
+        gain = _gain_of_strips(chain.members, chain.count, threads)
+        more = gain - sum(_gain(level, threads) for level in _levels(chain.members))
+        return len(chain.members) > 1 and more > max(LEAST_STRIP_NS, LEAST_STRIP_SHARE * chain.ns)
+
+    for part in chains(works, threads, pays):
+        strips = _strips(part) if isinstance(part, Chain) else None
+        if strips is not None:
+            yield Stage(strips.works, shared=True, strips=strips)
+        else:
+            yield from _by_levels(part.members if isinstance(part, Chain) else part, threads)
+
+
+def _strips(chain: Chain) -> Strips | None:
+    try:
+        return chain.strips()
+    except Exception:  # whatever LLVM or its binding has raised for one before
+        return None
+
+
+def _gain_of(stage: Stage, threads: int) -> float:
+    if stage.strips is not None:
+        return _gain_of_strips(stage.works, len(stage.strips.tasks), threads)
+    return _gain(stage.works, threads) if stage.shared else 0.0
+
+
+def _gain_of_strips(works: Sequence[Work], count: int, threads: int) -> float:
+    """What a chain in strips gains: every strip enters all of its kernels."""
+    entering, ns = NS_PER_KERNEL * len(works), sum(work.ns for work in works)
+    return ns - -(-count // threads) * (entering + (ns - entering) / count) - MEETING_NS
+
+
+def _by_levels(works: Sequence[Work], threads: int) -> list[Stage]:
+    """The stages of some works, which need nothing of later ones."""
     levels = _levels(works)
-    gains = [_gain(level, threads) for level in levels]
-    if sum(gains) < LOOP_NS:
-        return serial
     stages: list[Stage] = []
     position = {work: index for index, work in enumerate(works)}
     waiting: list[Work] = []
-    for level, gain in zip(levels, gains, strict=True):
-        if not gain:
+    for level in levels:
+        if not _gain(level, threads):
             waiting += level
             continue
         waiting += [work for work in level if work.task is None]
@@ -57,11 +118,6 @@ def schedule(works: Sequence[Work], threads: int) -> list[Stage]:
         stages.append(Stage(tuple(work for work in level if work.task is not None), shared=True))
         waiting = []
     return stages + _in_turn(waiting, position)
-
-
-def repays_waking(stages: Sequence[Stage], threads: int) -> bool:
-    """Whether a single run gains enough for another thread to be woken."""
-    return sum(_gain(stage.works, threads) for stage in stages if stage.shared) >= WAKING_NS
 
 
 def _in_turn(works: list[Work], position: dict[Work, int]) -> list[Stage]:

@@ -79,8 +79,7 @@ class _Emission:
                     if self.alone_ns > IDLE_NS:
                         self._flush()
                     self.alone_ns = 0.0
-                    tasks = tuple(work.task for work in moment if work.task is not None)
-                    self._share(tasks, sum(work.ns for work in moment))
+                    self._stage(stage)
                 else:
                     self._serial(moment[0])
                 self._forget(time)
@@ -106,6 +105,16 @@ class _Emission:
         step = self._copy(work) if work.output is not None else self._call(work.node)
         self.made.node_of[step] = work.node
         self.made.listed.append(step)
+
+    def _stage(self, stage: Stage) -> None:
+        ns = sum(work.ns for work in stage.works)
+        if stage.strips is None:
+            self._share(tuple(work.task for work in stage.works if work.task is not None), ns)
+            return
+        self.segment.shares.append(Share((), shared=True, strips=stage.strips.tasks))
+        self.segment.ns += ns
+        if self.segment.ns > self.longest:
+            self._flush()
 
     def _share(self, tasks: Sequence[Task], ns: float) -> None:
         """All blocks at once, but never for so long that an interrupt waits."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, SupportsInt
+from typing import Any, NamedTuple, SupportsInt
 
 import numpy as np
 
@@ -72,6 +72,29 @@ class Task:
             yield replace(self, blocks=end - start, before=self.before + start)
 
 
+class Reach(NamedTuple):
+    """The bytes of a memory between which the first strip stays, and how far on those of the next begin."""
+
+    memory: Memory
+    start: int
+    length: int
+    step: int
+    written: bool
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """A work in strips: what they touch, and a task for each."""
+
+    reaches: tuple[Reach, ...]
+    tasks: Callable[[], Sequence[Task]]
+    """Raises what LLVM's binding raises."""
+
+
+Cutter = Callable[[int], Cutting | None]
+"""Cuts a work into so many strips, where it can be."""
+
+
 @dataclass(eq=False)
 class Work:
     """One thing to do. Without a task NumPy does it; with `output`, it copies a value to that output."""
@@ -89,6 +112,8 @@ class Work:
     statuses: tuple[Status, ...] = ()
     combines: bool = False
     """Whether it prepares a kernel's operand or combines the parts of its results."""
+    cut: Cutter | None = None
+    """How it falls into strips, if it does."""
 
 
 def nbytes_of(memory: Memory) -> int:

@@ -9,6 +9,7 @@ from graphc.executor.cost import copy_nanoseconds, nanoseconds
 from graphc.ir import Node, collector_paused
 from graphc.native import products
 from graphc.native.code.library import LIBRARY, warn_of_fallback
+from graphc.native.cuts import kernel_cutter
 from graphc.native.finishing import product_in
 from graphc.native.kernel import facts
 from graphc.native.kernel.extents import Access
@@ -80,9 +81,8 @@ def _copied(node: Node, move: Copy, storage: Storage) -> Work:
                  for steps in (move.strides, move.to))  # fmt: skip
     known = facts.copying(kind, from_, to, node.dtype)
     root, offset = pointer(move.source, storage)
-    return Work(
-        node, (root,), (node,), known.ns, task_of(known, [(root, offset + move.skipped)], [(node, move.offset)])
-    )
+    task = task_of(known, [(root, offset + move.skipped)], [(node, move.offset)])
+    return Work(node, (root,), (node,), known.ns, task, cut=kernel_cutter(known.leading, task, 1))
 
 
 def _walked(node: Node, loop: Loop, storage: Storage) -> Work:

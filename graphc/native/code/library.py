@@ -120,14 +120,14 @@ class Library:
 
     @property
     def driver(self) -> host.Loaded:
-        """The driver: its addresses are those of `drive` and `help`."""
+        """The driver: its addresses are those of `driver.SYMBOLS`."""
         return self.begin_driver().loaded
 
     def begin_driver(self) -> Made:
         """Have it compiled while something else is done."""
         text = host.FINAL + driver.text(host.processor())
         with self._lock:
-            return self._made(content_key(text, host.identity()), lambda: text, ("drive", "help"))
+            return self._made(content_key(text, host.identity()), lambda: text, driver.SYMBOLS)
 
     def renew_locks(self) -> None:
         """A forked child has one thread: whatever another thread held is free, and what it computed is begun anew."""

@@ -13,6 +13,7 @@ from graphc.ir import Graph, Node, attrs_key
 from graphc.native.code.library import LIBRARY
 from graphc.native.kernel.extents import Access
 from graphc.native.kernel.form import Kernel
+from graphc.native.kernel.leading import Leading, leading
 from graphc.native.kernel.rows import Writer
 from graphc.op import OPS
 from graphc.types import Type, as_dtype
@@ -45,6 +46,8 @@ class Facts:
     ns: float
     operations: float
     nbytes: int
+    leading: Leading | None
+    """Along what its rows fall into strips, if they do."""
 
 
 def is_kernel(node: Node) -> bool:
@@ -74,7 +77,7 @@ def facts_of(body: Graph, accesses: Sequence[Access], results: Sequence[Access] 
     parts = [body.outputs[i].type.nbytes for i in accumulated]
     per_block, blocks = blocks_of(kernel.rows, ns, parts, WHOLE if kernel.stretch else 1)
     return Facts(address, kernel.numbers, kernel.rows, per_block, blocks, accumulated, frozenset(_over(kernel)), ns,
-                 sum(map(operations, body.nodes)), moved)  # fmt: skip
+                 sum(map(operations, body.nodes)), moved, leading(kernel))  # fmt: skip
 
 
 def blocks_of(rows: int, ns: float, parts: Sequence[int] = (), multiple: int = 1) -> tuple[int, int]:
