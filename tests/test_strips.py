@@ -127,22 +127,24 @@ def lstm(steps, rows=32, size=64):
     return Graph([x, w, u, b], [value, *gr.gradients(value, [w, u, b])])
 
 
-def test_the_steps_of_an_lstm_are_a_chain(monkeypatch):
+def test_an_lstm_is_a_chain_forward_and_one_backward(monkeypatch):
     graph = fused(lstm(12))
     rng = np.random.default_rng(0)
     arrays = [0.3 * rng.standard_normal(node.shape).astype("f4") for node in graph.inputs]
     made, _ = same_bits(graph, arrays, monkeypatch)
     one, two = made[:2]
     assert not strips_of(one)
-    longest = max(strips_of(two), key=lambda found: len(found.works))
-    assert len(longest.works) >= 2 * 12 - 2
-    assert len(longest.tasks) == 2
+    forward, backward = found = strips_of(two)
+    assert min(len(each.works) for each in found) >= 2 * 12 - 2
+    assert {len(each.tasks) for each in found} == {2}
+    assert two.describe().barriers <= 6
+    longest = max(found, key=lambda each: len(each.works))
     assert f"strips    {len(longest.works)} kernels in a row, by 2 strips of their rows" in str(two.describe())
-    assert [each.kernels for each in two.describe().chains] == [len(each.works) for each in strips_of(two)]
+    assert [each.kernels for each in two.describe().chains] == [len(each.works) for each in found]
     assert not one.describe().chains
     assert "by 2 strips of their rows" not in str(one.describe())
     blocks = {node: count for level in two.levels() for node, count in zip(level.nodes, level.blocks, strict=True)}
-    assert {blocks[work.node] for work in longest.works} == {2}
+    assert {blocks[work.node] for each in (forward, backward) for work in each.works} == {2}
 
 
 def test_what_needs_all_rows_ends_a_chain(eager, monkeypatch):
@@ -241,3 +243,23 @@ def test_positions_beside_a_chain_are_checked(eager):
     with pytest.raises(gr.ExecutionError, match="48"):
         made.run([feed, np.full(ROWS, 48)], {}, [None])
     made.run([feed, np.zeros(ROWS, np.int64)], {}, [None])
+
+
+# Transposes.
+
+
+@pytest.mark.parametrize("count", [3, 4])
+def test_a_factor_that_many_products_read_transposed_is_turned_once(count, eager, monkeypatch):
+    rng = np.random.default_rng(0)
+    x, w = gr.placeholder("x", (ROWS, WIDTH), "f4"), gr.placeholder("w", (WIDTH, WIDTH), "f4")
+    h = x
+    for _ in range(count):
+        h = gr.tanh(h @ w.T)
+    arrays = [rng.standard_normal(node.shape).astype("f4") * np.float32(0.3) for node in (x, w)]
+    made, (found,) = same_bits(fused(Graph([x, w], [h])), arrays, monkeypatch)
+    turned = [node for node in made[0].storage.home if node.op.name == "transpose"]
+    assert len(turned) == (count >= 4)
+    expected = arrays[0]
+    for _ in range(count):
+        expected = np.tanh(expected @ arrays[1].T)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)

@@ -18,6 +18,7 @@ from graphc.evaluate import failed
 from graphc.executor.places import LARGEST_CONSTANT
 from graphc.ir import Graph, Node
 from graphc.native.joins import joins_of
+from graphc.native.turned import turned
 from graphc.op import OPS
 from graphc.types import TupleType, Type
 
@@ -101,6 +102,7 @@ class _Finder:
         self.items = {(node.inputs[0], node.attrs["index"]): node for node in graph.nodes if node.op.name == "item"}
         self.stand_ins: dict[Node, Any] = {}
         self.joins = joins_of(graph, is_kernel)
+        self.turned = turned(graph, is_kernel)
         viewed = [node.inputs[0].type.nbytes for node in graph.nodes if node.op.view and node.inputs]
         viewed += [join.whole.type.nbytes for join in self.joins.values()]
         self.region = np.empty(max(viewed, default=0) + 64, np.uint8)
@@ -119,7 +121,7 @@ class _Finder:
                 self.made.layout[node] = self.made.layout[self.made.parts[node.inputs[0]][node.attrs["index"]]]
             elif self.is_kernel(node) or (isinstance(node.type, TupleType) and self.has_loops(node)):
                 self._filled(node)
-            elif not self._view(node):
+            elif node in self.turned or not self._view(node):
                 writes = isinstance(node.type, Type) and (
                     node.op.writes_out or self.has_loops(node) or not node.type.nbytes)  # fmt: skip
                 self._place(node, Home.ARENA if writes else Home.OWN)

@@ -40,6 +40,16 @@ def _reshape(node: Node, storage: Storage) -> Pieces:
     return [Copy(x, shape, steps_of(x, storage), 0, own_steps(x))]
 
 
+def _transpose(node: Node, storage: Storage) -> Pieces:
+    """A copy, where many products read it."""
+    (x,) = node.inputs
+    if x not in storage.layout:
+        raise NotNative("an element of a tuple")
+    steps = steps_of(x, storage)
+    turned = tuple(steps[axis] for axis in node.attrs["axes"])
+    return [Copy(x, node.array_type.static_shape, turned, 0, own_steps(node))]
+
+
 def _concatenate(node: Node, storage: Storage) -> Pieces:
     array, base = stand_in(node)
     axis, at, copies = node.attrs["axis"], 0, []
@@ -156,4 +166,5 @@ def _part(x: Node, storage: Storage, array: View, base: int, box: Box) -> Copy:
 
 MOVEMENT: dict[str, Describer] = {
     "concatenate": _concatenate, "flip": _flip, "pad": _pad, "reshape": _reshape, "roll": _roll, "setitem": _setitem,
+    "transpose": _transpose,
 }  # fmt: skip
