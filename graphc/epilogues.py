@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from graphc.ir import Graph, Node
+from graphc.maps import is_map
 from graphc.recompute import Recomputed
 from graphc.spaces import Space, number_of
-from graphc.windows import windows_of
 
 NEAR_BYTES = 1 << 19
 """A product's kernel goes over other arrays tile by tile: so much still comes from near. Beyond that, a kernel of its
@@ -67,7 +67,7 @@ class Epilogues:
         for node in members:
             computed = (node, *self.recomputed.below(node.inputs))
             effort += sum(each.op.effort for each in computed if isinstance(each.op.effort, (int, float)))
-            fits = not node.op.reduction and not windows_of(node)
+            fits = not node.op.reduction and not is_map(node)
             fits = fits and all(self.is_along(product, each) for each in computed)
             if not fits or effort > MOST_EFFORT or not apart.isdisjoint(self.recomputed.read(node)):
                 apart.add(node)

@@ -11,13 +11,15 @@ from typing import Any, NamedTuple
 
 from graphc import ops
 from graphc.ir import NO_ATTRS, Graph, Node, attrs_key, current_origin
+from graphc.lookups import Lookup, lookup_of, marked_axis
+from graphc.maps import only_moves, read_elsewhere, read_here
 from graphc.op import OPS
 from graphc.ops.fused import kernel
 from graphc.recompute import Recomputed
 from graphc.rewrite import moved_graph
 from graphc.spaces import Space, number_of, only_ones_move
 from graphc.types import Shape
-from graphc.windows import Window, attrs_over, read_elsewhere, read_here, windows_of
+from graphc.windows import Window, attrs_over, windows_of
 
 
 @dataclass(eq=False)
@@ -133,8 +135,8 @@ class _Body:
     def __init__(self, space: Space, recomputed: Recomputed) -> None:
         self.space, self.recomputed = space, recomputed
         self.inside: dict[Node, Node] = {}
-        self.operands: dict[tuple[Node, Shape, bool], Node] = {}
-        """By what is read, in which shape, and whether elsewhere than at the reader's index."""
+        self.operands: dict[tuple[Node, Shape, Hashable], Node] = {}
+        """By what is read, in which shape, and how, where that is elsewhere than at the reader's index."""
 
     def add(self, node: Node) -> None:
         """A member over what stands for its operands, of the index space's rank; it keeps its name and line."""
@@ -154,6 +156,10 @@ class _Body:
             made = self._reduction(node, inputs[0], shape)
         elif windows_of(node):
             made = _named(self._windowed(node, inputs), node.name)
+        elif (lookup := lookup_of(node)) is not None:
+            made = _named(self._looked_up(node, lookup, inputs), node.name)
+        elif marked_axis(node) is not None:
+            made = _named(node.op.make(_of_own_shape(node.inputs, inputs), node.attrs), node.name)
         elif only_ones_move(node) or node.op is ops.broadcast_to:
             made = inputs[0]
         else:
@@ -188,12 +194,19 @@ class _Body:
         inputs = [boxed[at] if at in boxed else next(sources) for at in range(len(node.inputs))]
         return node.op.make(tuple(inputs), attrs_over(node, self.space.axes[node], len(whole)))
 
+    def _looked_up(self, node: Node, lookup: Lookup, here: Sequence[Node]) -> Node:
+        """A node that reads at positions: what it reads from memory has its own shape."""
+        left = iter(here)
+        inputs = [self._placeholder(source, source.shape, lookup.along[at]) if at in lookup.apart else next(left)
+                  for at, source in enumerate(node.inputs)]  # fmt: skip
+        return node.op.make(_of_own_shape(node.inputs, inputs), node.attrs)
+
     def _box(self, node: Node, window: Window) -> Node:
         source = node.inputs[window.operand]
-        return self._placeholder(source, self.space.spread(node, source.array_type.static_shape, 1), elsewhere=True)
+        return self._placeholder(source, self.space.spread(node, source.array_type.static_shape, 1), "box")
 
-    def _placeholder(self, source: Node, shape: Shape, *, elsewhere: bool = False) -> Node:
-        key = (source, shape, elsewhere)
+    def _placeholder(self, source: Node, shape: Shape, how: Hashable = None) -> Node:
+        key = (source, shape, how)
         if key not in self.operands:
             kind = source.array_type.with_shape(shape)
             self.operands[key] = Node(OPS["placeholder"], (), NO_ATTRS, kind, self._free_name(source))
@@ -208,7 +221,13 @@ class _Body:
 
 def _computes(node: Node) -> bool:
     """Whether a node does more than spread or reshape: what only moves needs no kernel."""
-    return not (only_ones_move(node) or node.op is ops.broadcast_to or windows_of(node))
+    return not (only_ones_move(node) or node.op is ops.broadcast_to or only_moves(node))
+
+
+def _of_own_shape(declared: Sequence[Node], inside: Sequence[Node]) -> tuple[Node, ...]:
+    """Operands inside a kernel, repeated where they had been before: for ops that do not broadcast."""
+    pairs = zip(declared, inside, strict=True)
+    return tuple(one if one.shape == source.shape else ops.broadcast_to(one, source.shape) for source, one in pairs)
 
 
 def _named(value: Node, name: str | None) -> Node:

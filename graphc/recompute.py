@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from graphc.ir import Graph, Node
+from graphc.maps import read_elsewhere
 from graphc.spaces import number_of, only_ones_move
-from graphc.windows import read_elsewhere
 
 CHEAP = 4.0
 """The most additions an element that are done again."""

@@ -13,12 +13,15 @@ from typing import NamedTuple
 
 from graphc import ops
 from graphc.ir import Node
-from graphc.windows import read_here, windows_of
+from graphc.lookups import lookup_of, marked_axis
+from graphc.maps import is_map, read_here
 
 WHOLE_ROW = 4096
 """An index space of at most so many elements is one row, so that reductions over all of it may be used inside."""
 LARGEST_PART = 16384
 """The most elements that a reduction over outer axes may keep per block of rows."""
+FEW_ROWS = 4
+"""What is computed for rows joins what is computed for so many times as many elements."""
 Axes = tuple[int, ...]
 """For each axis of a value the axis of the index space that it runs along, or -1 where it has size 1."""
 
@@ -42,7 +45,7 @@ class Space:
     ends: set[Node] = field(default_factory=set)
     """Reductions that later members cannot use."""
     boxed: bool = False
-    """Whether a member reads boxes; then at most one axis is reduced inside, for several would be walked as one."""
+    """Whether a member is an index map; then at most one axis is reduced inside, for several would be walked as one."""
 
     @classmethod
     def of(cls, node: Node) -> Space | None:
@@ -61,12 +64,12 @@ class Space:
 
         They do, too, where one reads a reduction at which another ends.
         """
-        first, *others = spaces
+        first, *others = sorted(spaces, key=lambda space: -math.prod(space.sizes))
         if not others:
             return first
         result = cls(first.sizes, max(space.inner for space in spaces), dict(first.axes), set(first.ends), first.boxed)
         for space in others:
-            if space.sizes != first.sizes or not all(_agree(space.inner, other.inner) for other in spaces):
+            if not space._fits_in(first) or not all(_agree(space.inner, other.inner) for other in spaces):
                 return None
             if not result.ends.isdisjoint(space.axes) or not space.ends.isdisjoint(result.axes):
                 return None
@@ -75,6 +78,15 @@ class Space:
             result.ends |= space.ends
             result.boxed |= space.boxed
         return result if result._whole_inner(result.axes.values()) else None
+
+    def _fits_in(self, other: Space) -> bool:
+        """Whether all that this space holds may be computed over another one, where an axis of size 1 is its rows."""
+        if self.sizes == other.sizes:
+            return True
+        alike = len(self.sizes) == len(other.sizes) and all(
+            size in (1, its) for size, its in zip(self.sizes, other.sizes, strict=True))  # fmt: skip
+        few = math.prod(self.sizes) * FEW_ROWS <= math.prod(other.sizes)
+        return alike and few and not self.inner and not self.ends
 
     def take(self, node: Node) -> bool:
         """Add a node that reads a member or operand; False, and nothing changes, where it does not fit."""
@@ -110,18 +122,26 @@ class Space:
 
     def _put(self, node: Node, found: Place) -> bool:
         """Note where a node's axes lie, and those of its operands from outside, if all values fit the inner axes."""
+        if not self._has_own_axes(node, found.axes):
+            return False
         new = {node: found.axes}
         for source in read_here(node):
             if source not in self.axes and number_of(source) is None:
                 new[source] = _operand_axes(source, node, found.axes)
         before = self.inner, self.boxed
-        self.inner, self.boxed = found.inner or self.inner, self.boxed or bool(windows_of(node))
+        self.inner, self.boxed = found.inner or self.inner, self.boxed or is_map(node)
         if not self._whole_inner(new.values() if self.inner == before[0] else [*self.axes.values(), *new.values()]):
             self.inner, self.boxed = before
             return False
         self.axes |= new
         self.ends |= {node} if found.ends else set()
         return True
+
+    def _has_own_axes(self, node: Node, axes: Axes) -> bool:
+        """Whether a node that knows axes by number, as maps by position do, has those of the space."""
+        if lookup_of(node) is None and marked_axis(node) is None:
+            return True
+        return len(axes) == len(self.sizes) and all(place in (-1, axis) for axis, place in enumerate(axes))
 
     def _places(self, node: Node) -> Place | None:
         """Where a node's axes lie, or None where it does not fit."""

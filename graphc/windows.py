@@ -1,4 +1,4 @@
-"""Index maps of kernels: what a node reads elsewhere than at its own index, and where.
+"""Index maps of kernels by box: what a node reads elsewhere than at its own index, and where.
 
 Padding, a part that is replaced and a concatenation read an operand in a box of their own index space, and outside of
 it something else. A kernel that holds such a node reads what the box holds in place: nothing is copied before.
@@ -28,22 +28,6 @@ def windows_of(node: Node) -> tuple[Window, ...]:
     """What a node reads in boxes of its index space; nothing where a kernel reads it otherwise, or cannot."""
     find = _WINDOWS.get(node.op.name)
     return () if find is None or not node.inputs or not node.type.is_static else find(node)
-
-
-def read_elsewhere(node: Node) -> tuple[Node, ...]:
-    """The operands that a node reads elsewhere than at its own index."""
-    if node.op.name not in _WINDOWS:
-        return ()
-    return tuple(node.inputs[window.operand] for window in windows_of(node))
-
-
-def read_here(node: Node) -> tuple[Node, ...]:
-    """The operands that a node reads at its own index."""
-    windows = windows_of(node)
-    if not windows:
-        return node.inputs
-    elsewhere = {window.operand for window in windows}
-    return tuple(source for at, source in enumerate(node.inputs) if at not in elsewhere)
 
 
 def attrs_over(node: Node, axes: Sequence[int], rank: int) -> dict[str, Any]:

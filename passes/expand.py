@@ -9,14 +9,20 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from graphc import ops
 from graphc.ir import Graph, Node
 from graphc.op import OPS, Op
 from graphc.ops.indexing import WHOLE, stored_index
 from graphc.pipeline import graph_pass
+from graphc.recompute import CHEAP
 from graphc.rewrite import rewrite_graph
 from graphc.spaces import number_of
 from graphc.types import Shape
+
+LEAST_SHARE = 4
+"""A formula is computed for the elements picked where it has so many times as many."""
 
 
 @graph_pass(kind="stabilizing")
@@ -120,8 +126,66 @@ def _rolled(x: Node, *, shift: Any, axis: Any) -> Node | None:
     return ops.concatenate([x[(*before, slice(at, None))], x[(*before, slice(at))]], axis[0])
 
 
+def _picked(x: Node, positions: Node, *, axis: int) -> Node | None:
+    """Few elements of a cheap formula are the formula of few elements: what the formula reads is in memory."""
+    made = _formula_of_few(x, positions, axis, CHEAP)
+    return None if made is None else made.astype(x.dtype) if made.dtype != x.dtype else made
+
+
+def _formula_of_few(x: Node, positions: Node, axis: int, effort: float) -> Node | None:
+    """The same elementwise ops over the elements at positions, so far as they take few additions an element."""
+    cost = x.op.effort if isinstance(x.op.effort, (int, float)) else math.inf
+    few = math.prod(positions.array_type.static_shape) * LEAST_SHARE <= math.prod(x.array_type.static_shape)
+    if not x.op.elementwise or not x.inputs or cost > effort or x.shape[axis] == 1 or not few:
+        return None
+    operands = [_looked_up(source, positions, axis - x.ndim, effort - cost) for source in x.inputs]
+    return x.op.make(tuple(operands), x.attrs)
+
+
+def _looked_up(x: Node, positions: Node, axis: int, effort: float) -> Node:
+    """An operand at positions, its axis counted from the end; one that does not vary there is taken as it is."""
+    if x.ndim < -axis or x.shape[axis] == 1:
+        return x
+    whole = ops.reshape(x, (1,) * (positions.ndim - x.ndim) + x.shape) if x.ndim < positions.ndim else x
+    found = _formula_of_few(whole, positions, whole.ndim + axis, effort)
+    return ops.take_along_axis(whole, positions, axis) if found is None else found
+
+
+def _own_positions(x: Node, *indices: Node, axes: tuple[int, ...], at: int) -> Node | None:
+    """x[0, i₀], x[1, i₁], ...: each row's own position."""
+    if not _is_row_by_row(x, indices, axes, at):
+        return None
+    positions = _column(indices[1], x)
+    few = _picked(x, positions, axis=1)
+    return ops.take_along_axis(x, positions, 1) if few is None else few
+
+
+def _added_to_rows(x: Node, value: Node, *indices: Node, axes: tuple[int, ...], at: int) -> Node | None:
+    """Each row is added to at its own position."""
+    if not _is_row_by_row(x, indices, axes, at):
+        return None
+    one = ops.reshape(value, (value.shape[0], 1, *value.shape[1:]))
+    return ops.add_along_axis(x, one, _column(indices[1], x), 1)
+
+
+def _is_row_by_row(x: Node, indices: Sequence[Node], axes: tuple[int, ...], at: int) -> bool:
+    """Whether the first positions are 0, 1, ... for all rows, beside one for each row."""
+    if axes != (0, 1) or at != 0 or any(each.shape != x.shape[:1] for each in indices) or 0 in x.shape:
+        return False
+    rows = indices[0]
+    if rows.op is ops.arange:
+        return (rows.attrs["start"], rows.attrs["step"]) == (0, 1)
+    known = rows.attrs.get("value")
+    return known is not None and np.array_equal(known, np.arange(x.array_type.static_shape[0]))
+
+
+def _column(positions: Node, x: Node) -> Node:
+    return ops.reshape(positions, (positions.shape[0], *(1,) * (x.ndim - 1)))
+
+
 FORMULAS: dict[Op, Callable[..., Node | None]] = {
     ops.logsumexp: _logsumexp, OPS["last_writes"]: _last_writes,
     **{op: _in_a_row(op) for op in (ops.argmax, ops.argmin)},
-    ops.setitem: _replaced, ops.roll: _rolled,
+    ops.setitem: _replaced, ops.roll: _rolled, ops.take_along_axis: _picked, ops.gather: _own_positions,
+    ops.scatter_add: _added_to_rows,
 }  # fmt: skip

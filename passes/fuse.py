@@ -14,11 +14,13 @@ from graphc import ops
 from graphc.epilogues import Epilogues, Split
 from graphc.ir import Graph, Node, consumers
 from graphc.kernels import Emission, Unit
+from graphc.lookups import is_near, lookup_of, marked_axis
+from graphc.maps import read_elsewhere
 from graphc.pipeline import graph_pass
 from graphc.recompute import Recomputed
 from graphc.spaces import Space, number_of, only_ones_move
 from graphc.types import TupleType
-from graphc.windows import read_elsewhere, windows_of
+from graphc.windows import windows_of
 
 SMALL = 4096
 """Passing values of fewer elements from kernel to kernel costs next to nothing, ..."""
@@ -113,6 +115,9 @@ class _Fusion:
             if own and self._join(node, own):
                 self.unit[node].depth = deepest + 1
                 return
+        if only_ones_move(node) and node.inputs[0].op.leaf:  # what lies in memory may as well be read in another shape
+            self.unit[node] = Unit(deepest, None, [node])
+            return
         if fits and self._join_sibling(node, deepest + 1):
             return
         space = Space.of(node) if fits else None
@@ -160,6 +165,9 @@ class _Fusion:
             return bool(node.attrs["axis"])
         if windows_of(node):
             return len(windows_of(node)) == 1 or self._is_for_kernels(node)
+        lookup = lookup_of(node)
+        if lookup is not None or marked_axis(node) is not None:
+            return lookup is None or is_near(node, lookup)
         return node.op is ops.broadcast_to or only_ones_move(node) or (node.op.elementwise and self.fusible(node))
 
     def _is_for_kernels(self, node: Node) -> bool:

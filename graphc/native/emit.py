@@ -93,4 +93,4 @@ def nodes_of(work: Work) -> str:
     body = work.node.attrs.get("body")
     if body is None:
         return work.node.op.name
-    return ", ".join(dict.fromkeys(node.op.name for node in body.nodes if node.inputs))
+    return ", ".join(dict.fromkeys(node.op.name for node in body.nodes if node.inputs and not node.op.view))

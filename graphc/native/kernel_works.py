@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from graphc.executor.cost import nanoseconds
 from graphc.ir import Node
 from graphc.native.code.library import warn_of_fallback
 from graphc.native.cuts import kernel_cutter
 from graphc.native.kernel import facts
-from graphc.native.kernel.extents import Access
+from graphc.native.kernel.extents import Access, positioned
 from graphc.native.kernel.facts import Facts
+from graphc.native.loops.lookups import outside
 from graphc.native.storage import Storage
-from graphc.native.work import NUMBER, Memory, Parts, Pointer, Task, Work, nbytes_of, pointer, roots
+from graphc.native.work import NUMBER, Memory, Parts, Pointer, Status, Task, Work, nbytes_of, pointer, roots
 from graphc.types import Type
 
 
@@ -46,9 +47,10 @@ class KernelWorks:
         combining = list(_combining(node, results, known))
         reads, writes = ([memory for memory, _ in pointers] for pointers in (operands, results))
         over = () if self._laid_out(node) else tuple(_overwritable(node, writes, known, storage))
-        task = task_of(known, operands, results)
+        statuses = tuple(_statuses(node))
+        task = task_of(known, operands, results, statuses)
         yield Work(node, tuple(dict.fromkeys(reads)), tuple(dict.fromkeys(writes)), known.ns, task, over=over,
-                   cut=kernel_cutter(known.leading, task, len(operands)))  # fmt: skip
+                   statuses=statuses, cut=kernel_cutter(known.leading, task, len(operands)))  # fmt: skip
         yield from combining
 
     def _facts(self, node: Node, accesses: Sequence[Access]) -> Facts | None:
@@ -76,9 +78,20 @@ def _found(node: Node, accesses: Sequence[Access], laid_out: Sequence[Access]) -
         return None
 
 
-def task_of(known: Facts, operands: Sequence[Pointer], results: Sequence[Pointer]) -> Task:
+def _statuses(node: Node) -> Iterator[Status]:
+    """The words for positions outside of their axes, each with the node of the body as it would stand alone."""
+    body = node.attrs["body"]
+    given = dict(zip(body.inputs, node.inputs, strict=True))
+    for inner, _, axis, size in positioned(body):
+        alone = inner.with_inputs(tuple(given.get(source, source) for source in inner.inputs))
+        yield Status(partial(outside, axis, size), alone)
+
+
+def task_of(known: Facts, operands: Sequence[Pointer], results: Sequence[Pointer],
+            statuses: Sequence[Status] = ()) -> Task:  # fmt: skip
     """The task of a kernel."""
-    table = (*operands, *results, *((NUMBER, number) for number in known.numbers))
+    words = ((status, 0) for status in statuses)
+    table = (*operands, *results, *((NUMBER, number) for number in known.numbers), *words)
     return Task(known.address, table, known.rows, known.per_block, known.blocks)
 
 

@@ -58,7 +58,7 @@ class NativeProgram:
         self._results = {given.output: Results(given.shape, given.dtype) for given in self.emitted.given}
         self._steps = _with_words(self.emitted)
         self._is_native = all(word for _, word in self._steps)
-        self.positions = {status: work.node for work in self.works.listed for status in work.statuses}
+        self.positions = {status: status.node for work in self.works.listed for status in work.statuses}
         self.workspaces: list[Workspace] = []
         self._drive = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(LIBRARY.driver.addresses[0])
         self._passing = self.emitted.passing

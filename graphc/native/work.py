@@ -26,6 +26,8 @@ class Status:
     """A word that native code writes to where something is wrong, and what that tells."""
 
     problem: Callable[[int], Exception]
+    node: Node
+    """Whose value could not be computed."""
 
     @property
     def nbytes(self) -> int:

@@ -90,7 +90,7 @@ def _walked(node: Node, loop: Loop, storage: Storage) -> Work:
     address = LIBRARY.kernel(nest, lambda: nest.text, nest.symbol)
     ns = facts.NS_PER_KERNEL + nanoseconds(node)
     per_block, blocks = facts.blocks_of(nest.rows, ns)
-    statuses = tuple(map(Status, loop.problems))
+    statuses = tuple(Status(problem, node) for problem in loop.problems)
     skipped = loop.skipped or (0,) * len(loop.sources)
     sources = [pointer(source, storage) for source in loop.sources]
     results = tuple(storage.results(node))

@@ -15,6 +15,8 @@ import numpy as np
 
 from graphc.types import Type
 
+MAPS = ("lookups", "maps", "windows")
+"""The files elsewhere that tell how kernels read."""
 PLAIN = (bool, bytes, float, int, str, type(None), Type)
 
 
@@ -55,7 +57,8 @@ def writers() -> str | None:
     """
     digest, found = hashlib.sha256(), False
     try:
-        for path in sorted(_sources(Path(__file__).parents[1])):
+        native = Path(__file__).parents[1]
+        for path in [*sorted(_sources(native)), *(str(native.parent / f"{name}.py") for name in MAPS)]:
             with open(path, "rb", buffering=0) as file:
                 digest.update(file.read())
             found = True

@@ -6,13 +6,14 @@ All values of a body have the rank of its index space, with 1 on the axes they d
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 from graphc.ir import Graph, Node
-from graphc.windows import Window, read_elsewhere
+from graphc.lookups import lookup_of, marked_axis
+from graphc.windows import Window, windows_of
 
 
 @dataclass(frozen=True)
@@ -28,34 +29,41 @@ class Space:
 
     sizes: tuple[int, ...]
     groups: tuple[tuple[int, ...], ...]
+    shapes: Mapping[Node, tuple[int, ...]] = field(default_factory=dict, compare=False)
+    """Of the values, in the rank of the space."""
 
     @classmethod
     def of(cls, body: Graph, accesses: Sequence[Access]) -> Space:
         """Merge what can be merged."""
-        domain = domain_of(body)
+        shapes = shapes_of(body)
+        domain = domain_of(shapes)
         groups: list[list[int]] = [[0]] if domain else []
         for axis in range(1, len(domain)):
-            if _mergeable(body, accesses, domain, groups[-1], axis):
+            if _mergeable(body, shapes, accesses, domain, groups[-1], axis):
                 groups[-1].append(axis)
             else:
                 groups.append([axis])
         if not groups:
-            return cls((1,), ((),))
-        return cls(tuple(math.prod(domain[a] for a in group) for group in groups), tuple(map(tuple, groups)))
+            return cls((1,), ((),), shapes)
+        return cls(tuple(math.prod(domain[a] for a in group) for group in groups), tuple(map(tuple, groups)), shapes)
 
     def varies(self, node: Node) -> tuple[bool, ...]:
         """Along which merged axes a value varies."""
-        return _varies(node.array_type.static_shape, self.groups)
+        return _varies(self.shapes[node], self.groups)
 
     def steps(self, node: Node, access: Access) -> tuple[int, ...]:
         """Elements from one index to the next along each merged axis."""
-        shape = node.array_type.shape
+        shape = self.shapes[node]
         return tuple(_merged_step(group, access.strides, shape) for group in self.groups)
 
     def box(self, node: Node, window: Window) -> tuple[tuple[int, int], ...]:
         """From where to where along each merged axis a node reads a box."""
         shape, source = node.array_type.static_shape, node.inputs[window.operand].array_type.static_shape
         return tuple(_merged_range(group, shape, source, window.start) for group in self.groups)
+
+    def group_of(self, axis: int) -> int:
+        """The merged axis that an axis is in."""
+        return next(number for number, group in enumerate(self.groups) if axis in group)
 
     def own_steps(self, node: Node) -> tuple[int, ...]:
         """The same for a result in C order."""
@@ -68,23 +76,58 @@ def _varies(shape: tuple[int, ...], groups: tuple[tuple[int, ...], ...]) -> tupl
     return tuple(any(shape[axis] != 1 for axis in group if shape) for group in groups)
 
 
-def domain_of(body: Graph) -> tuple[int, ...]:
+def shapes_of(body: Graph) -> dict[Node, tuple[int, ...]]:
+    """The shapes of a body's values over its index space: what is read at positions, without the axes looked up."""
+    shapes = {node: node.array_type.static_shape for node in body.nodes}
+    for node in body.nodes:
+        lookup = lookup_of(node)
+        for at in () if lookup is None else lookup.apart:
+            source = node.inputs[at]
+            shapes[source] = lookup.spread(at, source.array_type.static_shape, node.ndim, 1)  # type: ignore[union-attr]
+    return shapes
+
+
+def spread_accesses(body: Graph, accesses: Sequence[Access]) -> list[Access]:
+    """How operands lie along the axes of the index space, of which those read at positions have others."""
+    spread = list(accesses)
+    places = {source: place for place, source in enumerate(body.inputs)}
+    for node in body.nodes:
+        lookup = lookup_of(node)
+        for at in () if lookup is None else lookup.apart:
+            place = places[node.inputs[at]]
+            spread[place] = Access(lookup.spread(at, accesses[place].strides, node.ndim, 0))  # type: ignore[union-attr]
+    return spread
+
+
+def positioned(body: Graph) -> Iterator[tuple[Node, int, int, int]]:
+    """The positions that a body looks at: node, which of its positions, along which axis of its first operand, size."""
+    for node in body.nodes:
+        lookup, mark = lookup_of(node), marked_axis(node)
+        axes = lookup.axes if lookup is not None else () if mark is None else (mark,)
+        for number, axis in enumerate(axes):
+            yield node, number, axis, node.inputs[0].array_type.static_shape[axis]
+
+
+def domain_of(shapes: Mapping[Node, tuple[int, ...]]) -> tuple[int, ...]:
     """The sizes that the values of a body vary over."""
-    shapes = [node.array_type.static_shape for node in body.nodes]
-    rank = max(map(len, shapes))
-    return tuple(max(shape[axis] for shape in shapes if len(shape) == rank) for axis in range(rank))
+    rank = max(map(len, shapes.values()))
+    return tuple(max(shape[axis] for shape in shapes.values() if len(shape) == rank) for axis in range(rank))
 
 
-def _mergeable(body: Graph, accesses: Sequence[Access], domain: Sequence[int], group: Sequence[int], axis: int) -> bool:
+def _mergeable(body: Graph, shapes: Mapping[Node, tuple[int, ...]], accesses: Sequence[Access], domain: Sequence[int],
+               group: Sequence[int], axis: int) -> bool:  # fmt: skip
     real = [a for a in group if domain[a] != 1]
     if not real or domain[axis] == 1:
         return True
     last = real[-1]
     for node in body.nodes:
-        shape = node.array_type.shape
+        shape = shapes[node]
         if len(shape) == len(domain) and (shape[last] == 1) != (shape[axis] == 1):
             return False
-        if any(source.shape and source.shape[axis] != shape[axis] for source in read_elsewhere(node)):
+        boxes = (node.inputs[window.operand] for window in windows_of(node))
+        if any(source.shape and source.shape[axis] != shape[axis] for source in boxes):
+            return False
+        if marked_axis(node) in (last, axis):
             return False
     return all(access.strides[last] == access.strides[axis] * domain[axis] for access in accesses)
 

@@ -71,13 +71,20 @@ def facts_of(body: Graph, accesses: Sequence[Access], results: Sequence[Access] 
     kernel = Kernel(body, accesses, results)
     address = LIBRARY.kernel(kernel.structure, lambda: Writer(kernel).text(), "kernel")
     work = sum(operations(node) * node.array_type.dtype.itemsize for node in body.nodes)
-    moved = sum(node.type.nbytes for node in (*body.inputs, *body.outputs))
+    moved = _moved_bytes(kernel)
     ns = NS_PER_KERNEL + max(work * NS_PER_EFFORT, moved * NS_PER_BYTE)
     accumulated = tuple(i for i, node in enumerate(body.outputs) if node in set(kernel.plan.accumulators))
     parts = [body.outputs[i].type.nbytes for i in accumulated]
     per_block, blocks = blocks_of(kernel.rows, ns, parts, WHOLE if kernel.stretch else 1)
     return Facts(address, kernel.numbers, kernel.rows, per_block, blocks, accumulated, frozenset(_over(kernel)), ns,
                  sum(map(operations, body.nodes)), moved, leading(kernel))  # fmt: skip
+
+
+def _moved_bytes(kernel: Kernel) -> int:
+    """The bytes read and written: of what is read at positions, as much as comes out."""
+    values = [*kernel.body.inputs, *kernel.body.outputs]
+    picked = {node.inputs[0]: node.type.nbytes for node, _ in kernel.lookups}
+    return sum(min(node.type.nbytes, picked.get(node, node.type.nbytes)) for node in values)
 
 
 def blocks_of(rows: int, ns: float, parts: Sequence[int] = (), multiple: int = 1) -> tuple[int, int]:

@@ -18,7 +18,9 @@ from functools import cached_property
 import numpy as np
 
 from graphc.ir import Graph, Node, attrs_key
-from graphc.native.kernel.extents import Access, Space
+from graphc.lookups import lookup_of, marked_axis
+from graphc.maps import is_map
+from graphc.native.kernel.extents import Access, Space, spread_accesses
 from graphc.native.kernel.lanes import Width, width_of
 from graphc.native.kernel.phases import Plan
 from graphc.windows import windows_of
@@ -51,6 +53,10 @@ class Form:
     """Values kept for later phases, and the bytes for each."""
     cuts: tuple[tuple[tuple[bool, bool], ...], ...] = ()
     """Of each box that is read, whether it begins and ends inside of each axis."""
+    looked: tuple[tuple[int | None, ...], ...] = ()
+    """Of each lookup the steps along the axes looked up, 1 or None for a number of the table."""
+    marked: tuple[int, ...] = ()
+    """The axes along which elements are compared with positions."""
 
 
 class Kernel:
@@ -59,6 +65,9 @@ class Kernel:
     def __init__(self, body: Graph, accesses: Sequence[Access], results: Sequence[Access] = ()) -> None:
         """`results` says how results lie that are not in C order; none may then be a reduction."""
         self.body = body
+        self.lookups = [(node, lookup) for node in body.nodes if (lookup := lookup_of(node)) is not None]
+        self.marks = [(node, axis) for node in body.nodes if (axis := marked_axis(node)) is not None]
+        self._given, accesses = accesses, spread_accesses(body, accesses) if self.lookups else accesses
         self.accesses = tuple(accesses)
         self.space = Space.of(body, [*accesses, *results])
         self.stretch = len(self.space.sizes) == 1 and not self._uses_reductions()
@@ -110,12 +119,27 @@ class Kernel:
         stashes = tuple(sorted((numbers[node], self.plan.row_bytes(node)) for node in self.plan.stashed))
         cuts = tuple(tuple((start > 0, end < size) for (start, end), size in zip(box, self.space.sizes, strict=True))
                      for box in self.boxes)  # fmt: skip
-        return Form(self.width, self.stretch, self.chunked, length if short else 0, varies, steps, stashes, cuts)
+        looked = tuple(tuple(1 if step == 1 else None for step in steps) for steps in self._looked_steps)
+        marked = tuple(self.space.group_of(axis) for _, axis in self.marks)
+        inside = length if short else 0
+        return Form(self.width, self.stretch, self.chunked, inside, varies, steps, stashes, cuts, looked, marked)
 
     @cached_property
     def boxes(self) -> tuple[tuple[tuple[int, int], ...], ...]:
         """From where to where along each axis each box reaches that is read, in the order of the nodes."""
         return tuple(self.space.box(node, window) for node in self.body.nodes for window in windows_of(node))
+
+    @cached_property
+    def _looked_steps(self) -> list[tuple[int, ...]]:
+        """Of each lookup the steps along the axes looked up."""
+        places = {source: place for place, source in enumerate(self.body.inputs)}
+        return [tuple(self._given[places[node.inputs[0]]].strides[axis] for axis in lookup.axes)
+                for node, lookup in self.lookups]  # fmt: skip
+
+    @property
+    def status_place(self) -> int:
+        """Where in the table the pointers of status words begin."""
+        return len(self.pointed) + len(self.words)
 
     def _form_of_steps(self, steps: tuple[int, ...]) -> tuple[int | None, ...]:
         *outer, inner = steps
@@ -139,6 +163,10 @@ class Kernel:
         words += [(end, box, axis) for box, cuts in enumerate(self.form.cuts)
                   for axis, cut in enumerate(cuts) for end, inside in zip(("from", "to"), cut, strict=True)
                   if inside]  # fmt: skip
+        for number, steps in enumerate(self.form.looked):
+            words += [("looked size", number, at) for at in range(len(steps))]
+            words += [("looked step", number, at) for at, step in enumerate(steps) if step is None]
+        words += [("marked", number, 0) for number in range(len(self.marks))]
         inputs = len(self.body.inputs)
         words += [("float", number, 0) for number, node in enumerate(self.body.nodes) if is_told(node)]
         return (*words, *(("part", inputs + i, 0) for i, node in enumerate(self.body.outputs) if self.is_spread(node)))
@@ -159,6 +187,13 @@ class Kernel:
             return self.steps[pointer][axis]
         if kind == "float":
             return _bits(self.body.nodes[pointer])
+        if kind.startswith("looked"):
+            node, lookup = self.lookups[pointer]
+            size = node.inputs[0].array_type.static_shape[lookup.axes[axis]]
+            return size if kind == "looked size" else self._looked_steps[pointer][axis]
+        if kind == "marked":
+            node, marked = self.marks[pointer]
+            return node.array_type.static_shape[marked]
         if kind in ("from", "to"):
             return self.boxes[pointer][axis][kind == "to"]
         return self.chunks if kind == "chunks" else math.prod(self.pointed[pointer].array_type.static_shape)
@@ -178,7 +213,7 @@ def _attrs(node: Node) -> Hashable:
         return attrs_key({name: value for name, value in node.attrs.items() if name == "constant_values"})
     if node.op.reduction:
         return node.op.reduction
-    told = not node.attrs or node.op.view or is_told(node)
+    told = not node.attrs or node.op.view or is_told(node) or is_map(node)
     return () if told else attrs_key(node.attrs)
 
 

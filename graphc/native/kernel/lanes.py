@@ -45,6 +45,8 @@ def width_of(plan: Plan) -> Width:
     dtypes = {node.array_type.dtype for node in inner}
     floats = {dtype for dtype in dtypes if dtype.kind == "f"}
     native = unit.vector_bytes // max(max(dtype.itemsize, 4 * (dtype.kind == "f")) for dtype in floats or dtypes)
+    if plan.is_scattered:
+        return Width(native, native, unit.masked, once=False)
     return _wide(native, sum(map(_effort, inner)), unit)
 
 

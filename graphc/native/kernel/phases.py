@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from graphc.ir import Graph, Node
+from graphc.lookups import lookup_of
+from graphc.maps import read_elsewhere, read_here
 from graphc.native.code.scalars import Value, number
 from graphc.native.kernel.extents import Space
 from graphc.op import Reduction
-from graphc.windows import read_elsewhere, read_here
 
 STASHED_BYTES = 32768
 """The most that a row's intermediate values may take on the stack; dearer ones are computed again."""
@@ -128,10 +129,21 @@ class Plan:
 
     def _keep(self, node: Node, phase: int) -> None:
         dear = not node.op.leaf and isinstance(node.op.effort, (int, float)) and node.op.effort >= DEAR
+        dear = dear or self._is_scattered(node)
         if dear and self.is_inner(node) and self.phase[node] < phase and node not in self.stored:
             used = sum(self.row_bytes(kept) for kept in self.stashed)
             if used + self.row_bytes(node) <= STASHED_BYTES:
                 self.stashed.add(node)
+
+    @property
+    def is_scattered(self) -> bool:
+        """Whether elements along a row are read at positions of their own."""
+        return any(map(self._is_scattered, self.body.nodes))
+
+    def _is_scattered(self, node: Node) -> bool:
+        """Whether each element of a row is read at a position of its own."""
+        lookup = lookup_of(node)
+        return lookup is not None and any(self.is_inner(node.inputs[at]) for at in lookup.positions)
 
     def row_bytes(self, node: Node) -> int:
         """The bytes to keep for a value along one row: rounded up, so that rows of about one length share code."""

@@ -162,6 +162,7 @@ class Writer(Values):
         """Everything that happens along one row, phase by phase; `leave` gets the totals of accumulated results."""
         for phase in range(self.plan.phases):
             self._compute(node for node in self.kernel.body.nodes if self.plan.is_per_row(node, phase))
+            self.lookups.begin(phase)
             plan = self.plan
             carried = [node for node in plan.row_reductions if plan.phase[node] == phase + 1]
             now = [node for node in plan.accumulators if plan.phase[node] == phase]
@@ -190,7 +191,7 @@ class Writer(Values):
             for node in roots:
                 self._leave(node, phase, lanes)
             for node in spread:
-                self._accumulate(node, self._operand(node.inputs[0], lanes.width), lanes)
+                self._accumulate(node, self.operand(node.inputs[0], lanes.width), lanes)
             return [self._total(node, total, lanes) for node, total in zip(carried, totals, strict=True)]
 
         found = self.traversal.along(start, end, element, carried)
@@ -199,7 +200,7 @@ class Writer(Values):
 
     def _total(self, node: Node, total: Value, lanes: Lanes) -> Value:
         """A total with the elements of some lanes."""
-        following = combined(self.code, node, total, self._operand(node.inputs[0], lanes.width))
+        following = combined(self.code, node, total, self.operand(node.inputs[0], lanes.width))
         if lanes.mask is None:
             return following
         return Value(self.b.select(lanes.mask, following.ir, total.ir), following.dtype)
@@ -209,16 +210,16 @@ class Writer(Values):
         if self.plan.is_reloaded(node, phase):
             if node in self.stashes:
                 return read(self.code, self._stash(node, lanes), lanes, dtype)
-            return self._read(self.results[node][0], node, lanes)
+            return self.read(self.results[node][0], node, lanes)
         if node in self.at:
-            return self._read(self.at[node], node, lanes)
+            return self.read(self.at[node], node, lanes)
         return self._apply(node, lanes)
 
     def _leave(self, node: Node, phase: int, lanes: Lanes) -> None:
         """Store a value where it belongs, if this is its phase."""
         if self.plan.phase[node] != phase:
             return
-        value = self._operand(node, lanes.width)
+        value = self.operand(node, lanes.width)
         if node in self.stashes:
             write(self.code, value, self._stash(node, lanes), lanes)
         if node in self.plan.stored:

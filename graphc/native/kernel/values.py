@@ -8,14 +8,16 @@ from typing import Any
 from llvmlite import ir
 
 from graphc.ir import Node
+from graphc.maps import read_here
 from graphc.native.code.limited import apply
 from graphc.native.code.scalars import Value, number, stored_type
 from graphc.native.code.writer import I64, POINTER, Code, plus, times
 from graphc.native.kernel.boxes import Boxes
 from graphc.native.kernel.form import Kernel, Word, is_told
 from graphc.native.kernel.lanes import Lanes, read, widened, write
+from graphc.native.kernel.lookups import Lookups
 from graphc.native.kernel.traversal import Traversal
-from graphc.windows import read_here, windows_of
+from graphc.windows import windows_of
 
 ONE = Lanes(0, 1)
 
@@ -38,6 +40,7 @@ class Values:
                                       for i, name in enumerate(kernel.words) if name[0] != "float"}  # fmt: skip
         self.at = {node: i for i, node in enumerate(body.inputs)}
         self.boxes = Boxes(self.code, kernel, self.pointers, self.word, self.at)
+        self.lookups = Lookups(self)
         self.results: dict[Node, list[int]] = {}
         for i, node in enumerate(body.outputs, len(body.inputs)):
             self.results.setdefault(node, []).append(i)
@@ -67,14 +70,15 @@ class Values:
             place, step = self._place(i, node, lanes)
             write(self.code, value, place, lanes, step)
 
-    def _read(self, i: int, node: Node, lanes: Lanes) -> Value:
+    def read(self, i: int, node: Node, lanes: Lanes) -> Value:
+        """The elements of a pointer's array at the index reached."""
         place, step = self._place(i, node, lanes)
         return read(self.code, place, lanes, node.array_type.dtype, step)
 
     def _compute(self, nodes: Iterable[Node]) -> None:
         """Values that do not vary along the row, in order."""
         for node in nodes:
-            self._know(node, self._read(self.at[node], node, ONE) if node in self.at else self._apply(node, ONE))
+            self._know(node, self.read(self.at[node], node, ONE) if node in self.at else self._apply(node, ONE))
 
     def _know(self, node: Node, value: Value) -> None:
         """Note a number, and put it into every lane where vectors need it so: outside of their loop."""
@@ -85,7 +89,8 @@ class Values:
             for width in self.traversal.widths:
                 self.wide[node, width] = widened(self.code, value, width)
 
-    def _operand(self, node: Node, width: int) -> Value:
+    def operand(self, node: Node, width: int) -> Value:
+        """A value that is known, in every lane of a vector so wide."""
         value = self._told(node) if is_told(node) else self.values[node]
         if width == 1 or self.plan.is_inner(node):
             return widened(self.code, value, width)
@@ -96,7 +101,11 @@ class Values:
             return self._told(node)
         if not node.inputs:
             return number(node.attrs["value"].item(), node.array_type.dtype)
-        operands = [self._operand(source, lanes.width) for source in read_here(node)]
+        if node in self.lookups.lookups:
+            return self.lookups.value(node, lanes)
+        operands = [self.operand(source, lanes.width) for source in read_here(node)]
+        if node in self.lookups.marks:
+            return self.lookups.marked(node, lanes, operands)
         if windows_of(node):
             return self.boxes.value(node, lanes, operands, self.coordinates)
         return operands[0] if node.op.view else apply(self.code, node, operands)
