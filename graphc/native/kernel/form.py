@@ -27,6 +27,12 @@ from graphc.windows import windows_of
 
 CHUNK = 4096
 """A longer row without reductions of its own is cut into rows of so many elements."""
+TILE = (32, 64)
+"""Where some value lies across the rows, in columns, so many rows are walked together, so many elements of each at a
+time: what a processor fetches for one row is there for the next."""
+MOST_STAGES = 4
+FAR_BYTES = 1 << 15
+"""A smaller value is near anyway."""
 IN_CODE = frozenset([0.0, 0.5, 1.0, 2.0, math.inf])
 """The sizes of floats that are in the code; all others are told by the table, a mean's factor or a learning rate."""
 SHORT_VECTORS = 4
@@ -57,6 +63,10 @@ class Form:
     """Of each lookup the steps along the axes looked up, 1 or None for a number of the table."""
     marked: tuple[int, ...] = ()
     """The axes along which elements are compared with positions."""
+    tiled: int | None = None
+    """The axis of which several rows are walked together."""
+    staged: tuple[int, ...] = ()
+    """The pointers whose elements lie side by side along that axis, and are first brought to the stack."""
 
 
 class Kernel:
@@ -73,10 +83,13 @@ class Kernel:
         self.stretch = len(self.space.sizes) == 1 and not self._uses_reductions()
         self.chunked = not self.stretch and self.space.sizes[-1] > CHUNK and not self._needs_whole_rows()
         self.plan = Plan(body, self.space, self.stretch or self.chunked)
+        self.tiled: int | None = None
         self.width: Width = width_of(self.plan)
         laid_out = [*accesses, *results] if results else accesses
         self.steps = [self.space.steps(node, access) for node, access in zip(self.pointed, laid_out, strict=False)]
         self.steps += [self.space.own_steps(node) for node in self.pointed[len(self.steps) :]]
+        self.tiled = self._tiled_axis()
+        self.chunked = self.chunked and self.tiled is None
 
     @property
     def pointed(self) -> tuple[Node, ...]:
@@ -95,17 +108,38 @@ class Kernel:
         reductions = [node for node in self.body.nodes if node.op.reduction]
         return any(any(self.space.varies(node)[:-1]) for node in reductions)
 
+    def _tiled_axis(self) -> int | None:
+        """The axis along which a value lies closer than along the row, so that rows next to each other share lines."""
+        if self.stretch or self.space.sizes[-1] <= TILE[1] or any(node.op.reduction for node in self.body.nodes):
+            return None
+        for node, (*outer, inner) in zip(self.pointed, self.steps, strict=True):
+            close = [axis for axis, step in enumerate(outer) if 0 < abs(step) < abs(inner)]
+            if close and node.type.nbytes > FAR_BYTES:
+                return min(close, key=lambda axis: abs(outer[axis]))
+        return None
+
+    def _staged(self) -> tuple[int, ...]:
+        if self.tiled is None:
+            return ()
+        across = [i for i, steps in enumerate(self.steps[: len(self.body.inputs)])
+                  if steps[self.tiled] == 1 and steps[-1] not in (0, 1)]  # fmt: skip
+        return tuple(i for i in across if self.body.inputs[i] not in self.plan.boxed)[:MOST_STAGES]
+
     @property
     def chunks(self) -> int:
         """Into how many a row is cut."""
-        return -(-self.space.sizes[-1] // CHUNK) if self.chunked else 1
+        length = TILE[1] if self.tiled is not None else CHUNK if self.chunked else self.space.sizes[-1]
+        return -(-self.space.sizes[-1] // length)
 
     @property
     def rows(self) -> int:
-        """How many rows there are, or elements of a stretch."""
+        """How many rows there are, or tiles, or elements of a stretch."""
         if self.stretch:
             return 1 if self.form.length else self.space.sizes[0]
-        return math.prod(self.space.sizes[:-1]) * self.chunks
+        if self.tiled is None:
+            return math.prod(self.space.sizes[:-1]) * self.chunks
+        others = math.prod(size for axis, size in enumerate(self.space.sizes[:-1]) if axis != self.tiled)
+        return others * -(-self.space.sizes[self.tiled] // TILE[0]) * self.chunks
 
     @cached_property
     def form(self) -> Form:
@@ -122,7 +156,8 @@ class Kernel:
         looked = tuple(tuple(1 if step == 1 else None for step in steps) for steps in self._looked_steps)
         marked = tuple(self.space.group_of(axis) for _, axis in self.marks)
         inside = length if short else 0
-        return Form(self.width, self.stretch, self.chunked, inside, varies, steps, stashes, cuts, looked, marked)
+        return Form(self.width, self.stretch, self.chunked, inside, varies, steps, stashes, cuts, looked, marked,
+                    self.tiled, self._staged())  # fmt: skip
 
     @cached_property
     def boxes(self) -> tuple[tuple[tuple[int, int], ...], ...]:
@@ -156,7 +191,9 @@ class Kernel:
         axes = len(self.space.sizes)
         inner = [] if self.stretch or self.form.length else [axes - 1]
         words = [("size", 0, axis) for axis in (*range(1, axes - 1), *inner)]
-        if self.chunked:
+        if self.tiled is not None:
+            words = [("size", 0, axis) for axis in range(axes)]
+        if self.chunked or self.tiled is not None:
             words.append(("chunks", 0, 0))
         words += [("step", pointer, axis) for pointer, steps in enumerate(self.form.steps)
                   for axis, step in enumerate(steps) if step is None]  # fmt: skip

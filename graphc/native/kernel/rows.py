@@ -15,12 +15,15 @@ from graphc.native.code.writer import I64
 from graphc.native.kernel.form import CHUNK
 from graphc.native.kernel.lanes import Lanes, read, widened, write
 from graphc.native.kernel.phases import identity, reduction_of
+from graphc.native.kernel.tiles import Tiles
 from graphc.native.kernel.traversal import combined
 from graphc.native.kernel.values import ONE, Values
 
 
 class Writer(Values):
     """Writes one kernel, row by row."""
+
+    tiles: Tiles | None = None
 
     def text(self) -> str:
         """The kernel's IR."""
@@ -34,6 +37,9 @@ class Writer(Values):
             length = self.kernel.form.length
             self._walk_row(0 if length else first, length or last, self._stored_totals)
             self._store_row()
+        elif self.kernel.tiled is not None:
+            self.tiles = Tiles(self, self.kernel.tiled)
+            self.tiles.walk(first, last)
         else:
             self._rows(first, last)
         return self.code.text()
@@ -58,10 +64,23 @@ class Writer(Values):
             return [*self._next(inner), *(self.totals[node].ir for node in totals), *self._next_outer(inner)]
 
         inner = self._inner_sizes()
-        found, outer = self._split(first, inner)
+        found, outer = self.split(first, inner)
         ends = self.code.loop(first, last, 1, row, [*found, *(s.ir for s in starts), *([outer] if inner else [])])
         for node, raw in zip(totals, ends[len(inner) :], strict=False):
             self._store_part(node, Value(raw, node.array_type.dtype))
+
+    def row(self, start: Any, end: Any) -> None:
+        """What happens along one row from one element to another, where nothing is carried from row to row."""
+        values, wide = dict(self.values), dict(self.wide)
+        self._walk_row(start, end, self._added_totals)
+        self._store_row()
+        self.values, self.wide = values, wide
+
+    def place(self, i: int, node: Node, lanes: Lanes) -> tuple[Any, Any]:
+        """Where some elements are: on the stage, if they are staged."""
+        if self.tiles is not None and i in self.tiles.stages:
+            return self.tiles.place(i, lanes)
+        return self.lies(i, node, lanes)
 
     def _inner_sizes(self) -> list[Any]:
         """The sizes of the outer axes but the first; the last of them counts chunks where rows are cut."""
@@ -71,7 +90,7 @@ class Writer(Values):
             sizes.append(self.word["chunks", 0, 0])
         return sizes
 
-    def _split(self, row: Any, sizes: Sequence[Any]) -> tuple[list[Any], Any]:
+    def split(self, row: Any, sizes: Sequence[Any]) -> tuple[list[Any], Any]:
         """A row number as an index along each outer axis but the first, and along that."""
         found: list[Any] = []
         for size in reversed(sizes):
@@ -152,7 +171,7 @@ class Writer(Values):
     def _accumulate(self, node: Node, term: Value, lanes: Lanes) -> None:
         """Add to the numbers of a part that the lanes belong to."""
         for i in self.results[node]:
-            place, step = self._place(i, node, lanes)
+            place, step = self.place(i, node, lanes)
             total = read(self.code, place, lanes, node.array_type.dtype, step)
             write(self.code, combined(self.code, node, total, term), place, lanes, step)
 

@@ -67,12 +67,12 @@ class Values:
 
     def _store(self, node: Node, value: Value, lanes: Lanes) -> None:
         for i in self.results[node]:
-            place, step = self._place(i, node, lanes)
+            place, step = self.place(i, node, lanes)
             write(self.code, value, place, lanes, step)
 
     def read(self, i: int, node: Node, lanes: Lanes) -> Value:
         """The elements of a pointer's array at the index reached."""
-        place, step = self._place(i, node, lanes)
+        place, step = self.place(i, node, lanes)
         return read(self.code, place, lanes, node.array_type.dtype, step)
 
     def _compute(self, nodes: Iterable[Node]) -> None:
@@ -110,8 +110,12 @@ class Values:
             return self.boxes.value(node, lanes, operands, self.coordinates)
         return operands[0] if node.op.view else apply(self.code, node, operands)
 
-    def _place(self, i: int, node: Node, lanes: Lanes) -> tuple[Any, Any]:
-        """The address of the first of some elements, and how far they are apart."""
+    def place(self, i: int, node: Node, lanes: Lanes) -> tuple[Any, Any]:
+        """Where some elements are: the address of the first, and how far they are apart."""
+        return self.lies(i, node, lanes)
+
+    def lies(self, i: int, node: Node, lanes: Lanes) -> tuple[Any, Any]:
+        """The same in the array that a pointer is of."""
         *outer, inner = self.kernel.form.steps[i]
         step = self.word["step", i, len(outer)] if inner is None else inner
         offset: Any = 0
