@@ -77,7 +77,8 @@ class Emission:
             self.shared[outline] = self._shared(members, space, results, numbers)
         body, operands, places = self.shared[outline]
         sources = list(numbers)
-        call = kernel(*[_reshaped(self.moved[sources[at]], shape) for at, shape in operands], body=body)
+        given = [_reshaped(_as_read(self.moved[sources[at]]), shape) for at, shape in operands]
+        call = kernel(*given, body=body)
         count = len(body.outputs)
         values = [call] if count == 1 else [OPS["item"](call, index=i) for i in range(count)]
         for node, i in zip(reversed(results), reversed(places), strict=True):
@@ -228,6 +229,14 @@ def _of_own_shape(declared: Sequence[Node], inside: Sequence[Node]) -> tuple[Nod
     """Operands inside a kernel, repeated where they had been before: for ops that do not broadcast."""
     pairs = zip(declared, inside, strict=True)
     return tuple(one if one.shape == source.shape else ops.broadcast_to(one, source.shape) for source, one in pairs)
+
+
+def _as_read(value: Node) -> Node:
+    """A value as a kernel reads it: one that runs backward along some axes needs no copy."""
+    if value.op is not ops.flip:
+        return value
+    backward = (slice(None, None, -1 if axis in value.attrs["axis"] else None) for axis in range(value.ndim))
+    return value.inputs[0][tuple(backward)]
 
 
 def _named(value: Node, name: str | None) -> Node:

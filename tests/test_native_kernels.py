@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import itertools
 import os
 import time
 import weakref
@@ -22,7 +23,8 @@ from graphc.native.code.library import LIBRARY, Library
 from graphc.native.code.spelling import spelled
 from graphc.native.code.vectors import Unit
 from graphc.native.code.writer import I64, Code
-from graphc.native.kernel import facts, lanes
+from graphc.native.kernel import facts, form, lanes, tiles
+from graphc.native.kernel.extents import Access
 from graphc.native.program import NativeProgram
 from graphc.passes.fuse import fuse
 
@@ -262,3 +264,49 @@ def test_what_kernels_are_written_from_is_freed(monkeypatch, tmp_path):
         gc.enable()
     assert all(place() is None for place in places[:2])
     assert not any(job._compute for job in (made.job for made in kernels._by_content.values()))
+
+
+# ------------------------------------------------------------------------------------------------------- across rows
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int8", "bool"])
+def test_values_that_lie_across_the_rows_are_right_at_every_edge_of_a_tile(monkeypatch, unit, dtype):
+    monkeypatch.setattr(lanes, "host_unit", lambda: unit)
+    monkeypatch.setattr(tiles, "host_unit", lambda: unit)
+    monkeypatch.setattr(form, "FAR_BYTES", 1)
+    for rows, columns in ((1, 65), (2, 128), (31, 129), (33, 100), (64, 65), (70, 193)):
+        x, y = gr.placeholder("x", (columns, rows), dtype), gr.placeholder("y", (rows, columns), dtype)
+        feeds = [rng.normal(size=node.shape) * 3 for node in (x, y)]
+        with np.errstate(all="ignore"):
+            check([x, y], [x.T * y, gr.concatenate([x.T, y], 1) * y[:, :1]], [feed.astype(dtype) for feed in feeds])
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_any_order_of_axes_is_right_on_any_number_of_threads(order):
+    x = gr.placeholder("x", (70, 75, 90), "float32")
+    y = gr.transpose(x, order)
+    feed = rng.normal(size=x.shape).astype("float32")
+    outputs = [gr.square(y), y[::-1] * 2, gr.flip(y, -1) * y, gr.max(y * 2, -1), gr.concatenate([y * 3, y], 1)]
+    right = evaluate(outputs, {x: feed})
+    for threads in (1, 2, 3):
+        found = gr.compile([x], outputs, backend="native", threads=threads)(feed)
+        for value, expected in zip(found, right, strict=True):
+            np.testing.assert_array_equal(value, expected)
+
+
+def test_a_large_transposed_operand_is_walked_in_tiles_and_a_small_one_is_not():
+    def tiled(size):
+        x, y = gr.placeholder("x", (size, size)), gr.placeholder("y", (size, size))
+        accesses = [Access((1, size)), Access((size, 1))]
+        return form.Kernel(gr.Graph([x, y], [x * y]), accesses).form.tiled
+
+    assert (tiled(300), tiled(70)) == (0, None)
+
+
+def test_what_runs_backward_is_read_where_it_lies():
+    x = gr.placeholder("x", (6, 70))
+    run = gr.compile([x], gr.tanh(gr.flip(x, 1)) + gr.flip(x), backend="native")
+    assert "flip" not in str(run.graph)
+    feed = rng.normal(size=x.shape).astype("float32")
+    np.testing.assert_allclose(run(feed), np.tanh(feed[:, ::-1]) + feed[::-1, ::-1], rtol=1e-6, atol=1e-6)
