@@ -54,7 +54,7 @@ class Form:
     varies: tuple[tuple[bool, ...], ...]
     """Of each value, along which axes."""
     steps: tuple[tuple[int | None, ...], ...]
-    """Of each pointer along each axis: 0, 1 along the row, or None for a number of the table."""
+    """Of each pointer along each axis: 0, 1 or -1 along the row, or None for a number of the table."""
     stashes: tuple[tuple[int, int], ...]
     """Values kept for later phases, and the bytes for each."""
     cuts: tuple[tuple[tuple[bool, bool], ...], ...] = ()
@@ -148,7 +148,9 @@ class Kernel:
         most = SHORT_VECTORS if not self.stretch else 1 if self.width.once else 0
         short = not self.chunked and length <= most * self.width.native
         varies = tuple(self.space.varies(node) for node in self.body.nodes)
-        steps = tuple(self._form_of_steps(steps) for steps in self.steps)
+        backward = {i for i, node in enumerate(self.body.inputs) if node not in self.plan.boxed}
+        steps = tuple(self._form_of_steps(steps, (0, 1, -1) if i in backward else (0, 1))
+                      for i, steps in enumerate(self.steps))  # fmt: skip
         numbers = {node: i for i, node in enumerate(self.body.nodes)}
         stashes = tuple(sorted((numbers[node], self.plan.row_bytes(node)) for node in self.plan.stashed))
         cuts = tuple(tuple((start > 0, end < size) for (start, end), size in zip(box, self.space.sizes, strict=True))
@@ -176,9 +178,9 @@ class Kernel:
         """Where in the table the pointers of status words begin."""
         return len(self.pointed) + len(self.words)
 
-    def _form_of_steps(self, steps: tuple[int, ...]) -> tuple[int | None, ...]:
+    def _form_of_steps(self, steps: tuple[int, ...], known: tuple[int, ...]) -> tuple[int | None, ...]:
         *outer, inner = steps
-        return (*(0 if step == 0 else None for step in outer), inner if inner in (0, 1) else None)
+        return (*(0 if step == 0 else None for step in outer), inner if inner in known else None)
 
     @cached_property
     def structure(self) -> Hashable:

@@ -92,6 +92,8 @@ def read(code: Code, place: Any, lanes: Lanes, dtype: np.dtype[Any], step: Any =
     if lanes.width == 1 or (isinstance(step, int) and step == 0):
         return computed(b, b.load(place, typ=kind, align=dtype.itemsize), dtype)
     wide = Wide(kind, lanes.width)
+    if isinstance(step, int) and step == -1:
+        return _backward(code, place, lanes, dtype)
     if not isinstance(step, int) or step != 1:
         raw = _gathered(code, place, lanes.width, kind, step, dtype.itemsize)
     elif lanes.mask is None:
@@ -100,6 +102,16 @@ def read(code: Code, place: Any, lanes: Lanes, dtype: np.dtype[Any], step: Any =
         raw = code.call(f"llvm.masked.load.{suffix(wide)}.p0", wide, place, ir.IntType(32)(dtype.itemsize), lanes.mask,
                         zeros(kind, lanes.width))  # fmt: skip
     return computed(b, raw, dtype)
+
+
+def _backward(code: Code, place: Any, lanes: Lanes, dtype: np.dtype[Any]) -> Value:
+    """Elements from a place on towards the front."""
+    b, last = code.b, lanes.width - 1
+    order = ir.Constant(ir.VectorType(ir.IntType(32), lanes.width), list(range(last, -1, -1)))
+    mask = lanes.mask and b.shuffle_vector(lanes.mask, lanes.mask, order)
+    first = b.gep(place, [ir.IntType(64)(-last)], source_etype=stored_type(dtype))
+    found = read(code, first, Lanes(0, lanes.width, mask), dtype)
+    return Value(b.shuffle_vector(found.ir, found.ir, order), dtype)
 
 
 def write(code: Code, value: Value, place: Any, lanes: Lanes, step: Any = 1) -> None:
