@@ -12,8 +12,11 @@ from graphc.passes import expand, fuse
 
 pytest.importorskip("llvmlite")
 
+from guarded import guarded, guarding
+
 from graphc.native.code.vectors import Unit
 from graphc.native.kernel import lanes
+from graphc.native.program import NativeProgram
 
 SIZES = [(1, 2, 3, 5, 8, 17, 33), (1, 4, 70, 129), (2, 1000, 4100)]
 """Short rows, rows of several vectors, and rows that are cut."""
@@ -209,3 +212,17 @@ def test_lanes_beyond_the_end_of_a_row_are_not_looked_at():
     table = np.arange(5.0)
     found = compiled([x, i], [gr.take_along_axis(x, 7 - gr.maximum(i, 3), 0) * 2])(table, np.full(7, 5))[0]
     np.testing.assert_array_equal(found, np.full(7, 4.0))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_nothing_beyond_an_array_is_looked_at(seed, monkeypatch):
+    formula = Formula(seed)
+    graph = formula.graph()
+    run = compiled(graph.inputs, graph.outputs)
+    right = run(*formula.arrays)
+    guarding(monkeypatch)
+    program = NativeProgram(run.plan.graph, 2)
+    for before in (False, True):
+        found = program.run([guarded(array, before=before) for array in formula.arrays], {}, [None] * len(right))
+        for value, expected in zip(found, right, strict=True):
+            assert_same(np.array(value), expected)
