@@ -16,6 +16,8 @@ from graphc.evaluate import evaluate
 
 pytest.importorskip("llvmlite")
 
+from guarded import guarded, guarding
+
 from graphc.native import steps
 from graphc.native.code import background, cache, host, library, spelling
 from graphc.native.code.elementwise import is_native
@@ -310,3 +312,16 @@ def test_what_runs_backward_is_read_where_it_lies():
     assert "flip" not in str(run.graph)
     feed = rng.normal(size=x.shape).astype("float32")
     np.testing.assert_allclose(run(feed), np.tanh(feed[:, ::-1]) + feed[::-1, ::-1], rtol=1e-6, atol=1e-6)
+
+
+def test_tiles_touch_nothing_beyond_their_memory(monkeypatch):
+    x, y = gr.placeholder("x", (129, 300)), gr.placeholder("y", (300, 129))
+    run = gr.compile([x, y], [x.T * y, gr.flip(x, 1).T * y], backend="native")
+    feeds = [rng.normal(size=node.shape).astype("float32") for node in (x, y)]
+    right = run(*feeds)
+    guarding(monkeypatch)
+    program = NativeProgram(run.plan.graph, 2)
+    for before in (False, True):
+        found = program.run([guarded(feed, before=before) for feed in feeds], {}, [None, None])
+        for value, expected in zip(found, right, strict=True):
+            np.testing.assert_array_equal(value, expected)
