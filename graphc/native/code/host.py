@@ -90,9 +90,20 @@ def _unlocked(name: str) -> Any:
 _libraries = itertools.count()
 
 
-@cache
+_linkers: dict[str, Any] = {}
+
+
 def _linker() -> Any:
-    return llvm.create_lljit_compiler(machine())
+    """What holds all machine code of the process.
+
+    It has to be one, however many threads ask first: the code of another would go with it. It is kept to the end of the
+    process, when threads may still be running some of its code.
+    """
+    if "host" not in _linkers:
+        made = llvm.create_lljit_compiler(machine())
+        if _linkers.setdefault("host", made) is made:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(made))
+    return _linkers["host"]
 
 
 class Loaded:
