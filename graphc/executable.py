@@ -64,12 +64,13 @@ class Executable:
         if self.options.backend != "native" or self.options.debug:
             return
         if plan.entry is None and plan.called:
-            from graphc.native.calls.entry import entry_of, install
+            from graphc.native.calls.entry import entry_of
+            from graphc.native.calls.install import install
             from graphc.native.program import NativeProgram
 
-            assert isinstance(plan.program, NativeProgram)
             updated = [variable.state for variable in self._updated]
-            entry = entry_of(plan.program, plan.states, updated, self._rebuild)
+            entry = entry_of(plan.program, plan.states, updated, self._rebuild) \
+                if isinstance(plan.program, NativeProgram) else None  # fmt: skip
             plan.entry = entry if entry is not None and install(Executable) else False
         plan.called = True
         if plan.entry:
@@ -200,7 +201,11 @@ class Executable:
 
     @property
     def peak_bytes(self) -> int:
-        """The bytes a run needs beside its inputs and variables, as planned."""
+        """The bytes a run needs beside its inputs and variables, as planned.
+
+        The native backend keeps memory of results beside them, for later ones: up to two arrays for each large one, as
+        `report()` tells.
+        """
         return self.plan.program.peak_bytes
 
     def levels(self) -> Levels:

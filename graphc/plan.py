@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,12 +55,15 @@ def _abilities(options: Options) -> dict[str, Any]:
 
 
 def _program(graph: Graph, results: int, options: Options) -> Program:
-    """The program of the backend asked for; LLVM is loaded only where it is wanted."""
-    if options.backend != "native":
-        return NumpyProgram(graph, threads=options.threads, debug=options.debug, results=results)
-    from graphc.native.program import NativeProgram
+    """The program of the backend asked for, or NumPy's with a warning; LLVM is loaded only where it is wanted."""
+    if options.backend == "native":
+        from graphc.native.program import NativeProgram, NoDriver
 
-    return NativeProgram(graph, options.threads, results=results)
+        try:
+            return NativeProgram(graph, options.threads, results=results)
+        except NoDriver as problem:
+            warnings.warn(f"a graph runs on NumPy, because {problem}", RuntimeWarning, stacklevel=2)
+    return NumpyProgram(graph, threads=options.threads, debug=options.debug, results=results)
 
 
 def _check_static(graph: Graph) -> None:

@@ -3,15 +3,20 @@
 A run that updates a variable writes into its spare buffer; only when the whole run has succeeded do the new arrays
 become current, all together. So a failed run leaves every variable as it was, a run that only reads sees the values
 of one moment, and training allocates nothing.
+
+Native code does the same without locks, since nobody else runs Python code while it looks and while it exchanges
+buffers. Between the two it may let go of the interpreter's lock. So it claims what it writes, which Python code waits
+for, and counts itself at the buffers that it only reads.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from operator import methodcaller
+from operator import attrgetter, methodcaller
 from typing import Any, TypeVar
 from weakref import WeakSet
 
@@ -23,8 +28,8 @@ Result = TypeVar("Result")
 class Gate:
     """Closed while some thread exchanges buffers by Python code, which it does under a lock.
 
-    A native call looks at it instead of taking the lock, and keeps the interpreter's from then to the end of its own
-    exchange. Should an interrupt leave it closed, calls are slower until the next exchange opens it.
+    A native call looks at it instead of taking the lock, before it begins. Should an interrupt leave it closed, calls
+    are slower until the next exchange opens it.
     """
 
     __slots__ = ("closed",)
@@ -43,24 +48,36 @@ GATE = Gate()
 
 
 class Buffer:
-    """An array and how many runs are reading it."""
+    """An array and how many runs are reading it: counted by Python code, and by native code that ends at any time."""
 
-    __slots__ = ("array", "readers")
+    __slots__ = ("array", "readers", "runs")
 
     def __init__(self, array: np.ndarray[Any, Any]) -> None:
         self.array = array
         self.readers = 0
+        self.runs = 0
+
+    @property
+    def is_read(self) -> bool:
+        """Whether it must not be written."""
+        return bool(self.readers or self.runs)
 
 
 class State:
-    """What a variable holds now, and the spare buffer its next value may be written to."""
+    """What a variable holds now, and the spare buffer its next value may be written to.
 
-    __slots__ = ("__weakref__", "current", "spare", "writing")
+    It is `claimed` while a native run writes that value; who waits for it leaves a lock in `wanted`, which the run lets
+    go of, and no other native run claims the variable before.
+    """
+
+    __slots__ = ("__weakref__", "claimed", "current", "spare", "wanted", "writing")
 
     def __init__(self, array: np.ndarray[Any, Any] | None) -> None:
         self.current = None if array is None else Buffer(array)
         self.spare: Buffer | None = None
         self.writing = threading.RLock()
+        self.claimed = False
+        self.wanted: Any = None
         _states.add(self)
 
     @property
@@ -70,10 +87,14 @@ class State:
 
     def assign(self, array: np.ndarray[Any, Any]) -> None:
         """Make an array that nobody else holds the current value."""
+        buffer = Buffer(array)
         with self.writing:
-            self.current = Buffer(array)
+            _when_unclaimed([self], lambda: setattr(self, "current", buffer))
 
 
+PATIENCE = 0.1
+"""After so many seconds who waits looks for itself: a run may have ended with its thread."""
+_CURRENT = attrgetter("current")
 _states: WeakSet[State] = WeakSet()
 _swapping = threading.Lock()
 
@@ -85,6 +106,7 @@ def _fresh_locks() -> None:
     GATE.closed = False
     for state in _states:
         state.writing = threading.RLock()
+        state.claimed, state.wanted = False, None
 
 
 if hasattr(os, "register_at_fork"):
@@ -101,7 +123,7 @@ class reading:
 
     def __enter__(self) -> list[np.ndarray[Any, Any]]:
         with _swapping, GATE:
-            self._held: list[Any] = [state.current for state in self._states]
+            self._held: list[Any] = [*map(_CURRENT, self._states)]  # in one step, between the exchanges of native runs
             for buffer in self._held:
                 buffer.readers += 1
         return [buffer.array for buffer in self._held]
@@ -141,12 +163,28 @@ def written(states: Sequence[State], run: Callable[[list[np.ndarray[Any, Any]]],
 
 
 def _take_spares(states: Sequence[State]) -> list[Buffer]:
-    with _swapping, GATE:
+    def take() -> list[Buffer | None]:
         spares = [state.spare for state in states]
         for state in states:
             state.spare = None
-    return [spare if spare is not None and spare.readers == 0 else Buffer(np.empty_like(state.array))
-            for state, spare in zip(states, spares, strict=True)]  # fmt: skip
+        return spares
+
+    return [Buffer(np.empty_like(state.array)) if spare is None or spare.is_read else spare
+            for state, spare in zip(states, _when_unclaimed(states, take), strict=True)]  # fmt: skip
+
+
+def _when_unclaimed(states: Sequence[State], exchange: Callable[[], Result]) -> Result:
+    """What an exchange of buffers returns, made when no native run writes any of these variables."""
+    while True:
+        with _swapping, GATE:
+            claimed = next((state for state in states if state.claimed), None)
+            if claimed is None or sys.is_finalizing():  # then its thread has ended
+                for state in states:
+                    state.wanted = None
+                return exchange()
+            claimed.wanted = left = threading.Lock()
+            left.acquire()
+        left.acquire(timeout=PATIENCE)
 
 
 def _give_back(states: Sequence[State], targets: Sequence[Buffer]) -> None:

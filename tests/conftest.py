@@ -7,6 +7,7 @@ import pytest
 from hypothesis import settings
 
 from graphc import compiler
+from graphc.executable import Executable
 
 settings.register_profile("patient", deadline=None)  # a busy machine is no fault of the code
 settings.load_profile("patient")
@@ -34,6 +35,27 @@ def pytest_unconfigure(config):
     if hasattr(config, "graphc_cache"):
         del os.environ["GRAPHC_CACHE"]
         config.graphc_cache.cleanup()
+
+
+@pytest.fixture(params=["short", "long"])
+def each_way(request, monkeypatch):
+    """Calls that are native code keep the interpreter's lock in a short run and let go of it in a long one."""
+    from graphc.native.calls import entry
+
+    if request.param == "long":
+        monkeypatch.setattr(entry, "LONGEST_NS", -1.0)
+    return request.param
+
+
+@pytest.fixture
+def only_native(monkeypatch):
+    """A function that makes calls fail from then on that go through Python."""
+    from entries import Slow
+
+    def raise_slow(self, /, *args, **named):
+        raise Slow
+
+    return lambda: monkeypatch.setattr(Executable, "_slow", raise_slow)
 
 
 @pytest.fixture(params=["native", "numpy"])

@@ -108,6 +108,6 @@ def guarding(monkeypatch: Any) -> None:
         return guarded(np.full(self._shape, 1, self._dtype))
 
     monkeypatch.setattr(memory, "Arena", GuardedArena)
-    monkeypatch.setattr(workspace, "_aligned", aligned)
+    monkeypatch.setattr(workspace, "aligned", aligned)
     monkeypatch.setattr(storage._Finder, "run", run_guarded)
     monkeypatch.setattr(Results, "array", array)

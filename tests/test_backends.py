@@ -46,7 +46,7 @@ PROBLEMS = {"objects": "in memory in a way that it does not know", "llvm": "Runt
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_where_native_code_cannot_run_one_warning_says_why_and_numpy_runs(problem, forgetful, monkeypatch):
     if problem == "objects":
-        monkeypatch.setattr(available.driver, "knows_objects", lambda: False)
+        monkeypatch.setattr(available, "knows_objects", lambda: False)
     else:
         monkeypatch.setattr(kernels, "LIBRARY", Library())
         monkeypatch.setattr(host, "object_code", lambda text: (_ for _ in ()).throw(RuntimeError("no such processor")))

@@ -1,7 +1,8 @@
-"""The driver's helpers: they stay as long as the next stage may be near, and leave when nothing happens any more."""
+"""The driver's workers: they come when invited, stay as long as the next stage may be near, and leave otherwise."""
 
 import ctypes
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -10,49 +11,142 @@ import graphc as gr
 
 pytest.importorskip("llvmlite")
 
-from graphc.native import helpers
+from graphc.native import workers
 from graphc.native.code.library import LIBRARY
-from graphc.native.driver import CLOSED, DONE, HEADER, STAGE_WORDS, STAGES, WORD
+from graphc.native.driver import (
+    CLOSED,
+    DONE,
+    HEADER,
+    HELP,
+    PRESENT,
+    RUNNING,
+    STAGE_WORDS,
+    STAGES,
+    WANTED,
+    WORD,
+    WORKER_WORDS,
+)
 from graphc.native.program import NativeProgram
+from graphc.native.workers import WORKERS
 
 BLOCKS = 3
 
 
-def helping(word, done):
-    """A thread that helps a context with one stage, and the context."""
+def helping(word, done, running=0, asked=0):
+    """A thread that helps a context with one stage, the context, and the worker's words."""
     words = np.zeros(HEADER + STAGE_WORDS, np.int64)
-    words[[WORD, DONE, STAGES]] = word, done, HEADER
+    words[[WORD, DONE, STAGES, RUNNING]] = word, done, HEADER, running
     words[HEADER : HEADER + STAGE_WORDS] = [0, 0, BLOCKS, 0]
-    helper = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(LIBRARY.driver.addresses[1])
-    thread = threading.Thread(target=helper, args=(words.ctypes.data,), daemon=True)
+    worker = np.zeros(WORKER_WORDS, np.int64)
+    worker[0] = asked
+    address = LIBRARY.driver.addresses[HELP]
+    helper = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(address)
+    thread = threading.Thread(target=helper, args=(words.ctypes.data, worker.ctypes.data), daemon=True)
     thread.start()
-    return thread, words
+    return thread, words, worker
 
 
 def test_a_helper_stays_while_another_thread_has_a_block():
-    thread, words = helping(BLOCKS, BLOCKS - 1)
+    thread, words, _ = helping(BLOCKS, BLOCKS - 1)
     thread.join(0.2)
     assert thread.is_alive()
     words[DONE] = BLOCKS
-    thread.join(30)
+    thread.join(300)
     assert not thread.is_alive()
 
 
 @pytest.mark.parametrize(("word", "done"), [(BLOCKS, BLOCKS), (CLOSED, 0)])
 def test_a_helper_leaves_where_nothing_is_in_progress(word, done):
-    thread, _ = helping(word, done)
-    thread.join(30)
+    thread, *_ = helping(word, done)
+    thread.join(300)
     assert not thread.is_alive()
 
 
+def test_a_helper_that_is_called_elsewhere_leaves_between_runs_only():
+    thread, words, _ = helping(BLOCKS, BLOCKS - 1, running=1, asked=8)
+    thread.join(0.2)
+    assert thread.is_alive()
+    words[RUNNING] = 0
+    thread.join(300)
+    assert not thread.is_alive()
+    assert words[DONE] == BLOCKS - 1
+
+
+def test_a_helper_leaves_a_context_that_is_given_up():
+    thread, words, _ = helping(BLOCKS, BLOCKS - 1, running=1)
+    words[RUNNING] = -1
+    thread.join(300)
+    assert not thread.is_alive()
+
+
+def shared_program(threads=2):
+    """A program that one run repays waking a worker for, and a workspace of it."""
+    x = gr.placeholder("x", (800, 800))
+    program = NativeProgram(gr.Graph([x], [gr.tanh(x @ x)]), threads)
+    assert program.helpers is not None
+    assert program.helpers.eager
+    return program
+
+
+def run(program):
+    """A run, after which the program has one workspace, which is returned."""
+    program.run([np.ones((800, 800), "f4")], {}, [None])
+    (workspace,) = program.workspaces
+    return workspace
+
+
+def until(holds, seconds=300):
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(1e-4)
+
+
+def test_workers_come_stay_for_a_while_and_sleep_again():
+    program = shared_program()
+    for _ in range(5):
+        workspace = run(program)
+        until(lambda: not workspace.words[PRESENT])  # noqa: B023
+    assert WORKERS.words[0] >= 1
+
+
+def test_a_program_that_goes_dismisses_its_workers():
+    for _ in range(30):
+        words = run(shared_program()).words
+        assert not words[PRESENT]  # the workspace went with the program
+        assert words[RUNNING] in (0, -1)  # 0 where the worker had left before
+
+
+def test_a_worker_goes_from_one_program_to_another_that_runs_in_turn():
+    one, other = shared_program(), shared_program()
+    first, second = run(one), run(other)
+    for _ in range(20):
+        run(one), run(other)
+    until(lambda: not first.words[PRESENT] and not second.words[PRESENT])
+
+
+def test_programs_may_want_different_numbers_of_workers():
+    few, many = shared_program(2), shared_program(5)
+    assert WORKERS.words[0] >= 4
+    expected = few.run([np.ones((800, 800), "f4")], {}, [None])[0]
+    for program in (many, few) * 5:
+        np.testing.assert_array_equal(program.run([np.ones((800, 800), "f4")], {}, [None])[0], expected)
+        assert all(workspace.words[PRESENT] <= workspace.words[WANTED] for workspace in program.workspaces)
+
+
 def test_a_helper_that_one_run_does_not_repay_comes_where_runs_follow_one_another(monkeypatch):
-    lent, now = [], iter([10.0, 10.001, 10.0012, 20.0])
-    monkeypatch.setattr(helpers, "monotonic", lambda: next(now))
-    monkeypatch.setattr(helpers.POOL, "lend", lambda task, argument: lent.append(argument))
+    now = iter([10.0, 10.001, 10.0012, 10.0013, 20.0])
+    monkeypatch.setattr(workers, "monotonic", lambda: next(now))
     x = gr.placeholder("x", (128, 128))
     program = NativeProgram(gr.Graph([x], [x @ x]), 2)
     assert program.helpers is not None
     workspace = program.new_workspace()
-    for expected in (0, 0, 1, 1, 1):  # the third comes soon after the second, and the fourth finds the helper there
+    for expected in (0, 0, 1, 1):  # the third comes soon after the second
         program.helpers.call(workspace)
-        assert len(lent) == expected
+        assert workspace.words[WANTED] == expected
+    workspace.words[PRESENT] = 1
+    program.helpers.call(workspace)  # which asks no clock: the worker is there
+    assert workspace.words[WANTED] == 1
+    workspace.words[PRESENT] = 0
+    program.helpers.call(workspace)
+    assert workspace.words[WANTED] == 0

@@ -222,6 +222,7 @@ def test_a_process_ends_while_helpers_wait(ending):
 LONG = """
 import os, signal, threading, time
 import numpy as np, graphc as gr
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells have what they run in the background ignore it
 x = gr.placeholder("x", (1000, 1000))
 y = x
 for _ in range(60):
@@ -229,13 +230,13 @@ for _ in range(60):
 f = gr.compile([x], gr.sum(y), backend="native")
 feed = np.full((1000, 1000), 1e-3, "float32")
 expected = f(feed)
-started = time.monotonic()
-threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+threading.Timer(0.3, lambda: (times.append(time.process_time()), os.kill(os.getpid(), signal.SIGINT))).start()
+times = []
 try:
-    while time.monotonic() < started + 60:
+    while True:
         f(feed)
 except KeyboardInterrupt:
-    took = time.monotonic() - started
+    took = time.process_time() - times[0]
     assert f(feed) == expected
     print(f"interrupted after {took:.2f} s")
 """
@@ -245,4 +246,4 @@ except KeyboardInterrupt:
 def test_a_long_run_can_be_interrupted():
     printed = python(LONG)
     assert "interrupted after" in printed
-    assert float(printed.split("after ")[1].split()[0]) < 10, "a second on a quiet machine"
+    assert float(printed.split("after ")[1].split()[0]) < 2, "a second of two threads"

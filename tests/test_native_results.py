@@ -12,7 +12,7 @@ pytest.importorskip("llvmlite")
 
 from graphc.native.calls.results import LEAST_BYTES, Results
 
-SIZE = 1 << 18  # large enough that calls go through Python
+SIZE = 1 << 18
 
 
 @pytest.fixture
@@ -66,6 +66,24 @@ def test_memory_that_anybody_can_reach_or_that_was_changed_is_left_alone(square,
     assert (other == 16).all()
     if isinstance(held, memoryview | np.ndarray):
         assert held[0] == 9
+
+
+def test_no_more_is_kept_than_the_report_tells(square):
+    results = [square(full(i)) for i in range(10)]
+    alive = [weakref.ref(result) for result in results]
+    del results
+    kept = square.report().program.describe().kept_bytes
+    assert sum(one().nbytes for one in alive if one() is not None) == kept == 2 * 8 * SIZE
+    assert f"up to {kept / 1e6:.3g} MB of earlier results are kept for later ones" in str(square.report())
+    assert kept not in (square.peak_bytes, 0)
+
+
+def test_programs_with_small_results_keep_none():
+    x = gr.placeholder("x", (5,), "float64")
+    w = gr.variable("w", np.zeros(SIZE))
+    f = gr.compile([x], x * x, updates={w: w + 1}, backend="native")
+    assert f.report().program.describe().kept_bytes == 0
+    assert "are kept" not in str(f.report())
 
 
 def test_small_results_are_left_to_the_allocator():

@@ -203,9 +203,10 @@ def run_script(text):
         import graphc as gr
         from graphc.executor import NumpyProgram
         from graphc.ir import Graph
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what shells run in the background
     """
     source = textwrap.dedent(setup) + textwrap.dedent(text)
-    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=600, check=False)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -219,7 +220,7 @@ def test_an_interrupt_ends_a_run_within_a_second(threads, size):
         for _ in range({100 if size == 3000 else 40_000}):
             y = gr.tanh(y @ x)
         program = NumpyProgram(Graph([x], [y]), {threads})
-        timer = threading.Timer(0.2, lambda: (times.append(time.monotonic()), os.kill(os.getpid(), signal.SIGINT)))
+        timer = threading.Timer(0.2, lambda: (times.append(time.process_time()), os.kill(os.getpid(), signal.SIGINT)))
         times = []
         ones = np.full((size, size), 1 / size, "f4")
         timer.start()
@@ -227,13 +228,13 @@ def test_an_interrupt_ends_a_run_within_a_second(threads, size):
             program.run([ones], {{}}, [None])
             print("not interrupted")
         except KeyboardInterrupt:
-            print(f"{{time.monotonic() - times[0]:.3f}}")
+            print(f"{{time.process_time() - times[0]:.3f}}")
         small = gr.placeholder("small", (300, 300))
         eye = np.eye(300, dtype="f4")
         assert np.array_equal(NumpyProgram(Graph([small], [small @ small]), 2).run([eye], {{}}, [None])[0], eye)
     """)
     assert status == 0, errors
-    assert float(output) < 5, "a second, where nothing else is running"
+    assert float(output) < 2, "a second of two threads"
 
 
 def test_an_interrupted_program_stays_usable():

@@ -137,10 +137,6 @@ class Pool:
         if job.errors:
             raise job.errors[0]
 
-    def lend(self, task: Task, argument: Any) -> None:
-        """Have a worker call a task when one is free, without waiting for it. What it raises is lost."""
-        self._invite([_Invitation(Job([task], argument))])
-
     def _invite(self, invited: list[_Invitation]) -> None:
         self.invitations.extend(invited)
         for _ in invited:

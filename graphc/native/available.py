@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from functools import cache
 
-from graphc.native import driver
+from graphc.native.objects import knows_objects
 
 PROBE = """; final
 define i64 @probe(ptr %place) {
@@ -19,7 +19,7 @@ define i64 @probe(ptr %place) {
 @cache
 def why_unusable() -> str:
     """Why native code cannot run in this process, in a few words; '' where it can. Loads LLVM."""
-    if not driver.knows_objects():
+    if not knows_objects():
         return "this Python keeps lists and arrays in memory in a way that it does not know"
     try:
         from graphc.native.code.library import LIBRARY

@@ -64,6 +64,8 @@ class NativeDescription(Description):
     """How often the threads of a run wait for one another."""
     chains: tuple[Chained, ...]
     """Chains of kernels, each of which a thread runs for strips of the rows."""
+    kept_bytes: int
+    """The most that is kept of earlier results, for later ones, beside what a run needs."""
     kernels: tuple[Line, ...]
     not_native: tuple[str, ...]
     """What NumPy computes, and why."""
@@ -74,7 +76,9 @@ class NativeDescription(Description):
         calls = "nothing is left to NumPy" if not self.not_native else "between them NumPy is called, see below"
         meetings = f"{self.barriers} barrier{'s' * (self.barriers != 1)} where threads meet"
         lines = [plan, work.partition(";")[0], f"program   {len(self.kernels)} kernels in {times}; {meetings}; {calls}"]
-        return "\n".join([*lines, *self._chain_lines(), *memory, *self._kernel_lines(), *_some(self.not_native)])
+        kept = [f"          up to {si(self.kept_bytes, 'B')} of earlier results are kept for later ones"]
+        return "\n".join([*lines, *self._chain_lines(), *memory, *kept[: self.kept_bytes], *self._kernel_lines(),
+                          *_some(self.not_native)])  # fmt: skip
 
     def _chain_lines(self) -> list[str]:
         """The chains, longest first; alike ones share a line."""
@@ -100,8 +104,8 @@ def _some(lines: Sequence[str]) -> list[str]:
 
 
 def describe(works: Works, stages: Sequence[Stage], memories: Memories, emitted: Emitted, threads: int,
-             results: int) -> NativeDescription:  # fmt: skip
-    """The description of a program whose fresh outputs take so many bytes."""
+             results: int, kept: int) -> NativeDescription:  # fmt: skip
+    """The description of a program whose fresh outputs take so many bytes, of which it keeps so many."""
     graph, storage = works.storage.graph, works.storage
     levels = levels_of(graph, stages, threads)
     tasks = [work.task for work in works.listed if work.task is not None]
@@ -121,6 +125,7 @@ def describe(works: Works, stages: Sequence[Stage], memories: Memories, emitted:
         stretches=sum(isinstance(step, Segment) for step in emitted.steps.listed),
         barriers=sum(stage.shared for stage in stages),
         chains=tuple(Chained(len(stage.works), len(stage.strips.tasks)) for stage in stages if stage.strips),
+        kept_bytes=kept,
         kernels=tuple(_line(work, works) for work in works.listed if work.task is not None and not work.combines),
         not_native=tuple(_reasons(works.listed)))  # fmt: skip
 

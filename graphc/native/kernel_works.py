@@ -29,8 +29,16 @@ class KernelWorks:
         self._same: dict[Hashable, Facts | None] = {}
         """By body: kernels may share one, and to compare structures takes longer."""
 
-    def of(self, node: Node) -> Iterator[Work]:
-        """A kernel's works, in order."""
+    def of(self, node: Node) -> list[Work]:
+        """A kernel's works, in order; a call where LLVM rejects one of them."""
+        try:
+            return [*self._native(node)]
+        except Exception as error:  # whatever LLVM or its binding raises
+            warn_of_fallback(node, error)
+            self.facts.pop(node, None)
+            return [self._called(node)]
+
+    def _native(self, node: Node) -> Iterator[Work]:
         storage = self._storage
         operands = [pointer(source, storage) for source in node.inputs]
         accesses = [_access(source, storage) for source in node.inputs]
@@ -38,9 +46,7 @@ class KernelWorks:
             yield from _in_order(node, operands, accesses)
         known = self._facts(node, accesses)
         if known is None:
-            written = roots(storage.results(node), storage)
-            why = "LLVM failed to compile it"
-            yield Work(node, roots(node.inputs, storage), written, nanoseconds(node), why=why)
+            yield self._called(node)
             return
         self.facts[node] = known
         results = [pointer(result, storage) for result in storage.results(node)]
@@ -52,6 +58,10 @@ class KernelWorks:
         yield Work(node, tuple(dict.fromkeys(reads)), tuple(dict.fromkeys(writes)), known.ns, task, over=over,
                    statuses=statuses, cut=kernel_cutter(known.leading, task, len(operands)))  # fmt: skip
         yield from combining
+
+    def _called(self, node: Node) -> Work:
+        read, written = (roots(nodes, self._storage) for nodes in (node.inputs, self._storage.results(node)))
+        return Work(node, read, written, nanoseconds(node), why="LLVM failed to compile it")
 
     def _facts(self, node: Node, accesses: Sequence[Access]) -> Facts | None:
         body, laid_out = node.attrs["body"], self._laid_out(node)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter
 from typing import Any
@@ -16,26 +16,31 @@ from graphc.executor.blas import SINGLE_THREADED_BLAS
 from graphc.executor.report import Description, Level, Profile
 from graphc.executor.threads import available_cores
 from graphc.ir import Graph, Node, Variable
-from graphc.native import driver
 from graphc.native.calls.capi import FIT
+from graphc.native.calls.record import MOST_KEPT
 from graphc.native.calls.results import Results
+from graphc.native.code.host import Loaded
 from graphc.native.code.library import LIBRARY
 from graphc.native.describe import describe, levels_of
-from graphc.native.driver import WORD_BYTES
+from graphc.native.driver import DRIVE, WORD_BYTES
 from graphc.native.emit import Emitted, emit
-from graphc.native.helpers import Helpers
 from graphc.native.image import Segment
 from graphc.native.kernel import facts
 from graphc.native.loops.nests import FINE
 from graphc.native.loops.table import has_loops
 from graphc.native.memory import plan_memory
+from graphc.native.objects import knows_objects
 from graphc.native.schedule import repays_waking, schedule
 from graphc.native.storage import storage_of
+from graphc.native.workers import Helpers
 from graphc.native.works import works_of
 from graphc.native.workspace import Workspace
 
 Array = np.ndarray[Any, Any]
-WORKSPACES_KEPT = 8
+
+
+class NoDriver(CompileError):
+    """The machine runs native code, and yet what runs a program's kernels could not be compiled."""
 
 
 class NativeProgram:
@@ -44,7 +49,7 @@ class NativeProgram:
     def __init__(self, graph: Graph, threads: int | None = None, *, results: int | None = None) -> None:
         """`threads=None` means the cores this process may use. The first `results` outputs (by default all) will be
         fresh arrays, the others get targets."""
-        if not driver.knows_objects():
+        if not knows_objects():
             raise CompileError("this Python keeps lists and arrays in a way that the native backend does not know",
                                remedy='use backend="numpy"')  # fmt: skip
         self.graph = graph
@@ -54,13 +59,17 @@ class NativeProgram:
         self.works = works_of(self.storage, self._fresh)
         self.stages = schedule(self.works.listed, self.threads)
         self.memories = plan_memory(self.stages, self.storage, self._fresh)
+        self._drive = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(_driver().addresses[DRIVE])
         self.emitted = emit(self.storage, self.stages, self.memories, self._fresh)
-        self._results = {given.output: Results(given.shape, given.dtype) for given in self.emitted.given}
+        self.results = {given.output: Results(given.shape, given.dtype) for given in self.emitted.given
+                        if given.output < self._fresh}  # fmt: skip
         self._steps = _with_words(self.emitted)
         self._is_native = all(word for _, word in self._steps)
         self.positions = {status: status.node for work in self.works.listed for status in work.statuses}
         self.workspaces: list[Workspace] = []
-        self._drive = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(LIBRARY.driver.addresses[0])
+        """Those that no run has. Native code takes from the list and adds to it, too."""
+        self.equip: Callable[[Workspace], Any] | None = None
+        """Makes what native code needs of a workspace, if it runs the program."""
         self._passing = self.emitted.passing
         shared = any(stage.shared for stage in self.stages)
         eager = repays_waking(self.stages, self.threads)
@@ -84,7 +93,7 @@ class NativeProgram:
         for index in self.emitted.numbers:
             results[index] = results[index][()]
         self.give_back(workspace)  # after an error it is dropped
-        for index, source in self._results.items():
+        for index, source in self.results.items():
             if targets[index] is None:
                 source.given(results[index])
         return _with_targets(results, targets)
@@ -100,7 +109,7 @@ class NativeProgram:
             values[slot] = state[variable]
         for index, slot, _, _ in emitted.given:
             target = targets[index]
-            values[slot] = self._results[index].array() if target is None else target
+            values[slot] = self.results[index].array() if target is None else target
 
     def _run_steps(self, workspace: Workspace, values: list[Any]) -> None:
         if self._is_native:
@@ -135,7 +144,9 @@ class NativeProgram:
         values = workspace.values
         for slot in self._passing:
             values[slot] = None
-        if len(self.workspaces) < WORKSPACES_KEPT:
+        if self.equip is not None and not hasattr(workspace, "entry"):
+            workspace.entry = self.equip(workspace)
+        if len(self.workspaces) < MOST_KEPT:
             self.workspaces.append(workspace)
 
     def check(self, workspace: Workspace) -> None:
@@ -157,11 +168,17 @@ class NativeProgram:
     def new_workspace(self, emitted: Emitted | None = None) -> Workspace:
         """Memory for one run at a time."""
         chosen = emitted or self.emitted
-        return Workspace(self.storage, self.memories, chosen.image, chosen.slots)
+        made = Workspace(self.storage, self.memories, chosen.image, chosen.slots)
+        if self.helpers is not None and emitted is None:
+            self.helpers.equip(made)
+        return made
 
     @property
     def peak_bytes(self) -> int:
-        """The bytes that a run needs beyond inputs, state and targets: workspace, results, and what bodies allocate."""
+        """The bytes that a run needs beyond inputs, state and targets: workspace, results, and what bodies allocate.
+
+        What is kept of earlier results (see `describe`) is not counted, nor are workspaces of runs at the same time.
+        """
         return self.describe().peak_bytes
 
     def levels(self) -> list[Level]:
@@ -172,7 +189,8 @@ class NativeProgram:
         """The plan in numbers, kernel by kernel."""
         outputs = [self.graph.outputs[given.output] for given in self.emitted.given if given.output < self._fresh]
         fresh = sum(node.type.nbytes for node in outputs)
-        return describe(self.works, self.stages, self.memories, self.emitted, self.threads, fresh)
+        kept = sum(source.most_bytes for source in self.results.values())
+        return describe(self.works, self.stages, self.memories, self.emitted, self.threads, fresh, kept)
 
     def profile(self, inputs: Sequence[Array], state: Mapping[Variable, Array],
                 targets: Sequence[Array | None]) -> Profile:  # fmt: skip
@@ -195,6 +213,15 @@ class NativeProgram:
                     seconds[node] = seconds.get(node, 0.0) + perf_counter() - before
         levels = tuple(sum(seconds.get(node, 0.0) for node in level) for level in self.graph.levels())
         return Profile(seconds, levels, perf_counter() - started)
+
+
+def _driver() -> Loaded:
+    """The driver, which is compiled since before the program was planned."""
+    try:
+        return LIBRARY.driver
+    except Exception as error:  # whatever LLVM or its binding raises
+        raise NoDriver(f"compiling the driver of native programs failed: {type(error).__name__}: {error}",
+                       remedy='use backend="numpy"') from error  # fmt: skip
 
 
 def _with_words(emitted: Emitted) -> list[tuple[Any, int]]:

@@ -22,10 +22,6 @@ LONGEST_SEGMENT_NS = 2e8
 """After so much predicted time a run comes back to Python, where an interrupt is noticed."""
 
 
-IDLE_NS = 5e5
-"""After so much predicted time on one thread helpers may have left, and Python calls them again."""
-
-
 @dataclass
 class Slots:
     """Where arrays stand in the list that a run works on: inputs first, then whatever else Python sees."""
@@ -62,8 +58,6 @@ class _Emission:
         self.made = Steps(slots)
         self.tasks: list[Task] = []
         self.segment = Segment()
-        self.alone_ns = 0.0
-        """The time that one thread has worked alone since the last shared stage."""
         self.there: set[Node] = set()
         """Views whose arrays earlier steps have made."""
 
@@ -76,9 +70,6 @@ class _Emission:
                         self._serial(work)
                 elif stage.shared:
                     self._flush_tasks()
-                    if self.alone_ns > IDLE_NS:
-                        self._flush()
-                    self.alone_ns = 0.0
                     self._stage(stage)
                 else:
                     self._serial(moment[0])
@@ -99,7 +90,6 @@ class _Emission:
                 self.segment.ns += work.ns / count
                 if self.segment.ns > self.longest or count > 1:
                     self._flush()
-            self.alone_ns += work.ns
             return
         self._flush()
         step = self._copy(work) if work.output is not None else self._call(work.node)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from graphc.executor.arena import ALIGNMENT
 from graphc.ir import Node
-from graphc.native.driver import VALUES, YIELD, yielding
+from graphc.native.driver import PRESENT, VALUES, YIELD, yielding
 from graphc.native.image import Image
 from graphc.native.memory import Memories
 from graphc.native.steps import Slots
@@ -18,16 +19,19 @@ from graphc.native.storage import Home, Storage, array_over
 class Workspace:
     """The arena, the words, and the list of values with all arrays that are the same in every run."""
 
+    __slots__ = ("__dict__", "__weakref__", "entry")  # native code finds the entry in its slot
+
     def __init__(self, storage: Storage, memories: Memories, image: Image, slots: Slots) -> None:
         offsets = memories.offsets
-        arena = _aligned(memories.arena_bytes)
+        arena = aligned(memories.arena_bytes)
         base = arena.ctypes.data
-        self.words = _aligned(image.words.nbytes).view(np.int64)[: image.words.size]
+        self.entry: Any
+        self.words = aligned(image.words.nbytes).view(np.int64)[: image.words.size]
         image.place(self.words, base)
         self.statuses = self.words[image.statuses]
         self.context: int = self.words.ctypes.data
-        self.helpers: list[None] = []
-        """One entry for each worker that is called and has not left: lists change in single steps."""
+        self.dismiss: Callable[[int], None] | None = None
+        """Has all workers leave, where some may come."""
         self.called = 0.0
         """When a run last looked for workers that were missing."""
         self.values: list[Any] = [None] * len(slots.of)
@@ -44,8 +48,13 @@ class Workspace:
         self.words[VALUES], self.words[YIELD] = id(self.values), yielding()
         self._arena = arena
 
+    def __del__(self) -> None:
+        dismiss = getattr(self, "dismiss", None)  # not where its making failed
+        if dismiss is not None and self.words[PRESENT]:
+            dismiss(self.context)
 
-def _aligned(nbytes: int) -> np.ndarray[Any, Any]:
+
+def aligned(nbytes: int) -> np.ndarray[Any, Any]:
     """Fresh memory that begins at a multiple of the alignment."""
     size = -(-max(nbytes, 1) // ALIGNMENT) * ALIGNMENT
     memory = np.empty(size + ALIGNMENT, np.uint8)

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from graphc.native.driver import ARRAY_DATA, LIST_ITEMS, WORD_BYTES, knows_objects
+from graphc.native.driver import WORD_BYTES
+from graphc.native.objects import ARRAY_DATA, LIST_ITEMS, knows_objects
 
 TYPE = object.__basicsize__ - 8
 """Where an object keeps the pointer to its type."""
@@ -26,7 +27,11 @@ FIT = 0x101
 KIND = object.__basicsize__ + WORD_BYTES
 """Where a dtype keeps its kind, character, byte order and number: equal for dtypes that are equal, built-in ones."""
 
-PYTHON = ("Py_IncRef", "Py_DecRef", "PyList_New", "PyTuple_New", "PyObject_GetAttr", "PyObject_Vectorcall")
+PYTHON = (
+    "Py_IncRef", "Py_DecRef", "PyList_New", "PyList_SetSlice", "PyList_Append", "PyTuple_New", "PyNumber_Add",
+    "PyNumber_Subtract", "PyObject_GetAttr", "PyObject_Vectorcall", "PyObject_VectorcallMethod", "PyErr_Clear",
+    "PyEval_SaveThread", "PyEval_RestoreThread",
+)  # fmt: skip
 NUMPY = {"PyArray_Scalar": 60, "PyArray_NewFromDescr": 94}
 """The places of functions in NumPy's table, which its ABI fixes."""
 _NUMPY_TYPES = {2: np.ndarray, 3: np.dtype, 10: np.generic}
@@ -83,6 +88,7 @@ def _reads_objects() -> bool:
         and _word(items, TUPLE_SIZE) == len(items)
         and all(_word(items, TUPLE_ITEMS + WORD_BYTES * i) == id(item) for i, item in enumerate(items))
         and _word([*items], LIST_ITEMS) not in (None, 0)
+        and _word([*items], TUPLE_SIZE) == len(items)
         and all(_reads_array(array) for array in arrays)
         and kind_of(np.dtype("f8")) == kind_of(np.dtype("f8", metadata={"a": 1})) != kind_of(np.dtype(">f8"))
     )

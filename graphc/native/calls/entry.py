@@ -1,15 +1,12 @@
-"""The entry of a program: the record of addresses that native code runs a call by, where a call needs no Python.
+"""The entry of a program: the records of addresses that native code runs a call by, where a call needs no Python.
 
-Only short programs have one, because the call keeps the interpreter's lock: letting go of it would take longer. All
-else (longer programs, or such that call NumPy or other threads) goes through `NativeProgram.run`.
+A program that is one stretch of native code has one. A short one keeps the interpreter's lock, since letting go of it
+would take longer, and has one record. A long one, and one that wants other threads, has a record for each workspace.
+What calls NumPy, or comes back to Python to see interrupts, goes through `NativeProgram.run`.
 """
 
 from __future__ import annotations
 
-import ctypes
-import os
-import threading
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from sys import intern
 from typing import Any
@@ -17,14 +14,15 @@ from typing import Any
 import numpy as np
 
 from graphc.ir import Node
-from graphc.native.calls import calling
-from graphc.native.calls.capi import FAST_WITH_NAMES, Method, can_enter, functions, kind_of, method, slot_of
+from graphc.native.calls import record
+from graphc.native.calls.capi import can_enter, kind_of
 from graphc.native.code.library import LIBRARY
-from graphc.native.driver import IN_OBJECT, PATCH_WORDS, WORD_BYTES
+from graphc.native.driver import DRIVE, IN_OBJECT, PATCH_WORDS, WORD_BYTES
 from graphc.native.emit import Given
 from graphc.native.image import Segment
 from graphc.native.program import NativeProgram
-from graphc.state import GATE, Buffer, Gate, State
+from graphc.native.workspace import Workspace
+from graphc.state import State
 
 LONGEST_NS = 100_000.0
 """A fiftieth of the time after which Python's threads take turns."""
@@ -34,12 +32,12 @@ Patches = dict[int, list[tuple[int, int]]]
 
 
 class Entry:
-    """The record of a program, and the objects whose addresses stand in it."""
+    """A record, and the objects whose addresses stand in it."""
 
     __slots__ = ("kept", "record")
 
-    def __init__(self, fields: dict[str, int], kept: list[Any]) -> None:
-        self.record = np.array([fields.get(name, 0) for name in calling.RECORD], np.int64)
+    def __init__(self, names: Sequence[str], fields: dict[str, int], kept: list[Any]) -> None:
+        self.record = np.array([fields.get(name, 0) for name in names], np.int64)
         self.kept = kept
 
 
@@ -47,11 +45,26 @@ def entry_of(program: NativeProgram, states: Sequence[State], updated: Sequence[
              rebuild: Rebuild) -> Entry | None:  # fmt: skip
     """The entry of a program whose results `rebuild` puts in shape, or None where it has to be run by Python."""
     listed = program.emitted.steps.listed
-    if program.helpers is not None or len(listed) != 1 or not isinstance(listed[0], Segment) or not can_enter():
+    if len(listed) != 1 or not isinstance(listed[0], Segment) or not can_enter():
         return None
-    if listed[0].ns > LONGEST_NS or not set(program.emitted.outputs) <= _made(program):
+    if not set(program.emitted.outputs) <= _made(program):
         return None
-    return _Record(program, listed[0]).write(states, updated, rebuild)
+    writer = Writer(program, listed[0], states, updated, rebuild)
+    workspace = program.workspaces[-1] if program.workspaces else program.new_workspace()
+    if any(workspace.values[slot] is None for slot in writer.numbers.values()):
+        return None  # an argument given back as it came
+    names = [intern(str(node.name)) for node in program.graph.inputs]  # as names in calls are
+    table = np.array([id(name) for name in names], np.int64)
+    fields = {"count": len(names), "names": table.ctypes.data}
+    kept = [program, writer, LIBRARY, names, table]  # the code too, when the interpreter ends
+    if program.helpers is not None or listed[0].ns > LONGEST_NS:
+        program.equip = writer.entry
+        for workspace in tuple(program.workspaces):
+            workspace.entry = writer.entry(workspace)
+        return Entry(record.CALL, fields | {"pool": id(program.workspaces)}, kept)
+    workspace = program.new_workspace()
+    run = writer.entry(workspace, shared=False)
+    return Entry(record.CALL, fields | {"run": run.record.ctypes.data}, [*kept, workspace, run])
 
 
 def _made(program: NativeProgram) -> set[int]:
@@ -60,69 +73,95 @@ def _made(program: NativeProgram) -> set[int]:
     return {given.slot for given in emitted.given} | {emitted.outputs[index] for index in emitted.numbers}
 
 
-class _Record:
-    """The tables of a record, over a workspace that no other run uses."""
+class Writer:
+    """What is the same in all records of a program."""
 
-    def __init__(self, program: NativeProgram, segment: Segment) -> None:
+    def __init__(self, program: NativeProgram, segment: Segment, states: Sequence[State], updated: Sequence[State],
+                 rebuild: Rebuild) -> None:  # fmt: skip
         self.emitted, self.inputs = program.emitted, program.graph.inputs
-        self.workspace = program.new_workspace()
-        self.segment = self.workspace.context + WORD_BYTES * segment.word
-        self.patches = self._take_patches(segment)
-        self.kept: list[Any] = [program, self.workspace, LIBRARY]  # the code too, when the interpreter ends
+        self.segment, self.helpers, self.sources = segment, program.helpers, program.results
+        self.updated, self.results = updated, len(program.emitted.outputs) - len(updated)
+        self.read = [(state, slot) for state, (slot, _) in zip(states, self.emitted.variables, strict=True)]
+        self.numbers = {index: self.emitted.outputs[index] for index in self.emitted.numbers}
+        self.container, self.finish = _container(rebuild, self.results)
+        self.help = None if self.helpers is None else self.helpers.call
 
-    def _take_patches(self, segment: Segment) -> Patches:
-        """What the driver would write for each slot, from now on without it."""
-        words = self.workspace.words
-        first, end = segment.word + 2, segment.word + 3
+    def entry(self, workspace: Workspace, *, shared: bool = True) -> Entry:
+        """The record for runs in a workspace; those of one that several threads share may use memory of results."""
+        return _Record(self, workspace).write(shared=shared)
+
+
+class _Record:
+    """The tables of a record."""
+
+    def __init__(self, writer: Writer, workspace: Workspace) -> None:
+        self.of, self.workspace = writer, workspace
+        self.kept: list[Any] = []
+        self.patches, self.segment = self._without_patches()
+
+    def _without_patches(self) -> tuple[Patches, int]:
+        """What the driver would write for each slot, and a segment like the program's that does it without."""
+        words, at = self.workspace.words, self.of.segment.word
+        first, end, patch, patched = words[at : at + 4].tolist()
         patches: Patches = {}
-        for word, slot, offset in words[words[first] : words[end]].reshape(-1, PATCH_WORDS).tolist():
+        for word, slot, offset in words[patch:patched].reshape(-1, PATCH_WORDS).tolist():
             address = self.workspace.context + WORD_BYTES * word
             patches.setdefault(slot, []).append((address, 0 if offset == IN_OBJECT else offset))
-        words[end] = words[first]
-        return patches
+        start, _ = self._table([first, end, patch, patch, 0])
+        self.kept[-1][-1] = (start - self.workspace.context) // WORD_BYTES
+        return patches, start
 
-    def write(self, states: Sequence[State], updated: Sequence[State], rebuild: Rebuild) -> Entry | None:
-        emitted = self.emitted
-        results = len(emitted.outputs) - len(updated)
-        numbers = {index: self.workspace.values[emitted.outputs[index]] for index in emitted.numbers}
-        if any(array is None for array in numbers.values()):
-            return None  # an argument given back as it came
-        given = [one for one in emitted.given if one.output < results]
-        targets = [(updated[one.output - results], one.slot) for one in emitted.given if one.output >= results]
-        read = [(state, slot) for state, (slot, _) in zip(states, emitted.variables, strict=True)]
-        container, finish = _container(rebuild, results)
-        names = [intern(str(node.name)) for node in self.inputs]  # as names in calls are
-        statuses = self.workspace.statuses
-        self.kept += [states, updated, finish, names, *(one.dtype for one in given)]
+    def write(self, *, shared: bool) -> Entry:
+        of, workspace = self.of, self.workspace
+        given = [one for one in of.emitted.given if one.output < of.results]
+        fetched = [one for one in given if shared and of.sources[one.output].keeps]
+        outputs = {one.output for one in fetched}
+        targets = [(of.updated[one.output - of.results], one.slot)
+                   for one in of.emitted.given if one.output >= of.results]  # fmt: skip
+        counted = [state for state, _ in of.read if not any(state is other for other in of.updated)]
+        statuses = workspace.statuses
         fields = {
-            "count": len(self.inputs), "names": self._table([id(name) for name in names])[0],
-            "drive": LIBRARY.driver.addresses[0], "segment": self.segment,
+            "drive": LIBRARY.driver.addresses[DRIVE], "segment": self.segment,
             "statuses": statuses.ctypes.data, "statuses_end": statuses.ctypes.data + statuses.nbytes,
-            "container": container, "size": results, "finish": 0 if finish is None else id(finish),
+            "container": of.container, "size": of.results, "finish": 0 if of.finish is None else id(of.finish),
+            "context": workspace.context,
         }  # fmt: skip
-        fields |= self._section("arguments", [self._argument(i, node) for i, node in enumerate(self.inputs)])
-        fields |= self._section("arrays", map(self._array, given))
-        fields |= self._section("reads", [(id(state), *self._patched(slot)) for state, slot in read])
+        if of.helpers is not None:
+            fields |= {"wanted": of.helpers.wanted, "lazy": not of.helpers.eager, "help": id(of.help)}
+        fields |= self._section("arguments", [self._argument(i, node) for i, node in enumerate(of.inputs)])
+        fields |= self._section("kept", map(self._fetched, fetched))
+        fields |= self._section("arrays", [self._array(one) for one in given if one.output not in outputs])
+        fields |= self._section("reads", [(id(state), *self._patched(slot)) for state, slot in of.read])
         fields |= self._section("writes", [(id(state), *self._patched(slot)) for state, slot in targets])
-        fields |= self._section("numbers", [(WORD_BYTES * index, id(array.dtype), array.ctypes.data)
-                                            for index, array in numbers.items()])  # fmt: skip
-        return Entry(fields, self.kept)
+        fields |= self._section("counted", [(id(state), self._cell()) for state in counted])
+        fields |= self._section("numbers", [self._number(index, workspace.values[slot])
+                                            for index, slot in of.numbers.items()])  # fmt: skip
+        return Entry(record.RUN, fields, self.kept)
 
     def _argument(self, index: int, node: Node) -> tuple[int, ...]:
         kind = node.array_type
         types: tuple[type | None, ...] = (None, None, None)
-        if index in self.emitted.objects:
+        if index in self.of.emitted.objects:
             scalar = kind.dtype.type
             types = (scalar, float if kind.dtype == np.float64 else None, float if kind.dtype == np.float32 else None)
-        cell = self._table([0])[0]
         addresses = [0 if one is None else id(one) for one in types]
         shape = kind.static_shape
-        return (*addresses, cell, kind_of(kind.dtype), len(shape), *self._table(shape),
-                *self._patched(self.emitted.inputs[index]))  # fmt: skip
+        return (*addresses, self._cell(), kind_of(kind.dtype), len(shape), *self._table(shape),
+                *self._patched(self.of.emitted.inputs[index]))  # fmt: skip
+
+    def _fetched(self, given: Given) -> tuple[int, ...]:
+        source = self.of.sources[given.output]
+        self.kept += [source.array, source.given]
+        functions = id(self.kept[-2]), id(self.kept[-1])
+        return WORD_BYTES * given.output, self._cell(), *functions, *self._patched(given.slot)
 
     def _array(self, given: Given) -> tuple[int, ...]:
         dims, _ = self._table(given.shape)
         return WORD_BYTES * given.output, id(given.dtype), len(given.shape), dims, *self._patched(given.slot)
+
+    def _number(self, index: int, array: np.ndarray[Any, Any]) -> tuple[int, ...]:
+        self.kept.append(array.dtype)
+        return WORD_BYTES * index, id(array.dtype), array.ctypes.data
 
     def _patched(self, slot: int) -> tuple[int, int]:
         return self._table([word for patch in self.patches.get(slot, ()) for word in patch])
@@ -130,6 +169,10 @@ class _Record:
     def _section(self, name: str, rows: Iterable[tuple[int, ...]]) -> dict[str, int]:
         first, end = self._table([word for row in rows for word in row])
         return {name: first, f"{name}_end": end}
+
+    def _cell(self) -> int:
+        """A word to write to."""
+        return self._table([0])[0]
 
     def _table(self, words: Sequence[int]) -> tuple[int, int]:
         """Words in memory: where they begin and end."""
@@ -143,59 +186,10 @@ def _container(rebuild: Rebuild, results: int) -> tuple[int, Callable[[list[Any]
     marks = [object() for _ in range(results)]
     made = rebuild(iter(marks))
     if results == 1 and made is marks[0]:
-        return calling.ALONE, None
+        return record.ALONE, None
     if type(made) in (list, tuple) and list(made) == marks:
-        return calling.LIST if type(made) is list else calling.TUPLE, None
+        return record.LIST if type(made) is list else record.TUPLE, None
     if type(made) is dict and list(made.values()) == marks:
         keys = tuple(made)
-        return calling.LIST, lambda values: dict(zip(keys, values, strict=True))
-    return calling.LIST, lambda values: rebuild(iter(values))
-
-
-_installing = threading.Lock()
-
-
-def _fresh_lock() -> None:
-    """A forked child has one thread: if another one held the lock, it is free."""
-    global _installing
-    _installing = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_fresh_lock)
-
-
-def install(owner: type) -> bool:
-    """Make native code the `__call__` of a class whose instances may have an entry; False where that fails.
-
-    The class keeps the code, and what it knows by address: all goes together.
-    """
-    with _installing:
-        if not hasattr(owner, KEPT):
-            try:
-                definition, kept = _compiled(owner)
-            except (RuntimeError, ValueError) as error:
-                warnings.warn(f"calls go through Python, because their native code could not be made: {error}",
-                              RuntimeWarning, stacklevel=2)  # fmt: skip
-                return False
-            setattr(owner, KEPT, (definition, kept))
-            owner.__call__ = method(owner, definition)  # type: ignore[method-assign]
-        return True
-
-
-def _compiled(owner: type) -> tuple[Method, list[Any]]:
-    slots = (owner, "_entry"), (Entry, "record"), (Gate, "closed"), (State, "current"), (State, "spare"), \
-            (Buffer, "array"), (Buffer, "readers")  # fmt: skip
-    places = dict(zip(calling.PLACES, (slot_of(*slot) for slot in slots), strict=True))
-    code = LIBRARY.load(calling.text(places), "call", "shared")
-    start, table = code.addresses
-    objects = {"ndarray": np.ndarray, "none": None, "zero": 0, "gate": GATE, "open": False, "slow": SLOW}
-    shared = functions() | {name: id(thing) for name, thing in objects.items()}
-    for place, name in enumerate(calling.SHARED):
-        ctypes.c_int64.from_address(table + WORD_BYTES * place).value = shared[name]
-    return Method(b"__call__", start, FAST_WITH_NAMES, _DOCUMENTATION), [code, objects]
-
-
-KEPT, SLOW = "_native_call", "_slow"
-_DOCUMENTATION = b"__call__($self, /, *args, **named)\n--\n\n" \
-                 b"Run on arrays given by position or by name, and write the updates if the run succeeds."  # fmt: skip
+        return record.LIST, lambda values: dict(zip(keys, values, strict=True))
+    return record.LIST, lambda values: rebuild(iter(values))

@@ -27,8 +27,13 @@ class Results:
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self._shape, self._dtype = shape, dtype
-        self._keeps = LEAST_BYTES <= dtype.itemsize * int(np.prod(shape)) <= MOST_BYTES
+        self.keeps = LEAST_BYTES <= dtype.itemsize * int(np.prod(shape)) <= MOST_BYTES
         self._given: deque[Array] = deque(maxlen=KEPT)
+
+    @property
+    def most_bytes(self) -> int:
+        """What is kept at most."""
+        return KEPT * self._dtype.itemsize * int(np.prod(self._shape)) if self.keeps else 0
 
     def array(self) -> Array:
         """An array that only the caller holds; its elements are anything."""
@@ -44,7 +49,7 @@ class Results:
 
     def given(self, array: Array) -> None:
         """The array was given to a caller, who may let it go before the next run."""
-        if self._keeps:
+        if self.keeps:
             self._given.append(array)
 
     def _is_unchanged(self, array: Array) -> bool:

@@ -1,0 +1,72 @@
+"""What all parts of a call share: the record, the ways out, tables, and patches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+
+from graphc.native.calls import record
+from graphc.native.calls.capi import NUMPY, PYTHON
+from graphc.native.calls.walker import I64, POINTER, Walker
+from graphc.native.objects import ARRAY_DATA
+
+SHARED = (*PYTHON, *NUMPY, "ndarray", "none", "zero", "one", "false", "true", "gate", "slow", "let_go")
+"""What the process has once: functions, types, objects. The gate is `false` unless some thread exchanges buffers."""
+VOID = ir.VoidType()
+
+
+class Frame(Walker):
+    """The function being written, what it holds, and where it goes when a call is not just what the program takes.
+
+    `slow` goes to Python at once; `reject` and `failed` let go of all that is held first, and then `reject` goes to
+    Python, while `failed` returns without a result, with an exception set.
+    """
+
+    def __init__(self, places: dict[str, int]) -> None:
+        super().__init__("call", POINTER, [POINTER, POINTER, I64, POINTER], SHARED)
+        self.places = places
+        self.entry, self.run, self.pool, self.workspace, self.container, self.lone, self.thread = (
+            self.variable(POINTER, self.null) for _ in range(7))  # fmt: skip
+        self.claims = self.variable(I64, I64(0))
+        self.slow, self.reject, self.failed = map(self.block, ("slow", "reject", "failed"))
+
+    def of_call(self, name: str, kind: Any = POINTER) -> Any:
+        """A word of the entry's own record."""
+        return self.field(self.data(self.load(self.load(self.entry), self.places["record"])), record.CALL, name, kind)
+
+    def of_run(self, name: str, kind: Any = POINTER) -> Any:
+        """A word of the record that the run goes by."""
+        return self.field(self.load(self.run), record.RUN, name, kind)
+
+    def rows(self, name: str, fields: tuple[str, ...]) -> Any:
+        """Every row of a table of the run's record."""
+        return self.each(self.of_run(name), self.of_run(f"{name}_end"), len(fields))
+
+    def patch(self, row: Any, fields: tuple[str, ...], base: Any) -> None:
+        """Write a pointer wherever the driver and the kernels look for it."""
+        first, end = (self.field(row, fields, name) for name in ("patches", "patches_end"))
+        with self.each(first, end, len(record.PATCH)) as (patch, _):
+            self.store(self.at(base, self.field(patch, record.PATCH, "bytes", I64)),
+                       self.field(patch, record.PATCH, "word"))  # fmt: skip
+
+    def data(self, array: Any) -> Any:
+        """Where an array's elements lie."""
+        return self.load(array, ARRAY_DATA)
+
+    def is_set(self, place: Any) -> Any:
+        """Whether a variable is a pointer to anything."""
+        return self.b.not_(self.same(self.load(place), self.null))
+
+    def hold(self, thing: Any) -> None:
+        """One more reference."""
+        self.call("Py_IncRef", VOID, thing)
+
+    def drop(self, thing: Any) -> None:
+        """One reference less, where there is a thing."""
+        self.call("Py_DecRef", VOID, thing)
+
+    def or_failed(self, made: Any) -> Any:
+        """What a function of Python has returned, which is no object where it raised."""
+        self.leave_if(self.same(made, self.null), self.failed)
+        return made

@@ -1,0 +1,72 @@
+"""The one function for all calls, made a method of `Executable` when it is first needed."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+import warnings
+from typing import Any
+
+import numpy as np
+
+from graphc.native.calls import calling
+from graphc.native.calls.capi import FAST_WITH_NAMES, Method, functions, method, slot_of
+from graphc.native.calls.entry import Entry
+from graphc.native.calls.frame import SHARED
+from graphc.native.calls.record import PLACES
+from graphc.native.code.library import LIBRARY
+from graphc.native.driver import WORD_BYTES
+from graphc.native.workspace import Workspace
+from graphc.state import GATE, Buffer, Gate, State
+
+_installing = threading.Lock()
+
+
+def _fresh_lock() -> None:
+    """A forked child has one thread: if another one held the lock, it is free."""
+    global _installing
+    _installing = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_fresh_lock)
+
+
+def install(owner: type) -> bool:
+    """Make native code the `__call__` of a class whose instances may have an entry; False where that fails.
+
+    The class keeps the code, and what it knows by address: all goes together.
+    """
+    with _installing:
+        if not hasattr(owner, KEPT):
+            try:
+                definition, kept = _compiled(owner)
+            except Exception as error:  # whatever LLVM or its binding raises
+                warnings.warn("calls go through Python, because their native code could not be made: "
+                              f"{type(error).__name__}: {error}",
+                              RuntimeWarning, stacklevel=2)  # fmt: skip
+                return False
+            setattr(owner, KEPT, (definition, kept))
+            owner.__call__ = method(owner, definition)  # type: ignore[method-assign]
+        return True
+
+
+def _compiled(owner: type) -> tuple[Method, list[Any]]:
+    slots = ((owner, "_entry"), (Entry, "record"), (Workspace, "entry"), (Gate, "closed"), (State, "current"),
+             (State, "spare"), (State, "claimed"), (State, "wanted"), (Buffer, "array"), (Buffer, "readers"),
+             (Buffer, "runs"))  # fmt: skip
+    places = dict(zip(PLACES, (slot_of(*slot) for slot in slots), strict=True))
+    code = LIBRARY.load(calling.text(places), "call", "shared")
+    start, table = code.addresses
+    objects = {"ndarray": np.ndarray, "none": None, "zero": 0, "one": 1, "false": False, "true": True, "gate": GATE,
+               "slow": SLOW, "let_go": "release"}  # fmt: skip
+    shared = functions() | {name: id(thing) for name, thing in objects.items()}
+    for place, name in enumerate(SHARED):
+        ctypes.c_int64.from_address(table + WORD_BYTES * place).value = shared[name]
+    return Method(b"__call__", start, FAST_WITH_NAMES, _DOCUMENTATION), [code, objects]
+
+
+KEPT, SLOW = "_native_call", "_slow"
+_DOCUMENTATION = b"__call__($self, /, *args, **named)\n--\n\n" \
+                 b"Run on arrays given by position or by name, and write the updates if the run succeeds."  # fmt: skip

@@ -1,0 +1,110 @@
+"""LLVM fails to compile a module: what it was for is named in a warning and computed another way, with the same values.
+
+Modules are counted as they come to be compiled, in a process with a single thread and no cache, so every test breaks
+another one: kernels of the program below, what prepares their operands and combines their parts, products, loops,
+then the driver and the code of calls.
+"""
+
+import threading
+
+import pytest
+
+pytest.importorskip("llvmlite")
+
+from test_native import python
+
+from graphc.native.code import host
+
+BROKEN = """
+import os, re, sys, warnings
+if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}})
+import numpy as np, graphc as gr
+from graphc.native.code import host
+broken, modules, compile_module = {broken!r}, [], host.object_code
+
+def compile_or_fail(text):
+    name = re.search(r'define (?!internal).*@"?(\\w+)"?\\(', text).group(1)
+    modules.append(name if name != "kernel" else len(modules) - sum(isinstance(module, str) for module in modules))
+    if broken in (modules[-1], "kernel" if name == "kernel" else ""):
+        raise RuntimeError("no such instruction")
+    return compile_module(text)
+
+host.object_code = compile_or_fail
+rng = np.random.default_rng(0)
+x, w, i = gr.placeholder("x", (300, 200), "float64"), gr.variable("w", rng.normal(size=(200, 100))), \\
+          gr.placeholder("i", (300,), "int64")
+loss, columns = gr.sum(gr.tanh(x @ w)), gr.transpose(gr.reshape(x, (30, 10, 200)), (0, 2, 1))
+outputs = [loss, gr.grad(loss, x), gr.sum(gr.exp(x), axis=0), x[i], gr.cumsum(x, axis=0), gr.concatenate([x, x + 1]),
+           columns - gr.sum(columns, axis=(1, 2), keepdims=True)]
+feeds = rng.normal(size=(300, 200)), np.arange(300)[::-1].copy()
+with warnings.catch_warnings(record=True) as seen:
+    warnings.simplefilter("always")
+    f = gr.compile([x, i], outputs, updates={{w: w * 0.5}}, backend="native")
+    for _ in range(4):
+        before = w.value
+        results = f(*feeds)
+updated, w.value = w.value, before
+g = gr.compile([x, i], outputs, updates={{w: w * 0.5}}, backend="numpy")
+for result, expected in zip(results, g(*feeds), strict=True):
+    np.testing.assert_allclose(result, expected, rtol=1e-9, atol=1e-9)
+np.testing.assert_array_equal(updated, w.value)
+print(len(modules), type(f.plan.program).__name__, sorted({{str(warning.message) for warning in seen}}))
+"""
+KERNELS = 12
+"""Modules of the program, but for the driver and the call."""
+
+
+def broken(name):
+    """What a process prints in which a module fails."""
+    return python(BROKEN.format(broken=name), GRAPHC_CACHE="")
+
+
+def test_without_failures_there_are_so_many_kernels_and_no_warning():
+    count, program, *warnings = broken(None).split(maxsplit=2)
+    assert (int(count), program, warnings) == (KERNELS + 3, "NativeProgram", ["[]\n"])
+
+
+@pytest.mark.parametrize("number", range(KERNELS))
+def test_a_kernel_or_loop_or_product_that_fails_is_named_and_computed_by_numpy(number):
+    printed = broken(number)
+    assert "NativeProgram" in printed
+    assert "is computed by NumPy, because compiling it failed: RuntimeError: no such instruction" in printed
+    assert printed.count("the kernel of") == 1
+
+
+def test_all_kernels_may_fail():
+    assert broken("kernel").count("the kernel of") > 5
+
+
+def test_where_the_driver_fails_numpy_runs_the_program():
+    printed = broken("help")
+    assert "NumpyProgram" in printed
+    assert "a graph runs on NumPy, because compiling the driver of native programs failed: RuntimeError" in printed
+
+
+def test_where_the_code_of_calls_fails_python_makes_them():
+    printed = broken("call")
+    assert "NativeProgram" in printed
+    assert "calls go through Python, because their native code could not be made: RuntimeError" in printed
+
+
+def test_threads_that_load_code_at_the_same_time_have_one_linker(monkeypatch):
+    """Each had made its own, and the code that was loaded with the other one was freed."""
+    different = 0
+    for _ in range(40):
+        monkeypatch.setattr(host, "_linkers", {})
+        barrier, found = threading.Barrier(2), []
+
+        def ask(barrier=barrier, found=found):
+            host.machine()
+            barrier.wait(60)
+            found.append(host._linker())
+
+        threads = [threading.Thread(target=ask) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        different += found[0] is not found[1]
+    assert different == 0
