@@ -51,7 +51,7 @@ for result, expected in zip(results, g(*feeds), strict=True):
 np.testing.assert_array_equal(updated, w.value)
 print(len(modules), type(f.plan.program).__name__, sorted({{str(warning.message) for warning in seen}}))
 """
-KERNELS = 12
+KERNELS = 11
 """Modules of the program, but for the driver and the call."""
 
 
