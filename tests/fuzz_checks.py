@@ -165,8 +165,8 @@ def _check_values(program: Program, made: Made, rows: int, feeds: Arrays, expect
     rng = np.random.default_rng(program.seed)
     eps = float(np.finfo(program.dtype).eps)
     nodes = [*made.outputs, *made.updates.values()]
-    coarse = max(float(np.finfo(node.dtype).eps) for node in topological(nodes)
-                 if not isinstance(node.type, TupleType) and node.type.is_float)  # fmt: skip
+    coarse = max((float(np.finfo(node.dtype).eps) for node in topological(nodes)
+                  if not isinstance(node.type, TupleType) and node.type.is_float), default=0.0)  # fmt: skip
     shift = [0.0] * len(nodes)
     for _ in range(2):
         noisy = [feed * (1 + 4 * eps * rng.choice([-1.0, 1.0], feed.shape)) if feed.dtype.kind == "f" else feed

@@ -145,7 +145,7 @@ def _array(rng: np.random.Generator, kind: str, shape: Sequence[int], dtype: str
     values = rng.standard_normal(shape) * rng.choice([0.25, 1.0], shape)
     if kind != "smooth":
         values = np.where(rng.random(shape) < 0.5, np.round(values * 4) / 4, values)
-    return values.astype({'half': 'float16', 'smooth': 'float64'}.get(kind, 'float32')).astype(dtype)
+    return np.asarray(values.astype({"half": "float16", "smooth": "float64"}.get(kind, "float32")), dtype)
 
 
 class _Growth(Picker):
