@@ -190,3 +190,13 @@ def test_kernels_of_other_sizes_share_their_code():
         return int(facts_of(Graph([x], [padded + padded]), [Access((1,))]).address)
 
     assert code(5000, 1) == code(7000, 2) != code(7000, 0)
+
+
+def test_a_box_is_read_everywhere_along_axes_where_its_node_is_repeated():
+    """A part replaced in a vector that a kernel repeats for rows: the last row had written what was there before."""
+    x, v, s = gr.placeholder("x", (2, 3), "f64"), gr.placeholder("v", (3,), "f64"), gr.placeholder("s", (), "f64")
+    replaced = gr.setitem(v, s, index=(0,)) * 0.5
+    run = compiled([x, v, s], [gr.where(x > 0, v, x), replaced + v])
+    assert alone(run.graph) == ["kernel"]
+    found = run(np.ones((2, 3)), np.arange(3.0), np.float64(8))[1]
+    assert found.tolist() == [4, 1.5, 3]

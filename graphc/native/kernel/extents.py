@@ -57,9 +57,11 @@ class Space:
         return tuple(_merged_step(group, access.strides, shape) for group in self.groups)
 
     def box(self, node: Node, window: Window) -> tuple[tuple[int, int], ...]:
-        """From where to where along each merged axis a node reads a box."""
+        """From where to where along each merged axis a node reads a box; where it is repeated, all along."""
         shape, source = node.array_type.static_shape, node.inputs[window.operand].array_type.static_shape
-        return tuple(_merged_range(group, shape, source, window.start) for group in self.groups)
+        ranges = [_merged_range(group, shape, source, window.start) for group in self.groups]
+        times = [1 if varies else size for size, varies in zip(self.sizes, self.varies(node), strict=True)]
+        return tuple((start * each, end * each) for (start, end), each in zip(ranges, times, strict=True))
 
     def group_of(self, axis: int) -> int:
         """The merged axis that an axis is in."""
