@@ -209,7 +209,7 @@ def _value(node: Node, known: Sequence[Any]) -> Any:
             value = 1 if number is None else number.attrs["value"]
         operands.append(source.dtype.type(value))
     with np.errstate(all="ignore"):
-        return node.op.body(*operands, **node.attrs)
+        return np.asarray(node.op.body(*operands, **node.attrs))[()]  # some bodies make arrays of rank 0
 
 
 def ranges(live: Any) -> Mask:
