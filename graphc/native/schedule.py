@@ -7,6 +7,7 @@ A chain of works over the same rows is a shared stage too, whose blocks are stri
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -67,6 +68,7 @@ def _stages(works: Sequence[Work], threads: int) -> list[Stage]:
     if LIBRARY.finish():
         return stages
     products.compiled.cache_clear()
+    _warn_of_levels("LLVM rejected what they need")
     return _by_levels(works, threads)
 
 
@@ -87,8 +89,14 @@ def _with_strips(works: Sequence[Work], threads: int) -> Iterator[Stage]:
 def _strips(chain: Chain) -> Strips | None:
     try:
         return chain.strips()
-    except Exception:  # whatever LLVM or its binding has raised for one before
+    except Exception as error:  # whatever LLVM or its binding has raised for one before
+        _warn_of_levels(f"{type(error).__name__}: {error}")
         return None
+
+
+def _warn_of_levels(reason: str) -> None:
+    warnings.warn("chains of kernels run level by level, which takes longer, because compiling their strips failed: "
+                  + reason, RuntimeWarning, stacklevel=2)  # fmt: skip
 
 
 def _gain_of(stage: Stage, threads: int) -> float:
