@@ -25,6 +25,20 @@ posix = pytest.mark.skipif(not hasattr(os, "getuid"), reason="needs users")
 NOBODY = 65534
 
 
+# The library.
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux is asked to take pages back")
+def test_little_of_llvm_stays_in_memory():
+    code = SMALL + """
+import re
+with open("/proc/self/smaps") as lines:
+    places = re.findall(r"r-xp .*libllvmlite.*\\n(?:.*\\n)*?Rss: +([0-9]+) kB", lines.read())
+assert len(places) == 1 and int(places[0]) < 12_000, places
+"""
+    python(code, GRAPHC_CACHE="")
+
+
 # The cache.
 
 AS_NOBODY = f"""

@@ -11,6 +11,8 @@ from typing import Any
 import llvmlite.binding as llvm
 from llvmlite.binding import ffi
 
+from graphc.native.code.pages import give_back_pages
+
 
 def processor() -> str:
     """The first part of LLVM's name for this machine: x86_64, aarch64."""
@@ -27,6 +29,7 @@ def machine() -> Any:
         llvm.initialize_native_asmprinter()
         target = llvm.Target.from_default_triple()
         _own.machine = target.create_target_machine(opt=3, cpu=llvm.get_host_cpu_name(), features=features(), jit=True)
+        give_back_pages()
     return _own.machine
 
 

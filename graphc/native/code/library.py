@@ -14,6 +14,7 @@ from graphc.native import driver
 from graphc.native.code import host
 from graphc.native.code.background import Job, Queue
 from graphc.native.code.cache import DiskCache, content_key
+from graphc.native.code.pages import give_back_pages
 from graphc.native.code.spelling import spelled, writers
 
 TEXTS_HELD = 32
@@ -77,6 +78,8 @@ class Library:
             waiting, self._unfinished = self._unfinished, []
         for made in waiting:
             made.wait()
+        if waiting:
+            give_back_pages()
         return all(made.job.error is None for made in waiting)
 
     def load(self, text: str, *symbols: str) -> host.Loaded:
@@ -85,7 +88,9 @@ class Library:
         Raises RuntimeError where LLVM rejects the IR.
         """
         with self._lock:
-            return self._made(content_key(text, host.identity()), lambda: text, symbols).loaded
+            loaded = self._made(content_key(text, host.identity()), lambda: text, symbols).loaded
+        give_back_pages()
+        return loaded
 
     def _made(self, key: str, write: Callable[[], str], symbols: tuple[str, ...]) -> Made:
         if key not in self._by_content:
