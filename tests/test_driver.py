@@ -22,8 +22,10 @@ from graphc.native.driver import (
     RUNNING,
     STAGE_WORDS,
     STAGES,
+    TASK_WORDS,
     WANTED,
     WORD,
+    WORD_BYTES,
     WORKER_WORDS,
 )
 from graphc.native.program import NativeProgram
@@ -150,3 +152,48 @@ def test_a_helper_that_one_run_does_not_repay_comes_where_runs_follow_one_anothe
     workspace.words[PRESENT] = 0
     program.helpers.call(workspace)
     assert workspace.words[WANTED] == 0
+
+
+def shared(counts, threads, wanted=None):
+    """Blocks of tasks with so many each, shared by threads: what ran in turn, and the context's words.
+
+    What ran: the task, its first row and the end of its rows, and the block that was to be claimed next.
+    """
+    kernel = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)
+    ran = []
+    code = kernel(lambda table, first, end, block: ran.append((table, first or 0, end, int(words[WORD]))))
+    tasks = HEADER + STAGE_WORDS
+    tables = tasks + TASK_WORDS * len(counts)
+    words = np.zeros(tables + len(counts), np.int64)
+    words[[WORD, STAGES, WANTED, RUNNING]] = 0, HEADER, (wanted or threads) - 1, 1
+    words[HEADER:tasks] = [tasks, tables, sum(counts), 0]
+    for i, count in enumerate(counts):
+        begun = sum(counts[:i])
+        words[tasks + TASK_WORDS * i :][:TASK_WORDS] = [
+            ctypes.cast(code, ctypes.c_void_p).value, tables + i, 10 * count - 3, 10, count, begun, 0, 0]  # fmt: skip
+    worker = np.zeros(WORKER_WORDS, np.int64)
+    help_ = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(LIBRARY.driver.addresses[HELP])
+    helpers = [threading.Thread(target=help_, args=(words.ctypes.data, worker.ctypes.data)) for _ in range(threads)]
+    for helper in helpers:
+        helper.start()
+    for helper in helpers:
+        helper.join(300)
+    start = words.ctypes.data + WORD_BYTES * tables
+    return [((table - start) // WORD_BYTES, *others) for table, *others in ran], words
+
+
+@pytest.mark.parametrize("counts", [[1], [7, 1, 30, 2], [1] * 50, [200]])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_threads_run_each_block_once(counts, threads):
+    ran, words = shared(counts, threads)
+    expected = [(i, 10 * n, min(10 * n + 10, 10 * count - 3)) for i, count in enumerate(counts) for n in range(count)]
+    assert sorted(place for *place, _ in ran) == sorted(map(list, expected))
+    assert words[DONE] == words[WORD] == sum(counts)
+
+
+def test_many_blocks_are_claimed_at_first_and_single_ones_in_the_end():
+    ran, _ = shared([30, 2], 1, wanted=2)
+    ends = [claimed for *_, claimed in ran]
+    sizes = [ends.count(end) for end in sorted(set(ends))]
+    assert sizes == [4, 3, 3, 2, 2, 2, 2] + [1] * 14
+    assert ends == sorted(ends)

@@ -65,7 +65,7 @@ def text(processor: str) -> str:
     """The driver's IR; `processor` is the first part of LLVM's triple."""
     declaration, pause = _PAUSES.get(processor.replace("arm64", "aarch64"), ("", ""))
     numbers = {"LIST_ITEMS": LIST_ITEMS, "ARRAY_DATA": ARRAY_DATA, "IDLE_TURNS": waiting.IDLE_TURNS,
-               "PATIENT_TURNS": sharing.PATIENT_TURNS}  # fmt: skip
+               "PATIENT_TURNS": sharing.PATIENT_TURNS, "SHARE": sharing.SHARE}  # fmt: skip
     written = "".join((waiting.TEXT, sharing.TEXT, running.TEXT)).replace("PAUSE", pause)
     for name, number in numbers.items():
         written = written.replace(name, str(number))

@@ -1,14 +1,18 @@
-"""The driver's code for stages that threads share: blocks are claimed one by one.
+"""The driver's code for stages that threads share: they claim blocks, many at first and one by one in the end.
 
-A block is claimed by raising the claim word from exactly what was seen, so nobody can claim a block of a stage that is
-not open: a worker that comes late, or stays from one run to the next, does no harm. The caller claims too, until no
-block is left, and then waits only for blocks in progress.
+Neighbouring blocks are claimed together so that a thread stays with its memory. They are claimed by raising the claim
+word from exactly what was seen, so nobody can claim blocks of a stage that is not open: a worker that comes late, or
+stays from one run to the next, does no harm. The caller claims too, until no block is left, and then waits only for
+blocks in progress.
 """
 
 from __future__ import annotations
 
 PATIENT_TURNS = 1_000
 """How often who waits for a block looks before it lets other threads run, the one it waits for among them."""
+
+SHARE = 4
+"""A thread claims its share of the blocks that are left divided by this, or one: none waits long in the end."""
 
 TEXT = """
 ; Claims and runs blocks of the stage with this epoch and number until none is left.
@@ -19,37 +23,53 @@ entry:
   %total.at = getelementptr i64, ptr %stage, i64 2
   %total = load i64, ptr %total.at, align 8
   %done = getelementptr i64, ptr %ctx, i64 8
+  %wanted.at = getelementptr i64, ptr %ctx, i64 19
+  %wanted = load i64, ptr %wanted.at, align 8
+  %threads = add i64 %wanted, 1
+  %parts = mul i64 %threads, SHARE
   br label %look
 look:
-  %task = phi ptr [ %first, %entry ], [ %task, %claim ], [ %found, %run ]
+  %task = phi ptr [ %first, %entry ], [ %task, %claim ], [ %found, %ran ]
   %word = load atomic i64, ptr %ctx acquire, align 8
   %open.now = lshr i64 %word, 20
   %same = icmp eq i64 %open.now, %opened
   %block = and i64 %word, 1048575
-  %left = icmp slt i64 %block, %total
-  %go = and i1 %same, %left
+  %left = sub i64 %total, %block
+  %some = icmp sgt i64 %left, 0
+  %go = and i1 %same, %some
   br i1 %go, label %claim, label %exit
 claim:
-  %raised = add i64 %word, 1
+  %part = udiv i64 %left, %parts
+  %small = icmp eq i64 %part, 0
+  %count = select i1 %small, i64 1, i64 %part
+  %raised = add i64 %word, %count
   %swap = cmpxchg ptr %ctx, i64 %word, i64 %raised acq_rel monotonic, align 8
   %mine = extractvalue { i64, i1 } %swap, 1
+  %end = add i64 %block, %count
   br i1 %mine, label %find, label %look
 find:
-  %found = phi ptr [ %task, %claim ], [ %after, %skip ]
-  %count.at = getelementptr i64, ptr %found, i64 4
-  %count = load i64, ptr %count.at, align 8
+  %found = phi ptr [ %task, %claim ], [ %after, %skip ], [ %found, %run ]
+  %from = phi i64 [ %block, %claim ], [ %from, %skip ], [ %to, %run ]
+  %blocks.at = getelementptr i64, ptr %found, i64 4
+  %blocks = load i64, ptr %blocks.at, align 8
   %start.at = getelementptr i64, ptr %found, i64 5
   %start = load i64, ptr %start.at, align 8
-  %inside = sub i64 %block, %start
-  %here = icmp slt i64 %inside, %count
+  %over = add i64 %start, %blocks
+  %here = icmp slt i64 %from, %over
   br i1 %here, label %run, label %skip
 skip:
   %after = getelementptr i64, ptr %found, i64 8
   br label %find
 run:
-  %end = add i64 %inside, 1
-  call void @blocks(ptr %ctx, ptr %found, i64 %inside, i64 %end)
-  %was = atomicrmw add ptr %done, i64 1 release, align 8
+  %rest = icmp slt i64 %end, %over
+  %to = select i1 %rest, i64 %end, i64 %over
+  %inside = sub i64 %from, %start
+  %until = sub i64 %to, %start
+  call void @blocks(ptr %ctx, ptr %found, i64 %inside, i64 %until)
+  %more = icmp slt i64 %to, %end
+  br i1 %more, label %find, label %ran
+ran:
+  %was = atomicrmw add ptr %done, i64 %count release, align 8
   br label %look
 exit:
   ret void
