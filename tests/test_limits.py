@@ -156,6 +156,16 @@ def test_masks_say_where_values_are_known_and_read():
     np.testing.assert_array_equal(masks.read[product].mask, mask)
 
 
+def test_conditions_hold_numbers_though_a_body_makes_arrays():
+    """Of numbers `where` makes an array of rank 0, which cannot be looked up among other conditions."""
+    x, y = gr.placeholder("x", (3, 6, 40)), gr.placeholder("y", (3, 6, 1))
+    chosen = gr.where(y > 0, gr.where(np.tri(6, 40, dtype=bool), x, 0.0), 0.0)
+    masks = Masks(gr.Graph([x, y], [gr.exp(chosen * 2)]))
+    (condition,) = masks.known[chosen].conditions
+    assert (condition.node, condition.value) == (chosen, 0)
+    assert isinstance(condition.value, np.float32)
+
+
 def test_ranges_of_rows():
     live = np.array([[0, 0, 0], [0, 1, 0], [1, 0, 1]], bool)
     np.testing.assert_array_equal(ranges(live), [[0, 0], [1, 2], [0, 3]])
