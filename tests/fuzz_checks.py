@@ -88,6 +88,7 @@ def check(program: Program) -> None:
         except (gr.ShapeError, gr.ExecutionError):
             if not program.symbolic:
                 raise
+            _check_fails(f, made, feeds)
             continue  # a size for which the shapes do not fit, or without elements where there must be some
         _check_types(made, expected, first)
         _check_values(program, made, rows, feeds, expected, first)
@@ -132,6 +133,25 @@ def _evaluated(made: Made, feeds: Arrays) -> list[Any]:
 
 def _numpy(made: Made, feeds: Arrays, start: Arrays) -> list[Any]:
     return _called(_compiled(made, "numpy", 1), made, feeds, start)
+
+
+def _check_fails(f: Any, made: Made, feeds: Arrays) -> None:
+    """A size that the program cannot have is one for both backends, and leaves the variables as they were."""
+    start = [variable.value for variable in made.variables]
+    errors = [_error_of(one, feeds) for one in (f, _compiled(made, "numpy", 1))]
+    assert errors[0] == errors[1], f"native raised {errors[0]}, NumPy {errors[1]}"
+    if errors[0] is not None:
+        same_bits(start, [variable.value for variable in made.variables], "after an error")
+    for variable, value in zip(made.variables, start, strict=True):
+        variable.value = value
+
+
+def _error_of(f: Any, feeds: Arrays) -> type[Exception] | None:
+    try:
+        f(*feeds)
+    except gr.GraphcError as error:
+        return type(error)
+    return None
 
 
 def _check_types(made: Made, expected: Arrays, found: Arrays) -> None:
