@@ -13,7 +13,7 @@ pytest.importorskip("llvmlite")
 
 from test_native import python
 
-from graphc.native.code import host
+from graphc.native.code import background, host
 
 BROKEN = """
 import os, re, sys, warnings
@@ -108,3 +108,78 @@ def test_threads_that_load_code_at_the_same_time_have_one_linker(monkeypatch):
             thread.join(60)
         different += found[0] is not found[1]
     assert different == 0
+
+
+INTERRUPTED = """
+import faulthandler, os
+if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}})
+import numpy as np, graphc as gr
+from graphc.native.code import host
+left, compile_module = {number}, host.object_code
+
+def compile_or_stop(text):
+    global left
+    left -= 1
+    if not left:
+        raise KeyboardInterrupt
+    return compile_module(text)
+
+def run():
+    f = gr.compile([x], [gr.sum(gr.sin(x)), gr.cumsum(gr.exp(x)), gr.max(gr.tanh(x))], backend="native")
+    return [f(np.ones(30)) for _ in range(3)][2][0], type(f.plan.program).__name__
+
+host.object_code = compile_or_stop
+faulthandler.dump_traceback_later(300, exit=True)
+x = gr.placeholder("x", (30,), "float64")
+try:
+    run()
+except KeyboardInterrupt:
+    print("interrupted")
+    print(*run())
+"""
+
+
+@pytest.mark.parametrize("number", range(1, 6))
+def test_what_an_interrupt_kept_from_being_compiled_is_compiled_later(number):
+    stopped, value, program = python(INTERRUPTED.format(number=number), GRAPHC_CACHE="").split()
+    assert (stopped, program) == ("interrupted", "NativeProgram")
+    assert float(value) == pytest.approx(30 * 0.8414709848078965, rel=1e-14)
+
+
+def test_who_waits_for_a_job_does_it_where_an_interrupt_has_ended_it():
+    begun, go_on, calls = threading.Event(), threading.Event(), []
+
+    def compute():
+        calls.append(threading.current_thread())
+        begun.set()
+        if len(calls) == 1:
+            go_on.wait(60)
+            raise KeyboardInterrupt
+        return 42
+
+    queue = background.Queue()
+    job = queue.put(compute, short=True)
+    waiter = threading.Thread(target=lambda: begun.wait(60) and calls.append(job.result(queue)), daemon=True)
+    waiter.start()
+    threading.Timer(0.05, go_on.set).start()
+    with pytest.raises(KeyboardInterrupt):
+        job.wait(queue)
+    waiter.join(60)
+    assert calls[1:] == [waiter, 42]
+    assert job.result(queue) == 42
+
+
+def test_where_no_thread_can_be_started_who_waits_does_the_job(monkeypatch):
+    def refuse(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(background, "available_cores", lambda: 3)
+    queue = background.Queue()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        jobs = [queue.put(threading.current_thread) for _ in range(3)]
+        assert [job.result(queue) for job in jobs] == [threading.current_thread()] * 3
+    threads = [queue.put(threading.current_thread) for _ in range(3)]
+    assert {job.result(queue).name for job in threads} <= {"graphc compiles", threading.current_thread().name}
+    assert queue._threads <= 2

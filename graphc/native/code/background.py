@@ -14,37 +14,34 @@ from graphc.executor.threads import available_cores
 
 
 class Job:
-    """Something to compute in the background; `result` waits for it, and raises what it raised."""
+    """Something to compute in the background; `result` waits for it, and raises what it raised.
+
+    Who computes it holds its lock. Where an interrupt ends that, the next one who waits begins anew.
+    """
 
     def __init__(self, compute: Callable[[], Any]) -> None:
         self._compute: Callable[[], Any] | None = compute
-        self._done = threading.Event()
+        self._computing = threading.Lock()
         self._value: Any = None
         self.error: Exception | None = None
+        self.is_done = False
 
     def run(self) -> None:
-        """Compute it here and now, and let go of what that needed."""
-        compute, self._compute = self._compute, None
-        assert compute is not None
-        try:
-            self._value = compute()
-        except Exception as error:  # whatever LLVM or its binding raises
-            self.error = error
-        self._done.set()
-
-    @property
-    def is_done(self) -> bool:
-        """Whether it has been computed."""
-        return self._done.is_set()
+        """Have it computed, here and now or by who is at it, and let go of what that needed."""
+        with self._computing:
+            if self.is_done or self._compute is None:
+                return
+            try:
+                self._value = self._compute()
+            except Exception as error:  # whatever LLVM or its binding raises
+                self.error = error
+            self.is_done = True
+            self._compute = None
 
     def wait(self, queue: Queue) -> None:
         """Return when it is done; whoever waits helps with what others have left."""
         while not self.is_done:
-            other = queue.take()
-            if other is None:
-                self._done.wait()
-            else:
-                other.run()
+            (queue.take() or self).run()
 
     def result(self, queue: Queue) -> Any:
         """The value, waited for."""
@@ -70,8 +67,15 @@ class Queue:
             starts = not short and self._threads < available_cores() - 1
             self._threads += starts
         if starts:
-            threading.Thread(target=self._work, name="graphc compiles").start()
+            self._start()
         return job
+
+    def _start(self) -> None:
+        try:
+            threading.Thread(target=self._work, name="graphc compiles").start()
+        except RuntimeError:  # the system has no more threads: who waits for jobs does them
+            with self._lock:
+                self._threads -= 1
 
     def take(self) -> Job | None:
         """The oldest job that nobody has begun."""
