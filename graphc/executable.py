@@ -64,19 +64,25 @@ class Executable:
         if self.options.backend != "native" or self.options.debug:
             return
         if plan.entry is None and plan.called:
-            from graphc.native.calls.entry import entry_of
-            from graphc.native.calls.install import install
-            from graphc.native.program import NativeProgram
-
-            updated = [variable.state for variable in self._updated]
-            entry = entry_of(plan.program, plan.states, updated, self._rebuild) \
-                if isinstance(plan.program, NativeProgram) else None  # fmt: skip
-            plan.entry = entry if entry is not None and install(Executable) else False
+            with self._planning:  # runs go by the first entry at once, and a second one would take its place
+                if plan.entry is None:
+                    plan.entry = self._made_entry(plan)
         plan.called = True
         if plan.entry:
             self._entry = plan.entry
         else:
             self._leave()
+
+    def _made_entry(self, plan: Plan) -> Any:
+        """What native code runs a plan by, or False where Python has to."""
+        from graphc.native.calls.entry import entry_of
+        from graphc.native.calls.install import install
+        from graphc.native.program import NativeProgram
+
+        updated = [variable.state for variable in self._updated]
+        entry = entry_of(plan.program, plan.states, updated, self._rebuild) \
+            if isinstance(plan.program, NativeProgram) else None  # fmt: skip
+        return entry if entry is not None and install(Executable) else False
 
     def _leave(self) -> None:
         """Call Python next."""

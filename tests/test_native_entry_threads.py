@@ -18,7 +18,9 @@ pytest.importorskip("llvmlite")
 
 from entries import entered, needs_entries
 from test_driver import until
+from test_native import python
 
+from graphc.native.calls import entry
 from graphc.native.calls.record import MOST_KEPT
 
 pytestmark = needs_entries
@@ -256,3 +258,70 @@ def test_results_in_memory_of_earlier_ones_come_the_native_way(only_native):
     for _ in range(20):
         f(np.ones(SIZE))
     assert [sys.getrefcount(thing) for thing in (f._entry, f.plan.program.workspaces)] == before
+
+
+LAST = """
+import threading
+import numpy as np, graphc as gr
+from test_native_entry_threads import MOST_KEPT, SIZE, begun, slow_function
+
+class Overwrite:
+    def __del__(self):
+        arrays.extend(np.full(words, 1) for _ in range(20))
+
+x, v = gr.placeholder("x", (SIZE,), "float64"), gr.variable("v", np.zeros(3))
+f = gr.compile([x], {"y": gr.sum(slow_function(x))}, updates={v: v + 1}, backend="native", threads=1)
+expected, _ = f(np.ones(SIZE)), f(np.ones(SIZE))
+workspaces, arrays, done = f.plan.program.workspaces, [], []
+words, workspaces[0].overwrite = workspaces[0].entry.record.size, Overwrite()
+thread = threading.Thread(target=lambda: done.append(f(np.ones(SIZE))))
+thread.start()
+begun(v)
+workspaces.extend(f.plan.program.new_workspace() for _ in range(MOST_KEPT))
+thread.join()
+print(len(arrays), done == [expected])
+"""
+
+
+def test_a_workspace_that_is_one_too_many_goes_with_its_record_before_the_call_ends():
+    assert python(LAST, PYTHONPATH=os.pathsep.join(sys.path)) == "20 True\n"
+
+
+LOOK = """
+import gc, threading
+import numpy as np, graphc as gr
+from test_native_entry_threads import SIZE, begun, slow_function
+
+x, v = gr.placeholder("x", (SIZE,), "float64"), gr.variable("v", np.zeros(3))
+y = slow_function(x)
+f = gr.compile([x], [gr.sum(y), x + 1, gr.max(y)], updates={v: v + 1}, backend="native", threads=1)
+f(np.ones(SIZE)), f(np.ones(SIZE))
+thread = threading.Thread(target=f, args=[np.ones(SIZE)])
+thread.start()
+begun(v)
+lists = [made for made in gc.get_objects() if type(made) is list and len(made) == 3]
+print(sum([type(item) for item in made] == [type(None), np.ndarray, type(None)] for made in lists), v.state.claimed)
+thread.join()
+"""
+
+
+def test_the_container_of_results_can_be_looked_into_during_a_run():
+    assert python(LOOK, PYTHONPATH=os.pathsep.join(sys.path)) == "1 True\n"
+
+
+def test_a_program_has_one_entry_whoever_asks_first(monkeypatch):
+    """Another one would take the place of records that runs are going by."""
+    x = gr.placeholder("x", (SIZE // 10,), "float64")
+    f = gr.compile([x], slow_function(x, 1), backend="native", threads=2)
+    f(np.ones(SIZE // 10))
+    made, entry_of = [], entry.entry_of
+
+    def slow_entry(*args):
+        time.sleep(0.05)
+        made.append(entry_of(*args))
+        return made[-1]
+
+    monkeypatch.setattr(entry, "entry_of", slow_entry)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(f, [np.ones(SIZE // 10)] * 8))
+    assert made == [f._entry]

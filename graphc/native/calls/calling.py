@@ -42,14 +42,15 @@ def text(places: dict[str, int]) -> str:
     variables.check(frame)
     making.make_arrays(frame, items)
     variables.place(frame)
-    _run(frame)
+    _run(frame, items)
     making.make_numbers(frame, items)
     variables.exchange(frame)
+    function = frame.of_run("finish")  # the record may go with its workspace
     with _if_shared(frame):
         variables.unclaim(frame, tell=True)
         making.give(frame, items)
         _give_back(frame)
-    _finish(frame)
+    _finish(frame, function)
     _write_ways_out(frame)
     return FINAL + str(frame.module)
 
@@ -95,9 +96,10 @@ def _call_workers(frame: Frame) -> None:
             frame.drop(frame.or_failed(done))
 
 
-def _run(frame: Frame) -> None:
+def _run(frame: Frame, items: Any) -> None:
     """Run, a long program without the interpreter's lock, and see whether all positions were inside their axes."""
     with _if_shared(frame):
+        making.fill(frame, items)
         variables.claim(frame)
         frame.store(frame.call("PyEval_SaveThread", POINTER), frame.thread)
     code = frame.of_run("drive", CodePointer(VOID, [POINTER]))
@@ -125,9 +127,9 @@ def _give_back(frame: Frame) -> None:
         frame.drop(workspace)
 
 
-def _finish(frame: Frame) -> None:
+def _finish(frame: Frame, function: Any) -> None:
     """Give back the one result, or the container, or what a function makes of it."""
-    function, container = frame.of_run("finish"), frame.load(frame.container)
+    container = frame.load(frame.container)
     result = frame.b.select(frame.same(container, frame.null), frame.load(frame.lone), container)
     with frame.b.if_then(frame.same(function, frame.null)):
         frame.drop(frame.load(frame.entry))

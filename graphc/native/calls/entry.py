@@ -50,7 +50,7 @@ def entry_of(program: NativeProgram, states: Sequence[State], updated: Sequence[
     if not set(program.emitted.outputs) <= _made(program):
         return None
     writer = Writer(program, listed[0], states, updated, rebuild)
-    workspace = program.workspaces[-1] if program.workspaces else program.new_workspace()
+    workspace = next(iter(tuple(program.workspaces)), None) or program.new_workspace()  # other threads take them
     if any(workspace.values[slot] is None for slot in writer.numbers.values()):
         return None  # an argument given back as it came
     names = [intern(str(node.name)) for node in program.graph.inputs]  # as names in calls are

@@ -48,12 +48,21 @@ def make_arrays(frame: Frame, items: Any) -> None:
         frame.patch(row, ARRAY, frame.data(array))
 
 
+def fill(frame: Frame, items: Any) -> None:
+    """Put None where numbers will be: other threads may ask the collector for all lists, and look into them."""
+    with frame.rows("numbers", NUMBER) as (row, _):
+        frame.hold(frame.shared("none"))
+        frame.store(frame.shared("none"), items, frame.field(row, NUMBER, "item", I64))
+
+
 def make_numbers(frame: Frame, items: Any) -> None:
     """Make the results of rank 0."""
     with frame.rows("numbers", NUMBER) as (row, _):
         address, dtype = frame.field(row, NUMBER, "address"), frame.field(row, NUMBER, "dtype")
-        number = frame.call("PyArray_Scalar", POINTER, address, dtype, frame.null)
-        frame.store(frame.or_failed(number), items, frame.field(row, NUMBER, "item", I64))
+        number = frame.or_failed(frame.call("PyArray_Scalar", POINTER, address, dtype, frame.null))
+        item = frame.field(row, NUMBER, "item", I64)
+        frame.drop(frame.load(items, item))
+        frame.store(number, items, item)
 
 
 def give(frame: Frame, items: Any) -> None:
