@@ -67,3 +67,12 @@ def test_mantissa_and_exponent_of_every_size(dtype):
     expected = np.frexp(x)
     np.testing.assert_array_equal(mantissa.view(f"u{x.itemsize}"), expected[0].view(f"u{x.itemsize}"))
     np.testing.assert_array_equal(exponent, expected[1])
+
+
+@pytest.mark.parametrize("size", [1, 3, 64, 300, 1000])
+def test_the_bits_of_truth_values_are_counted_in_bytes(size):
+    truths = rng.integers(0, 2, size).astype(bool)
+    x = gr.placeholder("x", (size,), "bool")
+    counted = gr.compile([x], gr.bitwise_count(x), backend="native")(truths)
+    assert counted.dtype == np.uint8
+    np.testing.assert_array_equal(counted, truths)

@@ -171,7 +171,8 @@ def _places(b: ir.IRBuilder, x: Any, places: Any) -> tuple[Any, Any]:
 def bitwise_count(b: ir.IRBuilder, dtype: DType, x: Any) -> Any:
     """How many bits are set in the absolute value, in 8 bits."""
     count = intrinsic(b, "ctpop", _magnitude(b, dtype, x))
-    return b.trunc(count, like(count, ir.IntType(8))) if element_of(count).width > 8 else count
+    width, byte = element_of(count).width, like(count, ir.IntType(8))
+    return b.trunc(count, byte) if width > 8 else b.zext(count, byte) if width < 8 else count
 
 
 def reciprocal(b: ir.IRBuilder, dtype: DType, x: Any) -> Any:
