@@ -138,6 +138,8 @@ class _Body:
         self.inside: dict[Node, Node] = {}
         self.operands: dict[tuple[Node, Shape, Hashable], Node] = {}
         """By what is read, in which shape, and how, where that is elsewhere than at the reader's index."""
+        self.names: set[str] = set()
+        """Those of the operands."""
 
     def add(self, node: Node) -> None:
         """A member over what stands for its operands, of the index space's rank; it keeps its name and line."""
@@ -210,14 +212,16 @@ class _Body:
         key = (source, shape, how)
         if key not in self.operands:
             kind = source.array_type.with_shape(shape)
-            self.operands[key] = Node(OPS["placeholder"], (), NO_ATTRS, kind, self._free_name(source))
+            name = self._free_name(source)
+            self.names.add(name)
+            self.operands[key] = Node(OPS["placeholder"], (), NO_ATTRS, kind, name)
         return self.operands[key]
 
     def _free_name(self, source: Node) -> str:
         """The user's name of an operand if it has one and no other operand has the same; else a short one."""
-        taken = {operand.name for operand in self.operands.values()}
-        names = (name for name in (source.name, f"x{len(self.operands)}") if name is not None and name not in taken)
-        return next(names, f"operand{len(self.operands)}")
+        names = (source.name, f"x{len(self.operands)}")
+        free = (name for name in names if name is not None and name not in self.names)
+        return next(free, f"operand{len(self.operands)}")
 
 
 def _computes(node: Node) -> bool:

@@ -17,7 +17,7 @@ from graphc.types import Type
 
 MAPS = ("lookups", "maps", "windows")
 """The files elsewhere that tell how kernels read."""
-PLAIN = (bool, bytes, float, int, str, type(None), Type)
+PLAIN = frozenset([bool, bytes, float, int, str, type(None), Type])
 
 
 def spelled(value: Hashable) -> str | None:
@@ -35,6 +35,9 @@ def _spell(value: Any, words: list[str]) -> bool:
         words.append(repr(value))
         return True
     if kind is tuple:
+        if PLAIN.issuperset(map(type, value)):
+            words.append(repr(value))
+            return True
         words.append(f"({len(value)}")
         return all(_spell(element, words) for element in value)
     if isinstance(value, (type, np.dtype)):
