@@ -19,14 +19,14 @@ pytest.importorskip("llvmlite")
 from guarded import guarded, guarding
 
 from graphc.native import steps
-from graphc.native.code import background, cache, host, library, spelling
+from graphc.native.code import background, cache, host, spelling
 from graphc.native.code.elementwise import is_native
 from graphc.native.code.library import LIBRARY, Library
 from graphc.native.code.spelling import spelled
 from graphc.native.code.vectors import Unit
-from graphc.native.code.writer import I64, Code
 from graphc.native.kernel import facts, form, lanes, tiles
 from graphc.native.kernel.extents import Access
+from graphc.native.kernel.rows import Writer
 from graphc.native.program import NativeProgram
 from graphc.passes.fuse import fuse
 
@@ -245,27 +245,35 @@ def test_stored_kernels_are_loaded_without_further_threads(monkeypatch, tmp_path
 # ----------------------------------------------------------------------------------------------------- what is kept
 
 
-def test_what_kernels_are_written_from_is_freed(monkeypatch, tmp_path):
-    monkeypatch.setenv("GRAPHC_CACHE", str(tmp_path))
-    monkeypatch.setattr(library, "TEXTS_HELD", 1)
-    kernels, places = Library(), []
+@pytest.mark.parametrize("size", [3, 300])
+def test_what_kernels_are_written_from_is_freed(monkeypatch, size):
+    monkeypatch.setenv("GRAPHC_CACHE", "")
+    parts = []
 
-    def write():
-        code = Code.kernel("stores")
-        values = [code.b.load(code.function.args[0], typ=I64) for _ in range(3)]
-        values.append(values)  # as closures do that call themselves
-        places.extend(map(weakref.ref, (code.entry, values[0])))
-        return code.text()
+    class Watched(Writer):
+        def text(self):
+            parts.extend(map(weakref.ref, (self, self.code.entry, self.code.module, self.pointers[0])))
+            return super().text()
 
+    monkeypatch.setattr(facts, "Writer", Watched)
+    monkeypatch.setattr(facts, "LIBRARY", Library())
+    inputs, outputs = model(size, size + 1)
     gc.disable()
     try:
-        for number in range(3):
-            kernels.kernel(("stores", number), write, "kernel")
-            assert kernels.finish()
+        made = native(inputs, [*outputs, gr.argmax(outputs[1], axis=1)])
+        assert parts
+        assert all(part() is None for part in parts)
     finally:
         gc.enable()
-    assert all(place() is None for place in places[:2])
-    assert not any(job._compute for job in (made.job for made in kernels._by_content.values()))
+    assert made.works.facts
+
+
+def test_what_has_compiled_a_kernel_is_freed(monkeypatch):
+    monkeypatch.setenv("GRAPHC_CACHE", "")
+    kernels = Library()
+    kernels.kernel("returns", lambda: "define void @kernel(ptr %a, i64 %b, i64 %c, i64 %d) {\n ret void\n}", "kernel")
+    assert kernels.finish()
+    assert not any(made.job._compute for made in kernels._by_content.values())
 
 
 # ------------------------------------------------------------------------------------------------------- across rows

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterator, Sequence
 from functools import lru_cache, partial
 
 from graphc.executor.cost import nanoseconds
-from graphc.ir import Node
+from graphc.ir import Graph, Node
 from graphc.native.code.library import warn_of_fallback
 from graphc.native.cuts import kernel_cutter
 from graphc.native.kernel import facts
@@ -16,6 +17,12 @@ from graphc.native.loops.lookups import outside
 from graphc.native.storage import Storage
 from graphc.native.work import NUMBER, Memory, Parts, Pointer, Status, Task, Work, nbytes_of, pointer, roots
 from graphc.types import Type
+
+MANY = 64
+"""Where a program has more different kernels, ..."""
+SMALL = 256
+"""... those of so few elements are compact: to write and compile one takes 4 ms for 40, and the calls of functions in
+it less than 40 ns each."""
 
 
 class KernelWorks:
@@ -28,6 +35,8 @@ class KernelWorks:
         """By structure; None where LLVM failed."""
         self._same: dict[Hashable, Facts | None] = {}
         """By body: kernels may share one, and to compare structures takes longer."""
+        bodies = {node.attrs["body"] for node in storage.graph.nodes if facts.is_kernel(node)}
+        self._are_many = len(bodies) > MANY and len(set(map(facts.structure_of, bodies))) > MANY
 
     def of(self, node: Node) -> list[Work]:
         """A kernel's works, in order; a call where LLVM rejects one of them."""
@@ -69,7 +78,8 @@ class KernelWorks:
         if same not in self._same:
             structure = (facts.structure_of(body), *same[1:])
             if structure not in self._alike:
-                self._alike[structure] = _found(node, accesses, laid_out)
+                compact = self._are_many and _is_small(body)
+                self._alike[structure] = _found(node, accesses, laid_out, compact=compact)
             self._same[same] = self._alike[structure]
         return self._same[same]
 
@@ -80,12 +90,16 @@ class KernelWorks:
         return [] if own else [_access(result, self._storage) for result in made]
 
 
-def _found(node: Node, accesses: Sequence[Access], laid_out: Sequence[Access]) -> Facts | None:
+def _found(node: Node, accesses: Sequence[Access], laid_out: Sequence[Access], *, compact: bool) -> Facts | None:
     try:
-        return facts.facts_of(node.attrs["body"], accesses, laid_out)
+        return facts.facts_of(node.attrs["body"], accesses, laid_out, compact=compact)
     except Exception as error:  # whatever LLVM or its binding raises
         warn_of_fallback(node, error)
         return None
+
+
+def _is_small(body: Graph) -> bool:
+    return all(math.prod(node.array_type.static_shape) <= SMALL for node in body.nodes)
 
 
 def _statuses(node: Node) -> Iterator[Status]:

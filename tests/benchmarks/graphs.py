@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
 import graphc as gr
@@ -46,6 +47,29 @@ def rnn(n: int) -> tuple[gr.Node, gr.Node]:
     for _ in range(steps):
         h = gr.tanh(h @ w + x @ u + b)
     return x, gr.sum(h)
+
+
+ONE = (gr.abs, gr.arctan, gr.cos, gr.negative, gr.nn.sigmoid, gr.sin, gr.square, gr.tanh)
+TWO = (gr.add, gr.maximum, gr.minimum, gr.multiply, gr.subtract)
+NEAR = 100
+"""A random node reads some of the last so many of its shape."""
+
+
+def random_nodes(n: int) -> tuple[gr.Node, gr.Node]:
+    """n ops in no order over numbers, vectors and a matrix; those that nothing reads are added up."""
+    choice = random.Random(n).choice
+    x = gr.placeholder("x", (4,), "float64")
+    made = [[gr.sum(x)], [x], [gr.concatenate([x, -x])], [gr.stack([x, x + 1.0, x * 2.0])]]
+    unread = dict.fromkeys(values[0] for values in made)
+    for _ in range(n):
+        values = choice(made)
+        recent, op = values[-NEAR:], choice((choice(ONE), choice(TWO)))
+        operands = [choice(recent) for _ in range(1 if op in ONE else 2)]
+        for operand in operands:
+            unread.pop(operand, None)
+        values.append(op(*operands))
+        unread[values[-1]] = None
+    return x, gr.add_n(*map(gr.sum, unread))
 
 
 SHAPES: dict[str, Callable[[int], tuple[gr.Node, gr.Node]]] = {"chain": chain, "tree": tree, "grid": grid, "rnn": rnn}

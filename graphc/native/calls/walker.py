@@ -8,17 +8,10 @@ from typing import Any
 
 from llvmlite import ir
 
+from graphc.native.code.writer import CodePointer
 from graphc.native.driver import WORD_BYTES
 
 I32, I64, POINTER = ir.IntType(32), ir.IntType(64), ir.PointerType()
-
-
-class CodePointer(ir.PointerType):  # type: ignore[misc]  # llvmlite ships no types
-    """A pointer to code of a known type, which llvmlite asks for at a call."""
-
-    def __init__(self, result: Any, arguments: Sequence[Any]) -> None:
-        super().__init__()
-        self.pointee = ir.FunctionType(result, arguments)
 
 
 class Walker:

@@ -22,15 +22,17 @@ def processor() -> str:
 _own = threading.local()
 
 
-def machine() -> Any:
-    """LLVM's target machine for this host, with every vector extension it has; one for each thread."""
-    if not hasattr(_own, "machine"):
+def machine(effort: int = 3) -> Any:
+    """LLVM's target machine for this host, with every vector extension it has; one for each thread and effort."""
+    machines: dict[int, Any] = _own.__dict__.setdefault("machines", {})
+    if effort not in machines:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         target = llvm.Target.from_default_triple()
-        _own.machine = target.create_target_machine(opt=3, cpu=llvm.get_host_cpu_name(), features=features(), jit=True)
+        machines[effort] = target.create_target_machine(opt=effort, cpu=llvm.get_host_cpu_name(), features=features(),
+                                                        jit=True)  # fmt: skip
         give_back_pages()
-    return _own.machine
+    return machines[effort]
 
 
 def features() -> str:
@@ -47,6 +49,8 @@ def identity() -> str:
 
 FINAL = "; final\n"
 """The first line of IR that is written as it should run: LLVM's passes would only take time."""
+BRIEF = FINAL + "; brief\n"
+"""The first lines of IR that is compiled with little effort, for it runs for so short a time."""
 
 
 def object_code(text: str) -> bytes:
@@ -56,7 +60,8 @@ def object_code(text: str) -> bytes:
     that lock, in a context of their own.
     """
     module, message = _optimized(text), ctypes.c_char_p()
-    buffer = _unlocked("LLVMPY_TargetMachineEmitToMemory")(machine(), module, 1, ctypes.byref(message))
+    target = machine(0 if text.startswith(BRIEF) else 3)
+    buffer = _unlocked("LLVMPY_TargetMachineEmitToMemory")(target, module, 1, ctypes.byref(message))
     if not buffer:
         raise RuntimeError((message.value or b"LLVM wrote no code").decode())
     try:
@@ -67,7 +72,7 @@ def object_code(text: str) -> bytes:
 
 def assembly(text: str) -> str:
     """The same as assembly, to read."""
-    return str(machine().emit_assembly(_optimized(text)))
+    return str(machine(0 if text.startswith(BRIEF) else 3).emit_assembly(_optimized(text)))
 
 
 def _optimized(text: str) -> Any:

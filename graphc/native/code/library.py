@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import threading
 import warnings
@@ -16,9 +15,6 @@ from graphc.native.code.background import Job, Queue
 from graphc.native.code.cache import DiskCache, content_key
 from graphc.native.code.pages import give_back_pages
 from graphc.native.code.spelling import spelled, writers
-
-TEXTS_HELD = 32
-"""After so many kernels written, their parts are looked for and freed: 1,600 kernels held 1 GB."""
 
 
 class Made:
@@ -51,7 +47,6 @@ class Library:
         self._disk = DiskCache()
         self.compiled = 0
         """How many kernels LLVM has compiled."""
-        self._texts = 0
         self.renew_locks()
 
     def kernel(self, structure: Hashable, write: Callable[[], str], symbol: str) -> Made:
@@ -95,17 +90,11 @@ class Library:
     def _made(self, key: str, write: Callable[[], str], symbols: tuple[str, ...]) -> Made:
         if key not in self._by_content:
             stored = self._disk.get(key)
-            text = self._written(write) if stored is None or _dump_directory() else ""
+            text = write() if stored is None or _dump_directory() else ""
             job = self._queue.put(lambda: self._loaded(key, stored, text, symbols, write), short=stored is not None)
             self._by_content[key] = Made(job, self._queue)
             self._unfinished.append(self._by_content[key])
         return self._by_content[key]
-
-    def _written(self, write: Callable[[], str]) -> str:
-        self._texts += 1
-        if self._texts % TEXTS_HELD == 0:
-            gc.collect(0)  # what texts were written from is held by itself, and nobody else looks for it meanwhile
-        return write()
 
     def _loaded(self, key: str, stored: bytes | None, text: str, symbols: tuple[str, ...],
                 write: Callable[[], str]) -> host.Loaded:  # fmt: skip

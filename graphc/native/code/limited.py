@@ -14,29 +14,31 @@ from graphc.ir import Node
 from graphc.native import vecmath
 from graphc.native.code import elementwise
 from graphc.native.code.scalars import Value, cast, rounded
-from graphc.native.code.writer import Code
 from graphc.native.vecmath.formats import Code as Place
 from graphc.native.vecmath.reals import Truth
 
 
-def apply(code: Code, node: Node, operands: Sequence[Value]) -> Value:
+def apply(b: ir.IRBuilder, node: Node, operands: Sequence[Value]) -> Value:
     """The value of an elementwise node."""
     dtype = node.array_type.dtype
     if node.op.name not in vecmath.LIMITED or dtype.kind != "f":
-        return elementwise.emit(code.b, node, operands)
-    raws = [cast(code.b, operand, dtype).ir for operand in operands]
-    return Value(rounded(code.b, _limited(code, node.op.name, raws), dtype), dtype)
+        return elementwise.emit(b, node, operands)
+    raws = [cast(b, operand, dtype).ir for operand in operands]
+    return Value(rounded(b, emit(b, node.op.name, raws), dtype), dtype)
 
 
-def _limited(code: Code, name: str, raws: Sequence[Any]) -> Any:
-    b, outside = code.b, []  # type: ignore[var-annotated]
+def emit(b: ir.IRBuilder, name: str, raws: Sequence[Any]) -> Any:
+    """The value of a function of floats."""
+    if name not in vecmath.LIMITED:
+        return vecmath.emit(b, name, *raws)
+    outside: list[Any] = []
     short = vecmath.emit(b, name, *raws, outside=outside)
     condition = outside[0]
     for other in outside[1:]:
         condition = b.or_(condition, other)
     before = b.block
     with b.if_then(_any(b, condition), likely=False):
-        long = b.call(_function(code, name, raws[0].type, len(raws)), list(raws))
+        long = b.call(_function(b.module, name, raws[0].type, len(raws)), list(raws))
         after = b.block
     result = b.phi(short.type)
     result.add_incoming(short, before)
@@ -51,13 +53,13 @@ def _any(b: ir.IRBuilder, condition: Any) -> Any:
     return Truth(place, condition).anywhere()
 
 
-def _function(code: Code, name: str, kind: Any, count: int) -> Any:
+def _function(module: ir.Module, name: str, kind: Any, count: int) -> Any:
     """The module's function that computes the long form."""
     lanes = f".{kind.count}" if isinstance(kind, ir.VectorType) else ""
     symbol = f"{name}.{getattr(kind, 'element', kind)}{lanes}"
-    if symbol in code.module.globals:
-        return code.module.globals[symbol]
-    function = ir.Function(code.module, ir.FunctionType(kind, [kind] * count), symbol)
+    if symbol in module.globals:
+        return module.globals[symbol]
+    function = ir.Function(module, ir.FunctionType(kind, [kind] * count), symbol)
     function.linkage = "internal"
     function.attributes.add("noinline")
     function.attributes.add("cold")

@@ -66,9 +66,10 @@ def _attrs(node: Node) -> Hashable:
     return attrs_key(node.attrs) if node.attrs else ()
 
 
-def facts_of(body: Graph, accesses: Sequence[Access], results: Sequence[Access] = ()) -> Facts:
+def facts_of(body: Graph, accesses: Sequence[Access], results: Sequence[Access] = (), *,
+             compact: bool = False) -> Facts:  # fmt: skip
     """Compile a kernel and cut it into blocks. Raises what LLVM's binding raises."""
-    kernel = Kernel(body, accesses, results)
+    kernel = Kernel(body, accesses, results, compact=compact)
     address = LIBRARY.kernel(kernel.structure, lambda: Writer(kernel).text(), "kernel")
     work = sum(operations(node) * node.array_type.dtype.itemsize for node in body.nodes)
     moved = _moved_bytes(kernel)

@@ -20,8 +20,9 @@ import numpy as np
 from graphc.ir import Graph, Node, attrs_key
 from graphc.lookups import lookup_of, marked_axis
 from graphc.maps import is_map
+from graphc.native.code.functions import Function, function_of
 from graphc.native.kernel.extents import Access, Space, spread_accesses
-from graphc.native.kernel.lanes import Width, width_of
+from graphc.native.kernel.lanes import Width, width_of, widths
 from graphc.native.kernel.phases import Plan
 from graphc.windows import windows_of
 
@@ -40,6 +41,8 @@ SHORT_VECTORS = 4
 code around a loop would keep all constants that the loop reads."""
 Word = tuple[str, int, int]
 """A number of the table: what it is, of which pointer, along which axis."""
+Steps = tuple[tuple[int | None, ...], ...]
+"""Of each pointer along each axis: 0, 1 or -1 along the row, or None for a number of the table."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,7 @@ class Form:
     """The length of short rows and stretches, else 0."""
     varies: tuple[tuple[bool, ...], ...]
     """Of each value, along which axes."""
-    steps: tuple[tuple[int | None, ...], ...]
-    """Of each pointer along each axis: 0, 1 or -1 along the row, or None for a number of the table."""
+    steps: Steps
     stashes: tuple[tuple[int, int], ...]
     """Values kept for later phases, and the bytes for each."""
     cuts: tuple[tuple[tuple[bool, bool], ...], ...] = ()
@@ -67,14 +69,19 @@ class Form:
     """The axis of which several rows are walked together."""
     staged: tuple[int, ...] = ()
     """The pointers whose elements lie side by side along that axis, and are first brought to the stack."""
+    compact: bool = False
+    """Whether it is written once, and calls functions: soon compiled, for it takes longer to run, ..."""
+    functions: tuple[Function, ...] = ()
+    """... and which these are."""
 
 
 class Kernel:
     """A kernel for known sizes: the form of its code, and the numbers for the table."""
 
-    def __init__(self, body: Graph, accesses: Sequence[Access], results: Sequence[Access] = ()) -> None:
+    def __init__(self, body: Graph, accesses: Sequence[Access], results: Sequence[Access] = (), *,
+                 compact: bool = False) -> None:  # fmt: skip
         """`results` says how results lie that are not in C order; none may then be a reduction."""
-        self.body = body
+        self.body, self.compact = body, compact
         self.lookups = [(node, lookup) for node in body.nodes if (lookup := lookup_of(node)) is not None]
         self.marks = [(node, axis) for node in body.nodes if (axis := marked_axis(node)) is not None]
         self._given, accesses = accesses, spread_accesses(body, accesses) if self.lookups else accesses
@@ -84,7 +91,7 @@ class Kernel:
         self.chunked = not self.stretch and self.space.sizes[-1] > CHUNK and not self._needs_whole_rows()
         self.plan = Plan(body, self.space, self.stretch or self.chunked)
         self.tiled: int | None = None
-        self.width: Width = width_of(self.plan)
+        self.width: Width = width_of(self.plan, compact=compact)
         laid_out = [*accesses, *results] if results else accesses
         self.steps = [self.space.steps(node, access) for node, access in zip(self.pointed, laid_out, strict=False)]
         self.steps += [self.space.own_steps(node) for node in self.pointed[len(self.steps) :]]
@@ -145,7 +152,7 @@ class Kernel:
     def form(self) -> Form:
         """What its code depends on beside the body."""
         length = self.space.sizes[-1]
-        most = SHORT_VECTORS if not self.stretch else 1 if self.width.once else 0
+        most = 1 if self.compact else SHORT_VECTORS if not self.stretch else 1 if self.width.once else 0
         short = not self.chunked and length <= most * self.width.native
         varies = tuple(self.space.varies(node) for node in self.body.nodes)
         backward = {i for i, node in enumerate(self.body.inputs) if node not in self.plan.boxed}
@@ -159,7 +166,16 @@ class Kernel:
         marked = tuple(self.space.group_of(axis) for _, axis in self.marks)
         inside = length if short else 0
         return Form(self.width, self.stretch, self.chunked, inside, varies, steps, stashes, cuts, looked, marked,
-                    self.tiled, self._staged())  # fmt: skip
+                    self.tiled, self._staged(), self.compact, self._functions(inside, steps))  # fmt: skip
+
+    def _functions(self, length: int, steps: Steps) -> tuple[Function, ...]:
+        """What it calls, for every width of vectors in which it may compute a node."""
+        if not self.compact:
+            return ()
+        along = widths(self.width, length, may_mask=may_mask(steps))
+        called = (function_of(node, width) for node in self.body.nodes
+                  for width in (sorted(along) if self.plan.is_inner(node) else [1]))  # fmt: skip
+        return tuple(dict.fromkeys(function for function in called if function is not None))
 
     @cached_property
     def boxes(self) -> tuple[tuple[tuple[int, int], ...], ...]:
@@ -206,6 +222,7 @@ class Kernel:
             words += [("looked size", number, at) for at in range(len(steps))]
             words += [("looked step", number, at) for at, step in enumerate(steps) if step is None]
         words += [("marked", number, 0) for number in range(len(self.marks))]
+        words += [("function", number, 0) for number in range(len(self.form.functions))]
         inputs = len(self.body.inputs)
         words += [("float", number, 0) for number, node in enumerate(self.body.nodes) if is_told(node)]
         return (*words, *(("part", inputs + i, 0) for i, node in enumerate(self.body.outputs) if self.is_spread(node)))
@@ -226,6 +243,8 @@ class Kernel:
             return self.steps[pointer][axis]
         if kind == "float":
             return _bits(self.body.nodes[pointer])
+        if kind == "function":
+            return self.form.functions[pointer].address
         if kind.startswith("looked"):
             node, lookup = self.lookups[pointer]
             size = node.inputs[0].array_type.static_shape[lookup.axes[axis]]
@@ -236,6 +255,11 @@ class Kernel:
         if kind in ("from", "to"):
             return self.boxes[pointer][axis][kind == "to"]
         return self.chunks if kind == "chunks" else math.prod(self.pointed[pointer].array_type.static_shape)
+
+
+def may_mask(steps: Steps) -> bool:
+    """Whether all that lies along the row does so without gaps."""
+    return all(inner is not None for *_, inner in steps)
 
 
 def structure_of(body: Graph, form: Form) -> Hashable:

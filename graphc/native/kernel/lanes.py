@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -36,7 +37,7 @@ class Width:
     """Whether all vectors are masked, so that the body is written but once."""
 
 
-def width_of(plan: Plan) -> Width:
+def width_of(plan: Plan, *, compact: bool) -> Width:
     """The lanes for a body: those of one vector register, of its widest floats if it has any."""
     inner = [node for node in plan.body.nodes if plan.is_inner(node)]
     if not inner or not all(has_vectors(node) for node in inner):
@@ -47,6 +48,8 @@ def width_of(plan: Plan) -> Width:
     native = unit.vector_bytes // max(max(dtype.itemsize, 4 * (dtype.kind == "f")) for dtype in floats or dtypes)
     if plan.is_scattered:
         return Width(native, native, unit.masked, once=False)
+    if compact:
+        return Width(native, native, unit.masked, once=unit.masked)
     return _wide(native, sum(map(_effort, inner)), unit)
 
 
@@ -54,6 +57,28 @@ def _wide(native: int, effort: float, unit: Unit) -> Width:
     once = unit.masked and effort >= HEAVY
     times = 1 if LIGHT < effort < HEAVY else 4 if effort <= CHEAP else 2
     return Width(native, native * times, unit.masked, once)
+
+
+def widths(width: Width, length: int, *, may_mask: bool) -> set[int]:
+    """The widths of all vectors that walks along a row write, of known length or of length 0."""
+    masks = width.masked and may_mask
+    if length:
+        return {wide for _, wide, _ in cut(length, width.native, masks=masks)}
+    if width.once and masks:
+        return {width.whole}
+    return {width.whole, width.native if masks else 1}
+
+
+def cut(length: int, native: int, *, masks: bool) -> Iterable[tuple[int, int, int]]:
+    """The vectors that cover a row: where, how wide, how many elements. Without masks they become ever shorter."""
+    position = 0
+    while position < length:
+        left = length - position
+        shorter = 1 << (left.bit_length() - 1)
+        longer = 1 << (left - 1).bit_length() if position == 0 else native
+        width = min(native, longer if masks else shorter)
+        yield position, width, min(left, width)
+        position += width
 
 
 def _effort(node: Any) -> float:

@@ -42,7 +42,9 @@ class Writer(Values):
             self.tiles.walk(first, last)
         else:
             self._rows(first, last)
-        return self.code.text()
+        text = self.code.text()
+        vars(self).clear()  # it refers to itself in circles
+        return text
 
     # ---------------------------------------------------------------------------------------------------------- rows
 

@@ -10,8 +10,8 @@ from graphc.ir import Node
 from graphc.native.code import elementwise
 from graphc.native.code.scalars import Value
 from graphc.native.code.writer import I64, Code
-from graphc.native.kernel.form import Kernel
-from graphc.native.kernel.lanes import Lanes, first_lanes, folded, widened
+from graphc.native.kernel.form import Kernel, may_mask
+from graphc.native.kernel.lanes import Lanes, cut, first_lanes, folded, widened, widths
 from graphc.native.kernel.phases import identity, reduction_of
 
 Element = Callable[[Lanes, list[Value]], list[Value]]
@@ -23,8 +23,7 @@ class Traversal:
 
     def __init__(self, code: Code, kernel: Kernel) -> None:
         self.code, self.width, self.form = code, kernel.width, kernel.form
-        self.may_mask = all(steps[-1] is not None for steps in kernel.form.steps)
-        """Whether all that lies along the row does so without gaps."""
+        self.may_mask = may_mask(kernel.form.steps)
 
     def along(self, start: Any, end: Any, element: Element, carried: Sequence[Node]) -> list[Value]:
         """Write the code of all elements; gives the totals of the reductions that it carries."""
@@ -82,27 +81,12 @@ class Traversal:
     @cached_property
     def widths(self) -> set[int]:
         """The widths of all vectors that the walks write."""
-        if not self.form.length:
-            return {self.width.native, self.width.whole} - {1}
-        masks = self.width.masked and self.may_mask
-        return {width for _, width, _ in _cut(self.form.length, self.width.native, masks=masks)} - {1}
+        return widths(self.width, self.form.length, may_mask=self.may_mask) - {1}
 
 
 def _pieces(code: Code, length: int, native: int, *, masks: bool) -> Iterable[Lanes]:
-    for position, width, active in _cut(length, native, masks=masks):
+    for position, width, active in cut(length, native, masks=masks):
         yield Lanes(position, width, first_lanes(code, width, active) if active < width else None)
-
-
-def _cut(length: int, native: int, *, masks: bool) -> Iterable[tuple[int, int, int]]:
-    """The vectors that cover a row: where, how wide, how many elements. Without masks they become ever shorter."""
-    position = 0
-    while position < length:
-        left = length - position
-        shorter = 1 << (left.bit_length() - 1)
-        longer = 1 << (left - 1).bit_length() if position == 0 else native
-        width = min(native, longer if masks else shorter)
-        yield position, width, min(left, width)
-        position += width
 
 
 def combined(code: Code, node: Node, total: Value, term: Value) -> Value:

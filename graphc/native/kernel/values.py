@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from llvmlite import ir
 
 from graphc.ir import Node
 from graphc.maps import read_here
+from graphc.native.code.functions import Function, function_of
 from graphc.native.code.limited import apply
 from graphc.native.code.scalars import Value, number, stored_type
 from graphc.native.code.writer import I64, POINTER, Code, plus, times
@@ -20,6 +21,8 @@ from graphc.native.kernel.traversal import Traversal
 from graphc.windows import windows_of
 
 ONE = Lanes(0, 1)
+WHERE_USED = ("float", "function")
+"""The numbers of the table that are read where they are used, as constants are, not kept."""
 
 
 class Values:
@@ -28,6 +31,7 @@ class Values:
     def __init__(self, kernel: Kernel) -> None:
         self.kernel, self.plan = kernel, kernel.plan
         self.code = Code.kernel("kernel")
+        self.code.brief = kernel.compact
         self.b = self.code.b
         self.traversal = Traversal(self.code, kernel)
         self.coordinates: list[Any] = []
@@ -37,10 +41,14 @@ class Values:
         body = kernel.body
         self.pointers = self.code.table(len(kernel.pointed))
         self.word: dict[Word, Any] = {name: self._number(len(kernel.pointed) + i)
-                                      for i, name in enumerate(kernel.words) if name[0] != "float"}  # fmt: skip
+                                      for i, name in enumerate(kernel.words) if name[0] not in WHERE_USED}  # fmt: skip
         self.at = {node: i for i, node in enumerate(body.inputs)}
         self.boxes = Boxes(self.code, kernel, self.pointers, self.word, self.at)
         self.lookups = Lookups(self)
+        reducing = (*kernel.plan.row_reductions, *kernel.plan.accumulators)
+        self.along = {source for node in body.nodes if kernel.plan.is_inner(node) or node in reducing
+                      for source in node.inputs}  # fmt: skip
+        """What is used along the row."""
         self.results: dict[Node, list[int]] = {}
         for i, node in enumerate(body.outputs, len(body.inputs)):
             self.results.setdefault(node, []).append(i)
@@ -55,7 +63,7 @@ class Values:
         return self.b.load(slot, typ=kind, align=8)
 
     def _told(self, node: Node) -> Value:
-        """A number of the body that stands in the table: read where it is used, as constants are, not kept."""
+        """A number of the body that stands in the table."""
         word = "float", self.kernel.body.nodes.index(node), 0
         place = len(self.kernel.pointed) + self.kernel.words.index(word)
         read = self._number(place, stored_type(node.array_type.dtype))
@@ -83,9 +91,7 @@ class Values:
     def _know(self, node: Node, value: Value) -> None:
         """Note a number, and put it into every lane where vectors need it so: outside of their loop."""
         self.values[node] = value
-        used = any(node in other.inputs and self.plan.is_inner(other) for other in self.kernel.body.nodes)
-        used = used or any(node in other.inputs for other in (*self.plan.row_reductions, *self.plan.accumulators))
-        if used and not isinstance(value.ir, ir.Constant) and not is_told(node):
+        if node in self.along and not isinstance(value.ir, ir.Constant) and not is_told(node):
             for width in self.traversal.widths:
                 self.wide[node, width] = widened(self.code, value, width)
 
@@ -108,7 +114,16 @@ class Values:
             return self.lookups.marked(node, lanes, operands)
         if windows_of(node):
             return self.boxes.value(node, lanes, operands, self.coordinates)
-        return operands[0] if node.op.view else apply(self.code, node, operands)
+        if node.op.view:
+            return operands[0]
+        function = function_of(node, lanes.width) if self.kernel.compact else None
+        return apply(self.b, node, operands) if function is None else self._called(function, operands)
+
+    def _called(self, function: Function, operands: Sequence[Value]) -> Value:
+        """A function's value; its address stands in the table."""
+        word = "function", self.kernel.form.functions.index(function), 0
+        address = self._number(len(self.kernel.pointed) + self.kernel.words.index(word), function.pointer)
+        return function.called(self.b, address, operands)
 
     def place(self, i: int, node: Node, lanes: Lanes) -> tuple[Any, Any]:
         """Where some elements are: the address of the first, and how far they are apart."""
