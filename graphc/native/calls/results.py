@@ -39,10 +39,10 @@ class Results:
         """An array that only the caller holds; its elements are anything."""
         for _ in range(len(self._given)):
             try:
-                array = self._given.popleft()
+                array, references = _first(self._given)
             except IndexError:  # another thread took it
                 break
-            if getrefcount(array) == _OWN and self._is_unchanged(array):
+            if references == _OWN and self._is_unchanged(array):
                 return array
             self._given.append(array)
         return np.empty(self._shape, self._dtype)
@@ -58,13 +58,13 @@ class Results:
         return same and not getweakrefcount(array)
 
 
-def _own() -> int:
-    """The references that an array has, as `array` sees them, when only one variable holds it."""
-    queue = deque([np.empty(1)])
+def _first(queue: deque[Array]) -> tuple[Array, int]:
+    """What a queue of arrays has had first, and the references that there are to it now."""
     array = queue.popleft()
-    return getrefcount(array)
+    return array, getrefcount(array)
 
 
-_OWN = _own()
+_, _OWN = _first(deque([np.empty(1)]))
+"""The references to an array that nobody else holds."""
 _WHOLE = 0x505
 """NumPy's flags of arrays in C order, that own their memory, are aligned and can be written to."""
