@@ -96,13 +96,13 @@ PATIENCE = 0.1
 """After so many seconds who waits looks for itself: a run may have ended with its thread."""
 _CURRENT = attrgetter("current")
 _states: WeakSet[State] = WeakSet()
-_swapping = threading.Lock()
+_swapping = threading.RLock()
 
 
 def _fresh_locks() -> None:
     """A forked child has one thread: whatever lock another thread held is free."""
     global _swapping
-    _swapping = threading.Lock()
+    _swapping = threading.RLock()
     GATE.closed = False
     for state in _states:
         state.writing = threading.RLock()
@@ -122,16 +122,20 @@ class reading:
         self._states = states
 
     def __enter__(self) -> list[np.ndarray[Any, Any]]:
-        with _swapping, GATE:
-            self._held: list[Any] = [*map(_CURRENT, self._states)]  # in one step, between the exchanges of native runs
-            for buffer in self._held:
-                buffer.readers += 1
+        _exclusively(self._hold)
         return [buffer.array for buffer in self._held]
 
     def __exit__(self, *_: object) -> None:
-        with _swapping, GATE:
-            for buffer in self._held:
-                buffer.readers -= 1
+        _exclusively(self._let_go)
+
+    def _hold(self) -> None:
+        self._held: list[Any] = [*map(_CURRENT, self._states)]  # in one step, between the exchanges of native runs
+        for buffer in self._held:
+            buffer.readers += 1
+
+    def _let_go(self) -> None:
+        for buffer in self._held:
+            buffer.readers -= 1
 
 
 def written(states: Sequence[State], run: Callable[[list[np.ndarray[Any, Any]]], Result]) -> Result:
@@ -150,10 +154,9 @@ def written(states: Sequence[State], run: Callable[[list[np.ndarray[Any, Any]]],
         try:
             result = run([target.array for target in targets])
         except BaseException:
-            _give_back(states, targets)
+            _exclusively(lambda: _give_back(states, targets))
             raise
-        with _swapping, GATE:
-            _swap(states, targets)
+        _exclusively(lambda: _swap(states, targets))
         return result
     finally:
         try:  # noqa: SIM105  # an interrupt could come within suppress
@@ -173,24 +176,46 @@ def _take_spares(states: Sequence[State]) -> list[Buffer]:
             for state, spare in zip(states, _when_unclaimed(states, take), strict=True)]  # fmt: skip
 
 
-def _when_unclaimed(states: Sequence[State], exchange: Callable[[], Result]) -> Result:
+def _when_unclaimed(states: Sequence[State], exchange: Callable[[], Any]) -> Any:
     """What an exchange of buffers returns, made when no native run writes any of these variables."""
     while True:
-        with _swapping, GATE:
-            claimed = next((state for state in states if state.claimed), None)
-            if claimed is None or sys.is_finalizing():  # then its thread has ended
-                for state in states:
-                    state.wanted = None
-                return exchange()
-            claimed.wanted = left = threading.Lock()
-            left.acquire()
-        left.acquire(timeout=PATIENCE)
+        is_made, made = _exclusively(lambda: _unless_claimed(states, exchange))
+        if is_made:
+            return made
+        made.acquire(timeout=PATIENCE)
+
+
+def _unless_claimed(states: Sequence[State], exchange: Callable[[], Any]) -> tuple[bool, Any]:
+    """Whether an exchange was made, and what it returns or a lock that a native run will let go of before it can be."""
+    claimed = next((state for state in states if state.claimed), None)
+    if claimed is None or sys.is_finalizing():  # then its thread has ended
+        for state in states:
+            state.wanted = None
+        return True, exchange()
+    claimed.wanted = left = threading.Lock()
+    left.acquire()
+    return False, left
+
+
+def _exclusively(exchange: Callable[[], Result]) -> Result:
+    """What an exchange of buffers returns, while no other one is made.
+
+    No context holds the lock: from Python 3.14 on, an interrupt may come when one is entered, before its block begins.
+    """
+    try:
+        _swapping.acquire()
+        with GATE:
+            return exchange()
+    finally:
+        try:  # noqa: SIM105  # an interrupt could come within suppress
+            _swapping.release()
+        except RuntimeError:  # it was not taken
+            pass
 
 
 def _give_back(states: Sequence[State], targets: Sequence[Buffer]) -> None:
-    with _swapping, GATE:
-        for state, target in zip(states, targets, strict=True):
-            state.spare = target
+    for state, target in zip(states, targets, strict=True):
+        state.spare = target
 
 
 def _swap(states: Sequence[State], targets: Sequence[Buffer]) -> None:

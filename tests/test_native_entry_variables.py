@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -202,10 +203,23 @@ def test_an_interrupt_keeps_no_other_thread_from_writing():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_goes_on():
     f, v, _ = training()
-    with install._installing, state._swapping, state.GATE:  # as another thread might
+    taken, forked = threading.Event(), threading.Event()
+
+    def hold():
+        with install._installing, state._swapping, state.GATE:
+            taken.set()
+            forked.wait(60)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    taken.wait(60)
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of threads in the parent
         child = os.fork()
-        if not child:
-            fresh = not (state.GATE.closed or state._swapping.locked() or install._installing.locked())
-            os._exit(0 if fresh and f(np.ones(6)) == [0, 0] and f(np.ones(6)) == [6, 6] else 1)
+    if not child:
+        fresh = not (state.GATE.closed or install._installing.locked()) and state._swapping.acquire(blocking=False)
+        state._swapping.release()
+        os._exit(0 if fresh and f(np.ones(6)) == [0, 0] and f(np.ones(6)) == [6, 6] else 1)
+    forked.set()
+    other.join(60)
     assert os.waitpid(child, 0)[1] == 0
     np.testing.assert_array_equal(v.value, np.zeros(6))
