@@ -26,6 +26,12 @@ SMALL = 4096
 """Passing values of fewer elements from kernel to kernel costs next to nothing, ..."""
 ENOUGH = 60.0
 """... so that a kernel of so much effort an element takes no more: long chains fall into kernels of the same code."""
+MANY_KINDS = 1000
+"""A graph of more kinds of nodes does not repeat itself, ..."""
+MOST = 800.0
+"""... and its kernels, which differ anyway, take so much: the fewer there are, the sooner all are compiled."""
+REACH = 3
+"""Nodes are of a kind if they are alike, and so is what they read, so many times in turn."""
 
 
 @graph_pass
@@ -57,6 +63,7 @@ class _Fusion:
         self.results = set(graph.outputs)
         self.known: dict[Node, bool] = {}
         self.recomputed = Recomputed(graph, self.readers, self._can_fuse)
+        self.enough = ENOUGH if _kinds(graph) <= MANY_KINDS else MOST
 
     def run(self) -> None:
         for node in self.graph.nodes:
@@ -182,7 +189,7 @@ class _Fusion:
             return False
         first, *others = units
         deep = sum([unit.effort for unit in units if unit.depth == first.depth])  # what only feeds it is welcome
-        if deep >= ENOUGH and math.prod(spaces[0].sizes) < SMALL:
+        if deep >= self.enough and math.prod(spaces[0].sizes) < SMALL:
             return False
         space = Space.common(spaces)
         below = self.recomputed.below(node.inputs)
@@ -201,3 +208,13 @@ class _Fusion:
 
 def _effort(node: Node) -> float:
     return node.op.effort if isinstance(node.op.effort, (int, float)) else 1.0
+
+
+def _kinds(graph: Graph) -> int:
+    """How many kinds of nodes there are, at most as many as nodes."""
+    if len(graph) <= MANY_KINDS:
+        return len(graph)
+    kinds = {node: hash((node.op, node.type)) for node in graph.nodes}
+    for _ in range(REACH):
+        kinds = {node: hash((kinds[node], *[kinds[source] for source in node.inputs])) for node in graph.nodes}
+    return len(set(kinds.values()))

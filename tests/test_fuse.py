@@ -1,5 +1,7 @@
 """Fusion: kernels hold what belongs together, and a fused graph has the values of the graph it came from."""
 
+import sys
+
 import numpy as np
 import pytest
 from random_graphs import random_graph
@@ -162,6 +164,31 @@ def test_what_is_computed_again_may_be_read_by_what_is_no_kernel():
     graph = Graph(None, [y, gr.exp(z), gr.sum(z, axis=0), gr.max(z * 2), gr.exp(gr.sum(z) + z)])
     after = fuse(graph, fusible=lambda node: node.op is not gr.negative)
     assert_same_values(graph, after, {x: np.random.default_rng(0).standard_normal((6, 5)).astype("f4")})
+
+
+def repeated(steps):
+    """A loop, unrolled."""
+    x = h = gr.placeholder("x", (8,))
+    for _ in range(steps):
+        h = gr.tanh(h * x) + gr.sin(h)
+    return h
+
+
+def without_order(n):
+    """Nodes of whose neighbourhoods hardly two are alike."""
+    draws, values = np.random.default_rng(0), [gr.placeholder("x", (8,))]
+    for number in draws.integers(6, size=n):
+        one, other = (values[max(0, len(values) - 1 - back)] for back in draws.integers(9, size=2))
+        made = gr.tanh(one), gr.sin(one), one * other, one + other, one - other, gr.maximum(one, other)
+        values.append(made[number])
+    return gr.add_n(*values[-9:])
+
+
+@pytest.mark.parametrize(("value", "grows"), [(repeated(1000), False), (without_order(4000), True)])
+def test_kernels_of_graphs_that_do_not_repeat_themselves_hold_more(monkeypatch, value, grows):
+    kernels = names(fused(value)).count("kernel")
+    monkeypatch.setattr(sys.modules["graphc.passes.fuse"], "MANY_KINDS", 10**9)
+    assert grows == (2 * kernels < names(fused(value)).count("kernel"))
 
 
 def test_steps_of_an_unrolled_loop_share_a_body_and_others_do_not():

@@ -18,11 +18,10 @@ from graphc.native.storage import Storage
 from graphc.native.work import NUMBER, Memory, Parts, Pointer, Status, Task, Work, nbytes_of, pointer, roots
 from graphc.types import Type
 
-MANY = 64
-"""Where a program has more different kernels, ..."""
+MUCH = 2000.0
+"""Where the different kernels of a program take more effort, an element of each, LLVM would take seconds: ..."""
 SMALL = 256
-"""... those of so few elements are compact: to write and compile one takes 4 ms for 40, and the calls of functions in
-it less than 40 ns each."""
+"""... those of so few elements are compact. They compile in a tenth of the time; each call in them takes some ns."""
 
 
 class KernelWorks:
@@ -35,8 +34,10 @@ class KernelWorks:
         """By structure; None where LLVM failed."""
         self._same: dict[Hashable, Facts | None] = {}
         """By body: kernels may share one, and to compare structures takes longer."""
-        bodies = {node.attrs["body"] for node in storage.graph.nodes if facts.is_kernel(node)}
-        self._are_many = len(bodies) > MANY and len(set(map(facts.structure_of, bodies))) > MANY
+        bodies = dict.fromkeys(node.attrs["body"] for node in storage.graph.nodes if facts.is_kernel(node))
+        self._structures = {body: facts.structure_of(body) for body in bodies}
+        efforts = {structure: _effort(body) for body, structure in self._structures.items()}
+        self._is_much = sum(efforts.values()) > MUCH
 
     def of(self, node: Node) -> list[Work]:
         """A kernel's works, in order; a call where LLVM rejects one of them."""
@@ -76,9 +77,9 @@ class KernelWorks:
         body, laid_out = node.attrs["body"], self._laid_out(node)
         same = (body, *accesses, None, *laid_out)
         if same not in self._same:
-            structure = (facts.structure_of(body), *same[1:])
+            structure = (self._structures[body], *same[1:])
             if structure not in self._alike:
-                compact = self._are_many and _is_small(body)
+                compact = self._is_much and _is_small(body)
                 self._alike[structure] = _found(node, accesses, laid_out, compact=compact)
             self._same[same] = self._alike[structure]
         return self._same[same]
@@ -96,6 +97,10 @@ def _found(node: Node, accesses: Sequence[Access], laid_out: Sequence[Access], *
     except Exception as error:  # whatever LLVM or its binding raises
         warn_of_fallback(node, error)
         return None
+
+
+def _effort(body: Graph) -> float:
+    return sum(node.op.effort for node in body.nodes if node.inputs and isinstance(node.op.effort, (int, float)))
 
 
 def _is_small(body: Graph) -> bool:
