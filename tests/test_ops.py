@@ -90,6 +90,7 @@ FUNCTIONS = {
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_function_agrees_with_numpy_for_all_dtypes(name):
+    theirs = getattr(np, "trunc" if name == "fix" else name)  # np.fix is deprecated
     for dtype, options in itertools.product(DTYPES.values(), FUNCTIONS[name]):
         if dtype.kind == "b" and name in ("around", "round"):
             continue
@@ -97,7 +98,7 @@ def test_function_agrees_with_numpy_for_all_dtypes(name):
             continue
         (x,) = arrays(dtype, 1)
         with np.errstate(all="ignore"):
-            assert_same(value(getattr(gr, name)(x, **options)), getattr(np, name)(x, **options))
+            assert_same(value(getattr(gr, name)(x, **options)), theirs(x, **options))
 
 
 @pytest.mark.parametrize("dtype", DTYPES.values(), ids=str)

@@ -195,7 +195,7 @@ def _logsumexp_vjp(g: Node, y: Node, x: Node, *, axis: tuple[int, ...], keepdims
     return [ops.where(ops.not_equal(x, -np.inf), g * ops.exp(x - y), 0)]
 
 
-@primitive(infer=_floats, signature=_over_axes_of_floats, vjp=_logsumexp_vjp, effort=12, temporaries=3,
+@primitive(infer=_floats, signature=_over_axes_of_floats, vjp=_logsumexp_vjp, effort=12, temporaries=4,
            samples=cases(*_SAMPLES, call(np.array([-np.inf, 1.0, 2.0])), call("i64[3]")))  # fmt: skip
 def logsumexp(x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     """log(sum(exp(x))) over some axes, by default all, without overflow: the largest element comes off first."""

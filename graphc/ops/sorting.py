@@ -41,7 +41,7 @@ def sort(x: Any, *, axis: int, out: Any = None) -> Any:
 
 
 @primitive(infer=lambda x, *, axis: x.with_dtype(INT64), signature=_ordered, samples=ORDERED, effort=20,
-           vjp=lambda g, y, x, *, axis: (None,))  # fmt: skip
+           temporaries=0.5, vjp=lambda g, y, x, *, axis: (None,))  # fmt: skip
 def argsort(x: Any, *, axis: int) -> Any:
     """The positions of the elements in rising order along an axis, int64; equal elements keep their order."""
     return np.argsort(x, axis, kind="stable")
@@ -67,7 +67,7 @@ def _top_k_vjp(g: Sequence[Node], y: Node, x: Node, *, k: int, axis: int) -> lis
     return [ops.add_along_axis(ops.zeros_like(x), g[0], positions, axis)]
 
 
-@primitive(infer=_values_and_positions, signature=_largest, vjp=_top_k_vjp, effort=20, temporaries=2,
+@primitive(infer=_values_and_positions, signature=_largest, vjp=_top_k_vjp, effort=20, temporaries=2.5,
            samples=cases(call("f64[5]", 2), call("f64[3,4]", 3, axis=0), call("f32[2,3]", k=3), call("i64[6](0,3)", 4),
                          call("f64[3]", 0)))  # fmt: skip
 def top_k(x: Any, *, k: int, axis: int) -> Any:
