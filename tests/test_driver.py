@@ -1,8 +1,10 @@
 """The driver's workers: they come when invited, stay as long as the next stage may be near, and leave otherwise."""
 
 import ctypes
+import sys
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -117,6 +119,20 @@ def test_a_program_that_goes_dismisses_its_workers():
         words = run(shared_program()).words
         assert not words[PRESENT]  # the workspace went with the program
         assert words[RUNNING] in (0, -1)  # 0 where the worker had left before
+
+
+def test_where_an_interrupt_ends_a_dismissal_the_words_stay_until_the_next_one(monkeypatch):
+    def interrupt(context):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
+    program = shared_program()
+    workspace = run(program)
+    words, workspace.dismiss = weakref.ref(workspace.words), interrupt
+    del workspace, program
+    assert words() is not None, "a worker may be looking at them"
+    run(shared_program())
+    assert words() is None
 
 
 def test_a_worker_goes_from_one_program_to_another_that_runs_in_turn():

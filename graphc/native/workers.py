@@ -8,7 +8,7 @@ import threading
 from contextlib import suppress
 from time import monotonic
 from typing import Any
-from weakref import WeakSet
+from weakref import ref
 
 import numpy as np
 
@@ -40,7 +40,8 @@ class Pool:
     def __init__(self) -> None:
         self.words = aligned((1 + MOST_WORKERS) * WORKER_WORDS * WORD_BYTES).view(np.int64)
         self.address: int = self.words.ctypes.data
-        self._helped: WeakSet[Workspace] = WeakSet()
+        self._contexts: dict[int, tuple[ref[Workspace], Any]] = {}
+        """By address, whose words workers may look at: kept until they have left, whatever becomes of the workspace."""
         self.forget()
 
     def have(self, count: int) -> None:
@@ -63,16 +64,26 @@ class Pool:
 
     def serve(self, workspace: Workspace) -> None:
         """Let runs in a workspace invite workers, who leave before its memory goes."""
+        for context, (owner, _) in tuple(self._contexts.items()):
+            if owner() is None:  # an interrupt has ended what `dismiss` began
+                self.dismiss(context)
         workspace.words[POOL] = self.address
-        workspace.dismiss = _DRIVER(LIBRARY.driver.addresses[DISMISS])
-        self._helped.add(workspace)
+        self._contexts[workspace.context] = ref(workspace), workspace.words
+        workspace.dismiss = self.dismiss
+
+    def dismiss(self, context: int) -> None:
+        """Have all workers leave a workspace that goes."""
+        _, words = self._contexts.get(context, (None, None))
+        if words is not None and words[PRESENT]:
+            _DRIVER(LIBRARY.driver.addresses[DISMISS])(context)
+        self._contexts.pop(context, None)
 
     def forget(self) -> None:
         """Begin without workers: a forked child has none of its parent's threads."""
         self._making = threading.Lock()
         self.words[0] = 0
-        for workspace in self._helped:
-            workspace.words[[WANTED, PRESENT, RUNNING]] = 0
+        for _, words in self._contexts.values():
+            words[[WANTED, PRESENT, RUNNING]] = 0
 
 
 def _python(name: str, result: Any, *arguments: Any) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 
 from graphc.executor.arena import ALIGNMENT
 from graphc.ir import Node
-from graphc.native.driver import PRESENT, VALUES, YIELD, yielding
+from graphc.native.driver import VALUES, YIELD, yielding
 from graphc.native.image import Image
 from graphc.native.memory import Memories
 from graphc.native.steps import Slots
@@ -50,7 +50,7 @@ class Workspace:
 
     def __del__(self) -> None:
         dismiss = getattr(self, "dismiss", None)  # not where its making failed
-        if dismiss is not None and self.words[PRESENT]:
+        if dismiss is not None:
             dismiss(self.context)
 
 
