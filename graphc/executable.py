@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import Any, NoReturn, TypeAlias
+from weakref import WeakSet
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from graphc.state import reading, written
 from graphc.types import Dim
 
 PLANS_KEPT = 16
+_executables: WeakSet[Executable] = WeakSet()
 Array: TypeAlias = np.ndarray[Any, Any]
 
 
@@ -41,8 +43,13 @@ class Executable:
         self._names = {node.name: i for i, node in enumerate(source.inputs)}
         self._symbols = _symbol_places(source.inputs)
         self._plans: OrderedDict[tuple[int, ...], Plan] = OrderedDict()
-        self._planning = threading.RLock()
+        self.renew_lock()
         self._latest: Plan | None = None
+        _executables.add(self)
+
+    def renew_lock(self) -> None:
+        """A forked child has one thread: if another one was planning, it has ended."""
+        self._planning = threading.RLock()
 
     def __call__(self, /, *args: Any, **named: Any) -> Any:
         """Run on arrays given by position or by name, and write the updates if the run succeeds."""
@@ -257,6 +264,15 @@ class Executable:
     def __repr__(self) -> str:
         name = f" {self.source.name}" if self.source.name else ""
         return f"<Executable{name}({', '.join(map(str, self._names))}): {len(self.source)} nodes declared>"
+
+
+def _renew_locks() -> None:
+    for executable in _executables:
+        executable.renew_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 def _symbol_places(inputs: Sequence[Node]) -> dict[str, list[tuple[int, int]]]:

@@ -5,6 +5,7 @@ another one: kernels of the program below, what prepares their operands and comb
 then the driver and the code of calls.
 """
 
+import os
 import threading
 
 import pytest
@@ -145,6 +146,32 @@ def test_what_an_interrupt_kept_from_being_compiled_is_compiled_later(number):
     stopped, value, program = python(INTERRUPTED.format(number=number), GRAPHC_CACHE="").split()
     assert (stopped, program) == ("interrupted", "NativeProgram")
     assert float(value) == pytest.approx(30 * 0.8414709848078965, rel=1e-14)
+
+
+FORKS = """
+import os, signal, threading, time
+import numpy as np, graphc as gr
+x, feed = gr.placeholder("x", (50, 40), "float64"), np.ones((50, 40))
+gr.compile([x], x + 1, backend="native")(feed)
+for number in range(8):
+    outputs = [gr.cumsum(gr.exp(x), number % 2), x.T @ gr.tanh(x * (number + 0.5)), gr.sum(gr.sin(x) ** number)]
+    f = gr.compile([x], outputs, backend="native")
+    thread = threading.Thread(target=f, args=[feed])
+    thread.start()
+    time.sleep(0.03 * number)
+    child = os.fork()
+    if not child:
+        signal.alarm(60)
+        found = [f(feed)[0][-1, -1] for _ in range(3)]
+        os._exit(0 if np.allclose(found, np.e * (40 if number % 2 else 50)) else 1)
+    print(os.waitpid(child, 0)[1], end=" ")
+    thread.join()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_forked_while_another_thread_plans_and_compiles_does_so_too():
+    assert python(FORKS, GRAPHC_CACHE="").split() == ["0"] * 8
 
 
 def test_who_waits_for_a_job_does_it_where_an_interrupt_has_ended_it():

@@ -21,14 +21,18 @@ class Job:
 
     def __init__(self, compute: Callable[[], Any]) -> None:
         self._compute: Callable[[], Any] | None = compute
-        self._computing = threading.Lock()
         self._value: Any = None
         self.error: Exception | None = None
         self.is_done = False
+        self.forget_threads()
+
+    def forget_threads(self) -> None:
+        """Nobody is at it: a forked child has none of its parent's threads."""
+        self.lock = threading.Lock()
 
     def run(self) -> None:
         """Have it computed, here and now or by who is at it, and let go of what that needed."""
-        with self._computing:
+        with self.lock:
             if self.is_done or self._compute is None:
                 return
             try:
@@ -55,8 +59,13 @@ class Queue:
     """Jobs not yet begun, and threads that take them, one fewer than there are cores."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._jobs: deque[Job] = deque()
+        self.forget_threads()
+
+    def forget_threads(self) -> None:
+        """Begin with no threads, and leave all jobs to those who wait for them: a forked child may need none."""
+        self._lock = threading.Lock()
+        self._jobs.clear()
         self._threads = 0
 
     def put(self, compute: Callable[[], Any], *, short: bool = False) -> Job:

@@ -95,6 +95,12 @@ def _unlocked(name: str) -> Any:
     return function
 
 
+def locks() -> list[Any]:
+    """What LLVM's binding locks its functions by, as far as it is known."""
+    lock = getattr(getattr(ffi.lib, "_lock", None), "_lock", None)
+    return [] if lock is None else [lock]
+
+
 _libraries = itertools.count()
 
 

@@ -7,6 +7,7 @@ import threading
 import warnings
 from collections.abc import Callable, Hashable
 from pathlib import Path
+from typing import Any
 
 from graphc.ir import Node
 from graphc.native import driver
@@ -15,6 +16,9 @@ from graphc.native.code.background import Job, Queue
 from graphc.native.code.cache import DiskCache, content_key
 from graphc.native.code.pages import give_back_pages
 from graphc.native.code.spelling import spelled, writers
+
+PATIENCE = 10.0
+"""A fork waits at most so many seconds for a kernel being compiled: it may be the forking thread that does it."""
 
 
 class Made:
@@ -47,6 +51,8 @@ class Library:
         self._disk = DiskCache()
         self.compiled = 0
         """How many kernels LLVM has compiled."""
+        self._queue = Queue()
+        self._paused: list[Any] = []
         self.renew_locks()
 
     def kernel(self, structure: Hashable, write: Callable[[], str], symbol: str) -> Made:
@@ -123,12 +129,28 @@ class Library:
         with self._lock:
             return self._made(content_key(text, host.identity()), lambda: text, driver.SYMBOLS)
 
+    def pause(self) -> None:
+        """Before a fork, wait for what is being compiled, and let nobody begin: LLVM keeps locks that a child could
+        not take."""
+        locks: list[Any] = [self._lock] if self._lock.acquire(timeout=PATIENCE) else []
+        unfinished = [made.job for made in tuple(self._by_content.values()) if not made.job.is_done]
+        locks += [job.lock for job in unfinished if job.lock.acquire(timeout=PATIENCE)]
+        self._paused = locks + [lock for lock in host.locks() if lock.acquire(timeout=PATIENCE)]
+
+    def resume(self) -> None:
+        """After it, go on."""
+        paused, self._paused = self._paused, []
+        for lock in reversed(paused):
+            lock.release()
+
     def renew_locks(self) -> None:
         """A forked child has one thread: whatever another thread held is free, and what it computed is begun anew."""
-        self._lock, self._queue = threading.RLock(), Queue()
-        begun = {key for key, made in self._by_content.items() if not made.job.is_done}
-        lost = {self._by_content.pop(key) for key in begun}
-        self._by_structure = {key: made for key, made in self._by_structure.items() if made not in lost}
+        self.resume()
+        self._lock = threading.RLock()
+        self._queue.forget_threads()
+        for made in self._by_content.values():
+            if not made.job.is_done:
+                made.job.forget_threads()
         self._unfinished = []
 
 
@@ -157,4 +179,4 @@ LIBRARY = Library()
 """The one of this process."""
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=LIBRARY.renew_locks)
+    os.register_at_fork(before=LIBRARY.pause, after_in_parent=LIBRARY.resume, after_in_child=LIBRARY.renew_locks)
