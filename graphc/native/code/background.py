@@ -28,19 +28,28 @@ class Job:
 
     def forget_threads(self) -> None:
         """Nobody is at it: a forked child has none of its parent's threads."""
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
 
     def run(self) -> None:
         """Have it computed, here and now or by who is at it, and let go of what that needed."""
-        with self.lock:
-            if self.is_done or self._compute is None:
-                return
-            try:
-                self._value = self._compute()
-            except Exception as error:  # whatever LLVM or its binding raises
-                self.error = error
-            self.is_done = True
-            self._compute = None
+        try:  # no context: from Python 3.14 on, an interrupt may come when one is entered, before its block begins
+            self.lock.acquire()
+            self._run()
+        finally:
+            try:  # noqa: SIM105  # an interrupt could come within suppress
+                self.lock.release()
+            except RuntimeError:  # it was not taken
+                pass
+
+    def _run(self) -> None:
+        if self.is_done or self._compute is None:
+            return
+        try:
+            self._value = self._compute()
+        except Exception as error:  # whatever LLVM or its binding raises
+            self.error = error
+        self.is_done = True
+        self._compute = None
 
     def wait(self, queue: Queue) -> None:
         """Return when it is done; whoever waits helps with what others have left."""

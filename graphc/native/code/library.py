@@ -132,10 +132,16 @@ class Library:
     def pause(self) -> None:
         """Before a fork, wait for what is being compiled, and let nobody begin: LLVM keeps locks that a child could
         not take."""
-        locks: list[Any] = [self._lock] if self._lock.acquire(timeout=PATIENCE) else []
-        unfinished = [made.job for made in tuple(self._by_content.values()) if not made.job.is_done]
-        locks += [job.lock for job in unfinished if job.lock.acquire(timeout=PATIENCE)]
-        self._paused = locks + [lock for lock in host.locks() if lock.acquire(timeout=PATIENCE)]
+        self._acquire(self._lock)
+        for made in tuple(self._by_content.values()):
+            if not made.job.is_done:
+                self._acquire(made.job.lock)
+        for lock in host.locks():
+            self._acquire(lock)
+
+    def _acquire(self, lock: Any) -> None:
+        if lock.acquire(timeout=PATIENCE):
+            self._paused.append(lock)
 
     def resume(self) -> None:
         """After it, go on."""
