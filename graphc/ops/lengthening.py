@@ -72,9 +72,28 @@ def pad(x: Operand, pad_width: Any, mode: str = "constant", *, constant_values: 
         raise GraphError(f"expected a mode of padding, got {mode!r}", remedy=f"use 'constant' or one of {_MODES}")
     for axis, width in enumerate(_widths(node, pad_width)[1]["pad_width"]):
         if width != (0, 0):
-            places = np.pad(np.arange(_known_size(node, axis)), width, mode)  # type: ignore[call-overload]
-            node = ops.take(node, places, axis)
+            node = _lengthened(node, axis, width, mode)
     return node
+
+
+def _lengthened(x: Node, axis: int, width: tuple[int, int], mode: str) -> Node:
+    """An axis with elements of its own before and after: parts of it side by side, where each is needed once."""
+    size, (before, after) = _known_size(x, axis), width
+
+    def part(start: int, stop: int) -> Node:
+        return x[(slice(None),) * axis + (slice(start, stop),)]
+
+    if mode == "edge":
+        parts = [repeat(part(0, 1), before, axis), x, repeat(part(size - 1, size), after, axis)]
+    elif max(width) > size - (mode == "reflect"):
+        places = np.pad(np.arange(size), width, mode)  # type: ignore[call-overload]
+        return ops.take(x, places, axis)
+    elif mode == "wrap":
+        parts = [part(size - before, size), x, part(0, after)]
+    else:
+        first, last = (1, size - 1) if mode == "reflect" else (0, size)
+        parts = [ops.flip(part(first, first + before), axis), x, ops.flip(part(last - after, last), axis)]
+    return ops.concatenate([part for part in parts if part.shape[axis] != 0], axis)
 
 
 def _known_size(x: Node, axis: int) -> int:
