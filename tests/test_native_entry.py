@@ -204,7 +204,7 @@ builtins.late = Late()
 
 
 def test_calls_at_the_very_end_of_the_interpreter_are_right():
-    done = subprocess.run([sys.executable, "-c", LATE], capture_output=True, encoding="utf-8", check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", LATE], capture_output=True, encoding="utf-8", check=False, timeout=600)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "" or "[np.float64(0.0), np.float64(0.0)] 4.0" in done.stdout
 
