@@ -124,9 +124,12 @@ class _Batching:
         return (ops.add_n(*others, total) if others else total).replace(name=node.name)
 
     def _side_by_side(self, factors: Sequence[Node]) -> Node:
-        if any(factor.op is not transpose for factor in factors):
+        """Left factors as one; transposes are stacked as what they are of, which is copied by whole rows."""
+        turned = [_turned(factor) for factor in factors]
+        stacked = [factor for factor in turned if factor is not None]
+        if len(stacked) < len(factors):
             return CONCATENATE(*factors, axis=1)
-        return transpose(CONCATENATE(*[factor.inputs[0] for factor in factors], axis=0), axes=(1, 0))
+        return transpose(CONCATENATE(*stacked, axis=0), axes=(1, 0))
 
     def _stack(self, group: Sequence[Node]) -> None:
         """One product over the rows of a group, and for each member its rows of it."""
@@ -137,6 +140,15 @@ class _Batching:
             stop = start + factor.array_type.static_shape[0]
             self.moved[node] = getitem(product, index=((start, stop, 1),)).replace(name=node.name)
             start = stop
+
+
+def _turned(factor: Node) -> Node | None:
+    """What a factor is the transpose of, or None where that would have to be computed; one number has any shape."""
+    if factor.op is transpose:
+        return factor.inputs[0]
+    if factor.op is ops.broadcast_to and not factor.inputs[0].ndim:
+        return ops.broadcast_to(factor.inputs[0], factor.array_type.static_shape[::-1])
+    return None
 
 
 def is_small(node: Node) -> bool:

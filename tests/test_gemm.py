@@ -75,6 +75,12 @@ def product_of(a, b, c, epilogue=None, unit=None):
     return Product(batch, *c.shape[-2:], a.shape[-1], c.dtype, steps(a), steps(b), steps(c), epilogue, unit)
 
 
+def both(product):
+    """A product with code of its own, and with code for any number of rows if it may have that."""
+    general = replace(product, general=True)
+    return [product, general] if general.plan.general else [product]
+
+
 @cache
 def compiled(text, symbol):
     return host.Loaded(host.object_code(text), symbol)
@@ -83,7 +89,8 @@ def compiled(text, symbol):
 def run(product, *arrays, order=None):
     """All stages, block by block in the given order of blocks (a function from their number to their order)."""
     scratch = fenced(np.full(max(product.scratch_bytes, 1), 255, np.uint8), at_end=False)
-    table = (ctypes.c_void_p * (len(arrays) + 1))(*[x.ctypes.data for x in arrays], scratch.ctypes.data)
+    words = [x.ctypes.data for x in ([*arrays, scratch] if product.scratch_bytes else arrays)] + [*product.numbers]
+    table = (ctypes.c_void_p * len(words))(*words)
     for stage in product.stages:
         kernel = KERNEL(compiled(stage.text, stage.symbol).address)
         for first, last in order(stage.blocks) if order else [(0, stage.blocks)]:
@@ -114,8 +121,10 @@ def check(rng, batch, m, n, k, dtype="float32", *, ta=False, tb=False, tc=False,
         b = matrix(rng, ((batch if batch_b is None else batch_b) + (k, n)), dtype, transposed=tb, at_end=at_end)
         c = matrix(rng, (*batch, m, n), dtype, transposed=tc, at_end=at_end)
         c.fill(np.nan)
-        run(product_of(a, b, c, unit=unit), a, b, c)
-        close(c, a, b)
+        for product in both(product_of(a, b, c, unit=unit)):
+            c.fill(np.nan)
+            run(product, a, b, c)
+            close(c, a, b)
     KEPT.clear()
 
 
@@ -281,8 +290,10 @@ def test_affine_epilogue(shape, dtype, unit):
     views = [np.broadcast_to(x, (m, n)) for x in (row, column, other)]
     for alpha, addends in [(1.0, views[:1]), (0.5, views[1:2]), (-2.0, views), (1.0, [])]:
         c = fenced(np.full((m, n), np.nan, dtype))
-        run(product_of(a, b, c, affine(*map(access, addends), alpha=alpha), UNITS[unit]), a, b, c, *addends)
-        close(c, dtype_times(a, alpha), b, sum(x.astype("f8") for x in addends) if addends else 0.0)
+        for product in both(product_of(a, b, c, affine(*map(access, addends), alpha=alpha), UNITS[unit])):
+            c.fill(np.nan)
+            run(product, a, b, c, *addends)
+            close(c, dtype_times(a, alpha), b, sum(x.astype("f8") for x in addends) if addends else 0.0)
     KEPT.clear()
 
 
@@ -295,9 +306,10 @@ def test_accumulating_in_place(shape):
     m, n, k = shape
     rng = np.random.default_rng(8)
     a, b, c = matrix(rng, (m, k), "float32"), matrix(rng, (k, n), "float32"), matrix(rng, (m, n), "float32")
-    before = c.copy()
-    run(product_of(a, b, c, affine(access(c))), a, b, c, c)
-    close(c, a, b, before)
+    for product in both(product_of(a, b, c, affine(access(c)))):
+        before = c.copy()
+        run(product, a, b, c, c)
+        close(c, a, b, before)
 
 
 def test_a_layer_and_its_derivative_in_one_kernel_each():
@@ -339,7 +351,8 @@ def general(operand, result, **how):
     ("batch", "m", "n", "k", "one_b"),
     [((), 5, 7, 9, False), ((), 33, 70, 40, False), ((), 1, 40, 33, False), ((), 40, 1, 33, False),
      ((), 20, 30, 5000, False), ((3,), 9, 10, 11, False), ((2, 3), 9, 10, 11, True), ((2, 2), 9, 1, 11, True),
-     ((), 4, 30, 40, False), ((), 1, 300, 1000, False), ((), 3, 7, 1000, False)],
+     ((), 4, 30, 40, False), ((), 1, 300, 1000, False), ((), 3, 7, 1000, False), ((), 37, 5, 1000, False),
+     ((2, 3), 17, 20, 30, False), ((), 21, 9, 40, False)],
 )  # fmt: skip
 @pytest.mark.parametrize("transposed", [False, True])
 def test_general_epilogue(batch, m, n, k, one_b, how, transposed):
@@ -348,11 +361,13 @@ def test_general_epilogue(batch, m, n, k, one_b, how, transposed):
     b = matrix(rng, (() if one_b else batch) + (k, n), "float64", transposed=True)
     c, other = (matrix(rng, (*batch, m, n), "float64", transposed=transposed) for _ in range(2))
     positive = fenced(np.zeros((*batch, m, n), "?"))
-    run(product_of(a, b, c, general(other, positive, **how)), a, b, c, other, positive)
     value = a @ b
     below = np.arange(n) < np.arange(m)[:, None]
-    np.testing.assert_allclose(c, np.where(below, 2 * value + other, -value), rtol=1e-11, atol=1e-10)
-    np.testing.assert_array_equal(positive, value > 0)
+    for product in both(product_of(a, b, c, general(other, positive, **how))):
+        c.fill(np.nan)
+        run(product, a, b, c, other, positive)
+        np.testing.assert_allclose(c, np.where(below, 2 * value + other, -value), rtol=1e-11, atol=1e-10)
+        np.testing.assert_array_equal(positive, value > 0)
     KEPT.clear()
 
 
@@ -432,6 +447,100 @@ def test_equal_descriptions_are_one_kernel():
     assert hash(first) == hash(second)
     assert first.stages == second.stages
     assert first != Product((), 4, 5, 6, np.dtype("f4"), (6, 1), (5, 1), (5, 1), affine(alpha=3.0))
+
+
+@pytest.mark.parametrize("unit", ["host", "16 bytes"])
+@pytest.mark.parametrize(
+    ("batch", "n", "k", "form"),
+    [((), 512, 784, "forward"), ((), 10, 256, "forward"), ((), 256, 10, "backward"), ((), 784, 512, "weights"),
+     ((), 4, 70, "backward"), ((5,), 64, 32, "forward"), ((2, 3), 64, 32, "backward")],
+)  # fmt: skip
+def test_any_number_of_rows_has_the_same_code(batch, n, k, form, unit):
+    rng = np.random.default_rng(15)
+    bias = matrix(rng, (1, n), "float32")
+    layouts, texts = set(), set()
+    for rows in (64, 80, 112, 125, 160):
+        if batch:
+            rows, batch = 64, (rows // 16, *batch[1:])
+        if form == "weights":
+            a, b = matrix(rng, (k, rows), "float32", transposed=True), matrix(rng, (rows, n), "float32")
+        else:
+            a = matrix(rng, (*batch, rows, k), "float32")
+            b = matrix(rng, (*batch, k, n), "float32", transposed=form == "backward")
+        c = fenced(np.full((*batch, a.shape[-2], n), np.nan, "f4"))
+        addend = np.broadcast_to(bias, c.shape)
+        product = replace(product_of(a, b, c, affine(access(addend)), UNITS[unit]), general=True)
+        assert product.plan.general
+        run(product, a, b, c, addend)
+        close(c, a, b, addend)
+        layouts.add(product.stages[0].layout)
+        texts.add(product.stages[0].text)
+    assert len(texts) == len(layouts) == 1
+    KEPT.clear()
+
+
+def product_over(rng, m, n, k, unit):
+    """A product over the rows of both its factors, as a derivative by weights is, with its operands."""
+    a, b = matrix(rng, (m, k), "float32", transposed=True), matrix(rng, (k, n), "float32")
+    c, scale = fenced(np.full((m, n), np.nan, "f4")), matrix(rng, (1, 1), "float32")
+    addend = np.broadcast_to(scale, c.shape)
+    return replace(product_of(a, b, c, affine(access(addend)), UNITS[unit]), general=True), a, b, c, addend
+
+
+@pytest.mark.parametrize("unit", ["host", "16 bytes"])
+@pytest.mark.parametrize(
+    ("m", "n", "steps"),
+    [(96, 64, (9, 33, 100, 500)), (10, 256, (64, 200, 1000)), (256, 10, (40, 100, 200)), (1, 96, (8, 64, 300)),
+     (128, 512, (64, 100, 700)), (128, 512, (2000, 3100, 7000)), (64, 64, (4100, 6000)), (1024, 256, (300, 640, 1000)),
+     (1024, 96, (3000, 4500))],
+)  # fmt: skip
+def test_any_length_of_k_has_the_same_code(m, n, steps, unit):
+    rng = np.random.default_rng(17)
+    written = set()
+    for k in steps:
+        product, *arrays = product_over(rng, m, n, k, unit)
+        assert product.plan.any_k
+        run(product, *arrays)
+        a, b, c, addend = arrays
+        close(c, a, b, addend)
+        written.add(tuple((stage.layout, stage.write, stage.text) for stage in product.stages))
+        KEPT.clear()
+    assert len(written) == 1
+
+
+@pytest.mark.parametrize("unit", list(UNITS))
+def test_any_number_of_rows(unit):
+    rng = np.random.default_rng(18)
+    heights = set()
+    for m in range(8, 70):
+        for n in (10, 40):
+            a, b = matrix(rng, (m, 24), "float32"), matrix(rng, (24, n), "float32")
+            c, other = fenced(np.full((m, n), np.nan, "f4")), matrix(rng, (m, n), "float32")
+            product = replace(product_of(a, b, c, affine(access(other)), UNITS[unit]), general=True)
+            assert product.plan.any_rows
+            assert -(-m // product.plan.rows.width) * product.plan.rows.width <= m + max(m / 8, 4)
+            run(product, a, b, c, other)
+            close(c, a, b, other)
+            heights.add((n, product.plan.rows.width))
+        KEPT.clear()
+    assert len(heights) <= 9
+
+
+def test_equal_layouts_are_one_text():
+    rng, texts = np.random.default_rng(16), {}
+    for _ in range(150):
+        m, n, k = (int(rng.choice(sizes)) for sizes in ([16, 24, 33, 40, 64], [8, 33], [10, 40]))
+        ta, tb, count = bool(rng.integers(2)), bool(rng.integers(2)), int(rng.integers(1, 4))
+        a, b = ((1, m) if ta else (k, 1)), ((1, k) if tb else (n, 1))
+        batch = (2, count) if count > 2 else (count,) if count > 1 else ()
+        outer = [int(np.prod(batch[i + 1 :])) for i in range(len(batch))]
+        sizes = (m * k, a), (k * n, b), (m * n, (n, 1))
+        strides = [(*(step * size for step in outer), *inner) for size, inner in sizes]
+        product = Product(batch, m, n, k, np.dtype("f4"), *strides, general=True)
+        for stage in product.stages:
+            texts.setdefault((stage.layout, stage.write), set()).add(stage.text)
+    assert all(len(written) == 1 for written in texts.values())
+    assert len(texts) < 110
 
 
 def test_blocks_follow_from_the_shape():

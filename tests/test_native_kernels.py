@@ -7,6 +7,7 @@ import os
 import time
 import weakref
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytest
@@ -78,6 +79,25 @@ def test_another_batch_and_another_width_compile_nothing(monkeypatch):
     assert compiled_by(lambda: runs(32, 300)) > 0
     assert compiled_by(lambda: runs(33, 300)) == 0
     assert compiled_by(lambda: runs(31, 271)) == 0
+
+
+def test_another_batch_compiles_no_product(monkeypatch):
+    monkeypatch.setenv("GRAPHC_CACHE", "")
+    x = gr.placeholder("x", ("batch", 40))
+    first, bias, last = (gr.variable(name, rng.normal(size=shape).astype("f4"))
+                         for name, shape in (("first", (40, 96)), ("bias", (96,)), ("last", (96, 24))))  # fmt: skip
+    y = gr.nn.relu(x @ first + bias) @ last
+    loss = gr.mean(gr.square(y))
+    step, reference = (gr.compile([x], [y, *gr.gradients(loss, [first, bias, last])], backend=backend)
+                       for backend in ("native", "numpy"))  # fmt: skip
+
+    def runs(batch):
+        feed = rng.normal(size=(batch, 40)).astype("f4")
+        for value, expected in zip(step(feed), reference(feed), strict=True):
+            np.testing.assert_allclose(value, expected, rtol=1e-3, atol=1e-3)
+
+    assert compiled_by(lambda: runs(64)) > 3
+    assert [compiled_by(partial(runs, batch)) for batch in (96, 80, 128, 125)] == [0] * 4
 
 
 def test_the_updates_of_all_parameters_share_their_code():

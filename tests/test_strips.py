@@ -135,7 +135,8 @@ def test_an_lstm_is_a_chain_forward_and_one_backward(monkeypatch):
     one, two = made[:2]
     assert not strips_of(one)
     forward, backward = found = strips_of(two)
-    assert min(len(each.works) for each in found) >= 2 * 12 - 2
+    assert len(forward.works) >= 2 * 12 - 2
+    assert len(backward.works) >= 12  # a step is one kernel, and no states are copied for the product over all steps
     assert {len(each.tasks) for each in found} == {2}
     assert two.describe().barriers <= 6
     longest = max(found, key=lambda each: len(each.works))
@@ -196,7 +197,7 @@ def test_long_chains_end_so_that_interrupts_are_noticed(eager, monkeypatch):
 
 
 def test_where_llvm_fails_on_a_strip_levels_are_shared(eager, monkeypatch):
-    x, h, feed = layers(3, rows=40)
+    x, h, feed = layers(3, rows=30)  # strips of 6 rows, too few for the code that all numbers of rows share
     graph = fused(Graph([x], [h]))
     expected = NativeProgram(graph, 1).run([feed], {}, [None])
     compiled = host.object_code

@@ -42,9 +42,10 @@ def product_cutter(product: Product, table: Sequence[Pointer], operands: int) ->
                    in enumerate(zip(table, strip.steps, strip.lengths, strict=True))]  # fmt: skip
 
         def tasks() -> list[Task]:
-            ((address, blocks),) = products.compiled(strip.product).stages
-            moved = (tuple((memory, start + i * step) for memory, start, _, step, _ in reaches) for i in range(count))
-            return [Task(address, places, blocks, 1, blocks) for places in moved]
+            known = products.compiled(strip.product)
+            ((address, blocks),) = known.stages
+            moved = ([(memory, start + i * step) for memory, start, _, step, _ in reaches] for i in range(count))
+            return [Task(address, (*places, *known.numbers), blocks, 1, blocks) for places in moved]
 
         return Cutting(tuple(reaches), tasks)
 

@@ -6,20 +6,22 @@ written.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 
-from graphc.ir import Graph, Node
+from graphc.ir import Graph, Node, attrs_key
 from graphc.native.code import elementwise
 from graphc.native.code.elementwise import has_vectors
 from graphc.native.code.scalars import Value, Wide, number
 from graphc.native.gemm.epilogues import Access, Epilogue, Site
-from graphc.native.kernel.facts import structure_of
+from graphc.native.kernel.form import is_told
 from graphc.native.products import described
 from graphc.native.storage import Storage
+from graphc.native.work import Fixed
 from graphc.op import OPS
 
 DEAR = 7.0
@@ -60,6 +62,8 @@ class Finished:
         read = {source for value in self.body.nodes if value is not inner for source in value.inputs}
         self.read = [source for source in self.body.inputs if source in read]
         self.operands = [self.given[source] for source in self.read]
+        self.told = [value for value in self.body.nodes if is_told(value)]
+        """Numbers that the code does not depend on: it reads them behind the operands."""
         self.inner, outputs = inner, self.body.outputs
         first = next(i for i, value in enumerate(outputs) if value.dtype == inner.dtype)
         self.order = [first, *(i for i in range(len(outputs)) if i != first)]
@@ -69,14 +73,34 @@ class Finished:
         self.product = None if plain is None else replace(plain, c=written[0].strides, epilogue=epilogue)
 
     def _epilogue(self, storage: Storage, writes: tuple[Access, ...]) -> Epilogue:
-        reads = tuple(_access(source, storage.layout[source].strides) for source in self.operands)
-        key = ("kernel", structure_of(self.body), tuple(self.order))
-        return Epilogue(key, self._emit, reads, writes, vector=True)
+        reads = [_access(source, storage.layout[source].strides) for source in self.operands]
+        reads += [Access((0,) * self.inner.ndim, value.array_type.dtype) for value in self.told]
+        return Epilogue(self._key(), self._emit, tuple(reads), writes, vector=True)
+
+    def _key(self) -> Hashable:
+        """All that the code depends on: no sizes, and no numbers that it reads."""
+        index = {node: i for i, node in enumerate(self.body.nodes)}
+        rows = tuple((node.op.name, tuple(index[source] for source in node.inputs), node.array_type.dtype.str,
+                      self._attrs(node)) for node in self.body.nodes)  # fmt: skip
+        outputs = tuple(index[self.body.outputs[i]] for i in self.order)
+        return "kernel", rows, index[self.inner], tuple(index[source] for source in self.read), outputs
+
+    def _attrs(self, node: Node) -> Hashable:
+        if node in self.told:
+            return "told"
+        return attrs_key(node.attrs) if node.attrs and not node.op.view and node is not self.inner else ()
+
+    @property
+    def numbers(self) -> list[Fixed]:
+        """Where the code finds its numbers."""
+        return [Fixed(np.array(value.attrs["value"], value.array_type.dtype)) for value in self.told]
 
     def _emit(self, site: Site) -> Sequence[Any]:
         values = {self.inner: Value(site.value, self.inner.array_type.dtype)}
         for i, source in enumerate(self.read):
             values[source] = Value(site.operand(i), source.array_type.dtype)
+        for i, told in enumerate(self.told, len(self.read)):
+            values[told] = Value(site.operand(i), told.array_type.dtype)
         for node in self.body.nodes:
             if node not in values and not node.op.leaf:
                 values[node] = _value(site, node, [values[source] for source in node.inputs])

@@ -43,6 +43,7 @@ def finished_works(node: Node, inner: Node, storage: Storage) -> list[Work]:
         return [call(node, storage, "LLVM failed to compile it")]
     first, *others = whole.order
     factors, operands = ([pointer(source, storage) for source in nodes] for nodes in (whole.factors, whole.operands))
+    operands += [(number, 0) for number in whole.numbers]
     after = [*operands, *(results[i] for i in others)]
     return _stages(node, known, factors, [results[first], *after], len(operands))
 
@@ -63,7 +64,7 @@ def _stages(node: Node, known: products.Compiled, factors: Sequence[Pointer], pl
         before = () if not works else (scratch, *works[-1].writes)
         last = len(works) == len(known.stages) - 1
         writes: tuple[Memory, ...] = written if last else (Parts(0),) if works else (scratch,)
-        task = Task(address, tuple(table), blocks, 1, blocks)
+        task = Task(address, (*table, *known.numbers), blocks, 1, blocks)
         reads = (*read, *before)
         works.append(Work(node, reads, writes, share * known.ns / len(known.stages), task, combines=not last))
     if len(works) == 1 and known.scratch_bytes:

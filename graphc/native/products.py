@@ -14,6 +14,7 @@ from graphc.ir import Node
 from graphc.native.code.library import LIBRARY
 from graphc.native.gemm.product import Product
 from graphc.native.storage import Storage, contiguous
+from graphc.native.work import NUMBER, Pointer
 
 NS_PER_STAGE = 60.0
 """Entering the kernel of a product and leaving it."""
@@ -39,6 +40,11 @@ class Compiled:
     ns: float
     flops: int
 
+    @property
+    def numbers(self) -> list[Pointer]:
+        """What the kernels are told, in their table behind all pointers."""
+        return [(NUMBER, number) for number in self.product.numbers]
+
 
 def product_of(node: Node, storage: Storage) -> Product | None:
     """The product that a node is, if its operands and its result lie as the kernels can read and write them."""
@@ -54,7 +60,8 @@ def described(node: Node, factors: Sequence[Node], storage: Storage) -> Product 
         return None
     if any(0 in kind.shape for kind in kinds):
         return None
-    return describe(node, *[_axes(source, storage) for source in factors[:2]])
+    product = describe(node, *[_axes(source, storage) for source in factors[:2]])
+    return None if product is None else replace(product, general=True)
 
 
 def _axes(node: Node, storage: Storage) -> list[Axis]:
@@ -129,7 +136,7 @@ _DESCRIBERS: dict[str, Callable[[Node, list[Axis], list[Axis]], Product | None]]
 @cache
 def compiled(product: Product) -> Compiled:
     """The kernels of a product. Raises what LLVM's binding raises."""
-    stages = tuple((LIBRARY.kernel((product, number), partial(stage.write, product), stage.symbol), stage.blocks)
-                   for number, stage in enumerate(product.stages))  # fmt: skip
+    stages = tuple((LIBRARY.kernel((stage.layout, stage.write.__name__), partial(stage.write, stage.layout),
+                                   stage.symbol), stage.blocks) for stage in product.stages)  # fmt: skip
     ns = NS_PER_STAGE * len(stages) + product.flops * product.dtype.itemsize * NS_PER_BLAS_FLOP
     return Compiled(product, stages, product.scratch_bytes, ns, product.flops)

@@ -19,7 +19,7 @@ from graphc.native.loops.pieces import Copy, Loop, NotNative
 from graphc.native.loops.table import pieces_of
 from graphc.native.product_works import finished_works, product_works
 from graphc.native.storage import Home, Storage
-from graphc.native.work import Status, Task, Work, call, pointer, roots
+from graphc.native.work import NUMBER, Status, Task, Work, call, pointer, roots
 from graphc.types import TupleType, Type
 
 
@@ -86,8 +86,8 @@ def _copied(node: Node, move: Copy, storage: Storage) -> Work:
 
 
 def _walked(node: Node, loop: Loop, storage: Storage) -> Work:
-    nest = loop.nest
-    address = LIBRARY.kernel(nest, lambda: nest.text, nest.symbol)
+    nest, (shared, numbers) = loop.nest, loop.nest.shared
+    address = LIBRARY.kernel(shared, lambda: shared.text, shared.symbol)
     ns = facts.NS_PER_KERNEL + nanoseconds(node)
     per_block, blocks = facts.blocks_of(nest.rows, ns)
     statuses = tuple(Status(problem, node) for problem in loop.problems)
@@ -95,7 +95,8 @@ def _walked(node: Node, loop: Loop, storage: Storage) -> Work:
     sources = [pointer(source, storage) for source in loop.sources]
     results = tuple(storage.results(node))
     table = (*((root, offset + more) for (root, offset), more in zip(sources, skipped, strict=True)),
-             *((result, loop.offset) for result in results), *((status, 0) for status in statuses))  # fmt: skip
+             *((result, loop.offset) for result in results), *((status, 0) for status in statuses),
+             *((NUMBER, number) for number in numbers))  # fmt: skip
     task = Task(address, table, nest.rows, per_block, blocks)
     return Work(node, roots(loop.sources, storage), results, ns, task, statuses=statuses)
 

@@ -114,15 +114,16 @@ class Case:
         self.b = self._array(rng.normal(size=(*batch, k, n)).astype(dtype), swapped="b" in transposed)
         self.native, self.numpy = np.empty((*batch, m, n), dtype), np.empty((*batch, m, n), dtype)
         lie = [tuple(step // x.itemsize for step in x.strides) for x in (self.a, self.b, self.native)]
-        self.product = Product(batch, m, n, k, np.dtype(dtype), lie[0], lie[1], lie[2])
+        self.product = Product(batch, m, n, k, np.dtype(dtype), lie[0], lie[1], lie[2], general=True)
         started = time.process_time()
         stages = self.product.stages
         written = time.process_time()
         self.loaded = [host.Loaded(host.object_code(stage.text), stage.symbol) for stage in stages]
         self.writing, self.compiling = written - started, time.process_time() - written
         self.scratch = np.empty(self.product.scratch_bytes, np.uint8)
-        pointers = [x.ctypes.data for x in (self.a, self.b, self.native, self.scratch)]
-        self.table = (ctypes.c_void_p * 4)(*pointers)
+        arrays = self.a, self.b, self.native, *([self.scratch] if self.product.scratch_bytes else [])
+        words = [*(array.ctypes.data for array in arrays), *self.product.numbers]
+        self.table = (ctypes.c_void_p * len(words))(*words)
         self.address = ctypes.addressof(self.table)
         kernels = [KERNEL(loaded.address) for loaded in self.loaded]
         self.kernels = [(kernel, stage.blocks) for kernel, stage in zip(kernels, stages, strict=True)]

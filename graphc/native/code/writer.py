@@ -52,8 +52,10 @@ def times(b: ir.IRBuilder, x: Index, y: Index) -> Index:
     return x if isinstance(y, int) and y == 1 else b.mul(as_value(x), as_value(y), flags=("nsw",))
 
 
-def divided(b: ir.IRBuilder, x: Index, size: int) -> tuple[Index, Index]:
+def divided(b: ir.IRBuilder, x: Index, size: Index) -> tuple[Index, Index]:
     """The quotient and the remainder of a non-negative index."""
+    if not isinstance(size, int):
+        return b.udiv(as_value(x), size), b.urem(as_value(x), size)
     if size == 1:
         return x, 0
     if isinstance(x, int):
@@ -98,6 +100,7 @@ class Code:
         """Whether a loop was left for LLVM to vectorize."""
         self.brief = False
         """Whether LLVM shall take as little time as it can."""
+        self._masks: dict[tuple[int, int], Any] | None = None
 
     @classmethod
     def kernel(cls, title: str) -> Code:
@@ -117,6 +120,11 @@ class Code:
         """The first pointers of the table."""
         slots = [self.b.gep(self.function.args[0], [I64(i)], source_etype=POINTER) for i in range(count)]
         return [self.b.load(slot, typ=POINTER, align=8) for slot in slots]
+
+    def number(self, place: int) -> Any:
+        """A number that stands in the table in the place of a pointer."""
+        slot = self.b.gep(self.function.args[0], [I64(place)], source_etype=I64)
+        return self.b.load(slot, typ=I64, align=8)
 
     def room(self, count: int, kind: Any) -> Any:
         """Memory on the stack."""
@@ -138,22 +146,43 @@ class Code:
         with self.b.if_then(self.b.icmp_signed(relation, as_value(x), as_value(y))):
             yield
 
+    def from_one_on(self, first: Index, count: int, body: Callable[[int], None]) -> None:
+        """body(i) for i from `first` on, which is mostly 0, each written out; None stands for 0."""
+        if first is None or count == 1:
+            for i in range(count):
+                body(i)
+            return
+        b = self.b
+        starts = [self.function.append_basic_block("from") for _ in range(count)]
+        others, done = self.function.append_basic_block("others"), self.function.append_basic_block("done")
+        b.cbranch(b.icmp_signed("==", as_value(first), I64(0)), starts[0], others)
+        b.position_at_end(others)
+        switch = b.switch(as_value(first), starts[0])
+        for i, start in enumerate(starts):
+            if i:
+                switch.add_case(I64(i), start)
+            b.position_at_end(start)
+            body(i)
+            b.branch(starts[i + 1] if i + 1 < count else done)
+        b.position_at_end(done)
+
     def loop(
         self, first: Index, last: Index, step: int, body: Callable[..., Any], carried: Sequence[Any] = (), *,
-        parallel: bool = False,
+        parallel: bool = False, some: bool = False,
     ) -> list[Any]:  # fmt: skip
         """for i in range(first, last, step), with values carried from one iteration to the next.
 
-        `parallel` promises that no iteration touches what another one writes, for LLVM to vectorize.
+        `parallel` promises that no iteration touches what another one writes, for LLVM to vectorize, and `some` that
+        there is an iteration.
         """
         b, known = self.b, isinstance(first, int) and isinstance(last, int)
         if known and first >= last:
             return list(carried)
         if known and last - first <= step and not parallel:
             return list(body(first, *carried) or ())
-        before = b.block
+        before, some = b.block, some or known
         inside, done = (self.function.append_basic_block(name) for name in ("inside", "done"))
-        if known:
+        if some:
             b.branch(inside)
         else:
             b.cbranch(b.icmp_signed("<", as_value(first), as_value(last)), inside, done)
@@ -168,7 +197,7 @@ class Code:
         back = b.cbranch(b.icmp_signed("<", following, as_value(last)), inside, done)
         self._describe(back, inside, parallel=parallel)
         b.position_at_end(done)
-        if known:
+        if some:
             return results
         finals = [b.phi(value.type) for value in carried]
         for final, start, result in zip(finals, carried, results, strict=True):
@@ -199,7 +228,7 @@ class Code:
         kind = ir.VectorType(stored_type(dtype), piece.width)
         if piece.active == piece.width:
             return self.b.load(pointer, typ=kind, align=dtype.itemsize)
-        mask, zero = _mask(piece), zeros(kind.element, piece.width)
+        mask, zero = self._mask(piece), zeros(kind.element, piece.width)
         name = f"llvm.masked.load.{suffix(kind)}.p0"
         return self.call(name, kind, pointer, I32(dtype.itemsize), mask, zero)
 
@@ -209,7 +238,25 @@ class Code:
             self.b.store(value, pointer, align=dtype.itemsize)
             return
         name = f"llvm.masked.store.{suffix(value.type)}.p0"
-        self.call(name, ir.VoidType(), value, pointer, I32(dtype.itemsize), _mask(piece))
+        self.call(name, ir.VoidType(), value, pointer, I32(dtype.itemsize), self._mask(piece))
+
+    def keep_masks(self) -> None:
+        """Have masks kept in registers throughout a kernel: LLVM makes constants anew in each block, even of a loop."""
+        self._masks = {}
+
+    def _mask(self, piece: Lanes) -> Any:
+        """The mask of a piece; if it is kept, from a number that LLVM does not know to be constant."""
+        lanes = [int(i < piece.active) for i in range(piece.width)]
+        kind = ir.VectorType(ir.IntType(1), piece.width)
+        if self._masks is None:
+            return ir.Constant(kind, lanes)
+        if (piece.width, piece.active) not in self._masks:
+            with self.b.goto_entry_block():
+                nothing = self.b.lshr(self.function.args[2], I64(63))  # blocks are no negative numbers
+                bits = self.b.trunc(nothing, ir.IntType(piece.width))
+                bits = self.b.or_(bits, ir.Constant(bits.type, (1 << piece.active) - 1))
+                self._masks[piece.width, piece.active] = self.b.bitcast(bits, kind)
+        return self._masks[piece.width, piece.active]
 
     def gather(self, pointer: Any, step: int, piece: Lanes, dtype: np.dtype[Any]) -> Any:
         """A vector from elements `step` apart."""
@@ -271,10 +318,6 @@ def _whole(kind: Any, value: Any) -> Any:
     constant = ir.Constant(kind, ir.Undefined)
     constant.constant = value
     return constant
-
-
-def _mask(piece: Lanes) -> Any:
-    return ir.Constant(ir.VectorType(ir.IntType(1), piece.width), [int(i < piece.active) for i in range(piece.width)])
 
 
 _PLAIN = "!{ !\"llvm.loop.unroll.disable\" }, !{ !\"llvm.loop.vectorize.enable\", i1 false }"

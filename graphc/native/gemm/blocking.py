@@ -21,8 +21,6 @@ BLOCK_ROWS = 128
 """A block has so many rows if it can: it reads a panel of B from far away, and perhaps copies it, for all of them."""
 BLOCK_COLUMN_BYTES = 1 << 12
 """A block has no more columns: its part of B is shared with the blocks below it, through the third-level cache."""
-PACKED_BYTES = 1 << 15
-"""About so much of A is packed in one block."""
 COPIED_PART_BYTES = 6144
 """The longest stretch of k of which operands are copied, in bytes."""
 PART = 4096
@@ -53,6 +51,16 @@ CONFLICT_BYTES = 4096
 """Lines so far apart, or a multiple of it, compete for few places of the caches."""
 PACKED_COLUMNS = 768
 """Packing A is repaid by so many columns even where its lines do not compete."""
+HEIGHTS = (16, 8, 6, 5, 4)
+"""Those of tiles in code for any number of rows: the first that registers allow and that is a power of two, ..."""
+WASTE = 8
+"""... unless the last tile would compute more than one in so many rows anew."""
+LEAST_ROWS = 8
+"""Products of fewer rows get code for their number."""
+SHARED_ROWS = 33
+"""So many rows bear copying: it takes them 1 % longer, and code is the same as for more."""
+LEAST_LONG, LONG = 32, 128
+"""Whether the transpose of many rows is computed is decided as for the latter by all lengths of k between."""
 FAR_BYTES = 1 << 23
 """Packing so much of A takes its time: for few columns it is not repaid."""
 
@@ -84,11 +92,18 @@ class Problem:
     b: Matrix
     limited: bool = False
     """Whether blocks of it may need only some of k, or nothing."""
+    general: bool = False
+    """Whether code for other sizes, too, is wanted."""
 
     @property
     def entries(self) -> int:
         """The number of batch entries."""
         return int(np.prod(self.batch, dtype=np.int64))
+
+
+def is_column(p: Problem) -> bool:
+    """Whether the result is one column, and better computed as one row: unless both factors lie along k."""
+    return p.n == 1 and not p.a.column == 1 == p.b.row
 
 
 def prefers_transpose(p: Problem, unit: Unit) -> bool:
@@ -100,7 +115,9 @@ def prefers_transpose(p: Problem, unit: Unit) -> bool:
     if p.a.row != 1 or p.m < 2 or p.a.column == 1:
         return False
     width = unit.vector_bytes // p.dtype.itemsize
-    plain, transposed = (x * -(-y // width) * p.k for x, y in ((p.m, p.n), (p.n, p.m)))
+    alike = p.general and p.b.column == 1 and min(p.k, p.m // 2) >= LEAST_LONG
+    steps = max(p.k, LONG) if alike else p.k
+    plain, transposed = (x * -(-y // width) * steps for x, y in ((p.m, p.n), (p.n, p.m)))
     if transposed + STORE_STEPS * p.m * p.n < 0.9 * plain:
         return True
     few = 2 * BLOCK_ROWS if p.m * p.k * p.dtype.itemsize > FAR_BYTES else BLOCK_ROWS
@@ -130,6 +147,12 @@ class Plan:
     """Whether A is packed, strip after strip, before the blocks begin."""
     copies_b: bool
     """Whether a block copies each panel of B first."""
+    general: bool
+    """Whether the code is for any number of entries, and cut into blocks in any way."""
+    any_rows: bool
+    """Whether it is for any number of rows that are no fewer than those of a tile: where k is not the batch."""
+    any_k: bool
+    """Whether it is for any length of k."""
 
     @property
     def blocks(self) -> int:
@@ -140,10 +163,13 @@ class Plan:
 def plan(p: Problem, unit: Unit) -> Plan:
     """Decide."""
     form = _form(p, unit)
-    height, width = {Form.TILES: _tile, Form.DOTS: _dot_tile, Form.STREAM: _stream_tile}[form](p, unit)
+    tiled, general = form is Form.TILES, p.general and not p.limited and form is not Form.STREAM
+    any_k = general and tiled and steps_alike(p)
+    packs_a, copies_b = tiled and _packs_a(p), tiled and _copies_b(p, unit, any_k=any_k)
+    any_rows = general and p.m >= LEAST_ROWS and not packs_a and not any_k
+    height, width = {Form.TILES: _tile, Form.DOTS: _dot_tile, Form.STREAM: _stream_tile}[form](
+        p, unit, any_rows=any_rows)  # fmt: skip
     rows, columns = Cut(p.m, height), Cut(p.n, width)
-    tiled = form is Form.TILES
-    packs_a, copies_b = tiled and _packs_a(p), tiled and _copies_b(p, unit)
     longest = COPIED_PART_BYTES // p.dtype.itemsize if copies_b else PART
     tiles, panels = _block(p, rows, columns)
     if form is Form.STREAM:
@@ -151,28 +177,28 @@ def plan(p: Problem, unit: Unit) -> Plan:
     entries = Cut(p.entries, _entries_per_block(p, tiles, panels))
     blocks = tiles.count * panels.count * entries.count
     depth = Cut(max(p.k, 1), _part(p, longest, blocks, STREAM_WORK if form is Form.STREAM else PART_WORK))
-    return Plan(form, rows, columns, tiles, panels, entries, depth, packs_a, copies_b)
+    return Plan(form, rows, columns, tiles, panels, entries, depth, packs_a, copies_b, general, any_rows, any_k)
 
 
 def _form(p: Problem, unit: Unit) -> Form:
     along_k = p.b.row == 1 and (p.b.column != 1 or p.n == 1) and (p.a.column == 1 or p.m == 1)
-    if along_k and (p.m <= 2 or REDUCTION_STEPS * p.m <= p.k or (p.n <= 4 and p.k >= 32)):
+    if along_k and (p.m <= 2 or REDUCTION_STEPS * p.m <= p.k or p.n == 1 or (p.n <= 4 and p.k >= 32)):
         return Form.DOTS
     row_bytes = p.n * p.dtype.itemsize
     far = p.k * row_bytes > (2 if p.m == 1 else 32) * CACHE_BYTES and row_bytes >= 8 * unit.vector_bytes
     return Form.STREAM if p.m <= 4 and p.b.column == 1 and far else Form.TILES
 
 
-def _stream_tile(p: Problem, unit: Unit) -> tuple[int, int]:
+def _stream_tile(p: Problem, unit: Unit, *, any_rows: bool) -> tuple[int, int]:
     return p.m, 4 * unit.vector_bytes // p.dtype.itemsize
 
 
-def _dot_tile(p: Problem, unit: Unit) -> tuple[int, int]:
+def _dot_tile(p: Problem, unit: Unit, *, any_rows: bool) -> tuple[int, int]:
     width = min(p.n, 4)
     return min(p.m, (16 if unit.registers >= 32 else 8) // width, 4), width
 
 
-def _tile(p: Problem, unit: Unit) -> tuple[int, int]:
+def _tile(p: Problem, unit: Unit, *, any_rows: bool) -> tuple[int, int]:
     """Rows and columns of the register tile: as many sums as registers allow beside the factors."""
     sums = 24 if unit.registers >= 32 else 12
     per_vector = unit.vector_bytes // p.dtype.itemsize
@@ -183,7 +209,16 @@ def _tile(p: Problem, unit: Unit) -> tuple[int, int]:
         wide = min(vectors, 4)
     else:
         wide = 3 if vectors == 3 else min(vectors, 2)
-    return _even(p.m, min(sums // wide, 16)), wide * per_vector
+    most = min(sums // wide, 16)
+    return _any_height(p.m, most) if any_rows else _even(p.m, most), wide * per_vector
+
+
+def _any_height(m: int, most: int) -> int:
+    """One of few heights, and mostly the same one, so that nearly all numbers of rows have the same code."""
+    usual = 1 << most.bit_length() - 1
+    if usual <= m and WASTE * (-m % usual) <= m:
+        return usual
+    return min((height for height in HEIGHTS if height <= min(most, m)), key=lambda height: -(-m // height) * height)
 
 
 def _even(size: int, most: int) -> int:
@@ -238,15 +273,22 @@ def _part(p: Problem, longest: int, blocks: int, least: int) -> int:
     return part
 
 
-def _copies_b(p: Problem, unit: Unit) -> bool:
+def _copies_b(p: Problem, unit: Unit, *, any_k: bool) -> bool:
     """Whether a block copies each panel of B first: to have its columns contiguous, or near to each other.
 
     Narrow panels are read line by line from all over B, which stalls even where B lies in the second-level cache.
     """
     if p.k == 0 or p.b.column != 1:
         return p.k > 0
-    repaid = p.m >= BLOCK_ROWS // 2 and p.k >= 32
-    return repaid and (unit.vector_bytes < WIDE_BYTES or _is_scattered(p.b.row, p))
+    shared = p.general and unit.vector_bytes >= WIDE_BYTES
+    repaid = p.m >= (SHARED_ROWS if shared else BLOCK_ROWS // 2) and (any_k or p.k >= 32)
+    scattered = (any_k and _competes(p.b.row, p)) or _is_scattered(p.b.row, p)
+    return repaid and (unit.vector_bytes < WIDE_BYTES or scattered)
+
+
+def steps_alike(p: Problem) -> bool:
+    """Whether no stride along rows or k depends on the length of k."""
+    return p.k > 0 and (p.a.row == 1 != p.a.column or p.m == 1) and p.b.column == 1
 
 
 def _packs_a(p: Problem) -> bool:
@@ -257,8 +299,11 @@ def _packs_a(p: Problem) -> bool:
 
 def _is_scattered(stride: int, p: Problem) -> bool:
     """Whether lines of an operand, k of them so far apart, would not stay in the caches until they are read again."""
-    near = CACHE_BYTES // 2 if 2 * stride * p.dtype.itemsize % CONFLICT_BYTES == 0 else 4 * CACHE_BYTES
-    return _reach(stride, p) >= near
+    return _reach(stride, p) >= (CACHE_BYTES // 2 if _competes(stride, p) else 4 * CACHE_BYTES)
+
+
+def _competes(stride: int, p: Problem) -> bool:
+    return 2 * stride * p.dtype.itemsize % CONFLICT_BYTES == 0
 
 
 def _reach(stride: int, p: Problem) -> int:

@@ -49,10 +49,11 @@ class Cut:
         last = plus(code.b, first, self.width)
         return first, smaller(code.b, last, self.size) if self.rest else last
 
-    def visit(self, code: Code, first: Index, last: Index, body: Callable[[Index, int], None]) -> None:
-        """body(strip, width) for the strips first..last."""
+    def visit(self, code: Code, first: Index, last: Index, body: Callable[[Index, int], None], *,
+              some: bool = False) -> None:  # fmt: skip
+        """body(strip, width) for the strips first..last, of which there may be some for sure."""
         end = smaller(code.b, last, self.whole) if self.rest else last
-        code.loop(first, end, 1, lambda strip: body(strip, self.width))
+        code.loop(first, end, 1, lambda strip: body(strip, self.width), some=some and not self.rest)
         if not self.rest:
             return
         if isinstance(last, int):

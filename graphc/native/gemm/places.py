@@ -162,30 +162,38 @@ class Finish:
         self.dtype = result.dtype
         self.loops: dict[tuple[Lanes, ...], Any] = {}
 
-    def tile(self, values: Sequence[Sequence[Any]], pieces: Sequence[Lanes], place: Place) -> None:
-        """Store vectors, one list per row."""
+    def tile(self, values: Sequence[Sequence[Any]], pieces: Sequence[Lanes], place: Place,
+             skipped: Index = None) -> None:  # fmt: skip
+        """Store vectors, one list per row: all but those of so many first rows, if that is known at run time only."""
         if not self.epilogue.vector or self.epilogue.long or not self._rows_lie_along():
-            self._through_buffer(values, pieces, place)
+            self._through_buffer(values, pieces, place, skipped)
             return
         corner = Corner(self.code, self.axes, self.arrays, place)
-        for row, vectors in enumerate(values):
-            for piece, vector in zip(pieces, vectors, strict=True):
+
+        def store_row(row: int) -> None:
+            for piece, vector in zip(pieces, values[row], strict=True):
                 Element(corner, row, piece.start, vector, piece).finish(self.epilogue)
 
-    def scalars(self, values: Sequence[Sequence[Any]], place: Place) -> None:
+        self.code.from_one_on(skipped, len(values), store_row)
+
+    def scalars(self, values: Sequence[Sequence[Any]], place: Place, skipped: Index = None) -> None:
         """Store single elements, one list per row."""
         if not self.epilogue.vector or self.epilogue.long:
             count = len(values[0])
             numbers = [Lanes(column, 1, 1) for column in range(count)]
-            self._through_buffer(values, numbers, place, [Lanes(0, count, count)])
+            self._through_buffer(values, numbers, place, skipped, [Lanes(0, count, count)])
             return
         corner = Corner(self.code, self.axes, self.arrays, place)
-        for row, line in enumerate(values):
-            for column, number in enumerate(line):
+
+        def store_row(row: int) -> None:
+            for column, number in enumerate(values[row]):
                 Element(corner, row, column, number).finish(self.epilogue)
 
+        self.code.from_one_on(skipped, len(values), store_row)
+
     def _through_buffer(
-        self, values: Sequence[Sequence[Any]], pieces: Sequence[Lanes], place: Place, read: Sequence[Lanes] = (),
+        self, values: Sequence[Sequence[Any]], pieces: Sequence[Lanes], place: Place, skipped: Index,
+        read: Sequence[Lanes] = (),
     ) -> None:  # fmt: skip
         """Leave the values as they come in memory, and finish them as pieces to be read."""
         code, kind, width = self.code, stored_type(self.dtype), span(pieces)
@@ -196,14 +204,15 @@ class Finish:
         key = tuple(read or pieces)
         if key not in self.loops:
             self.loops[key] = self._write_loops(key)
-        where = [as_value(index) for index in (len(values), place.entry, place.row, place.column)]
+        rows = 0 if skipped is None else skipped, len(values)
+        where = [as_value(index) for index in (*rows, place.entry, place.row, place.column)]
         code.b.call(self.loops[key], [buffer, *where, *[pointer for pointer, _ in self.arrays]])
 
     def _write_loops(self, pieces: tuple[Lanes, ...]) -> Any:
         """A function that applies the epilogue to a buffer of rows, each of these pieces."""
-        kinds = [POINTER, *[I64] * 4, *[POINTER] * len(self.arrays)]
+        kinds = [POINTER, *[I64] * 5, *[POINTER] * len(self.arrays)]
         code = Code(self.code.module, f"finish_{len(self.loops)}", kinds, internal=True)
-        buffer, rows, entry, row, column, *pointers = code.function.args
+        buffer, first, rows, entry, row, column, *pointers = code.function.args
         arrays = list(zip(pointers, self.accesses, strict=True))
         corner = Corner(code, self.axes, arrays, Place(entry, row, column))
         columns, width = sum(piece.active for piece in pieces), span(pieces)
@@ -226,12 +235,12 @@ class Finish:
                 vector(piece, down, piece.start)
 
         if not self.epilogue.vector:
-            code.loop(I64(0), rows, 1, lambda down: code.loop(0, columns, 1, partial(element, down), parallel=True))
+            code.loop(first, rows, 1, lambda down: code.loop(0, columns, 1, partial(element, down), parallel=True))
             self.code.parallel = True
         elif self._rows_lie_along():
-            code.loop(I64(0), rows, 1, vectors)
+            code.loop(first, rows, 1, vectors)
         else:
-            code.loop(0, columns, 1, lambda right: code.loop(I64(0), rows, 1, lambda down: element(down, right)))
+            code.loop(0, columns, 1, lambda right: code.loop(first, rows, 1, lambda down: element(down, right)))
         code.b.ret_void()
         return code.function
 

@@ -20,11 +20,11 @@ import numpy as np
 
 from graphc.native.code.vectors import Unit, host_unit
 from graphc.native.code.writer import SYMBOL
-from graphc.native.gemm.blocking import Matrix, Plan, Problem, plan, prefers_transpose
+from graphc.native.gemm.blocking import Matrix, Plan, Problem, is_column, plan, prefers_transpose
 from graphc.native.gemm.epilogues import Access, Epilogue, Strides
+from graphc.native.gemm.layout import Layout, layout_of, numbers_of, packed_at_once, packed_bytes, summed_at_once
 from graphc.native.gemm.places import Axes
-from graphc.native.gemm.stages import multiplication, packing, strips_at_once, summation, sums
-from graphc.native.gemm.tables import packed_bytes
+from graphc.native.gemm.stages import multiplication, packing, summation
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ class Product:
     """The vector unit to write for; this machine's if None."""
     limited: bool = False
     """Whether the table has, before scratch memory, limits (`limits.limits_of`) and a truth value: if they count."""
+    general: bool = False
+    """Whether the code should serve other sizes, too: the table then ends with `numbers`, which may be none."""
 
     @property
     def flops(self) -> int:
@@ -66,7 +68,8 @@ class Product:
         plain = Axes(self.batch, self.m, folded=self._folds())
         *_, row, column = plain.strides(self.accesses[0].strides)
         p = self._problem(plain)
-        swapped = p.m > 1 and (p.n == 1 or row == 1 != column or (column == 1 and prefers_transpose(p, self.target)))
+        lies_so = row == 1 != column or (column == 1 and prefers_transpose(p, self.target))
+        swapped = p.m > 1 and (is_column(p) if p.n == 1 else lies_so)
         return replace(plain, swapped=swapped)
 
     @cached_property
@@ -80,9 +83,10 @@ class Product:
         along, deep, column = along if self.k > 1 else 1, deep if self.k > 1 else 0, column if self.n > 1 else 1
         batch, rows = ((), self.m * math.prod(self.batch)) if axes.folded else (self.batch, self.m)
         a, b = Matrix(tuple(batch_a), row, along), Matrix(tuple(batch_b) if batch else (), deep, column)
+        asked = self.limited, self.general
         if axes.swapped:
-            return Problem(batch, self.n, rows, self.k, self.dtype, b.transposed, a.transposed, self.limited)
-        return Problem(batch, rows, self.n, self.k, self.dtype, a, b, self.limited)
+            return Problem(batch, self.n, rows, self.k, self.dtype, b.transposed, a.transposed, *asked)
+        return Problem(batch, rows, self.n, self.k, self.dtype, a, b, *asked)
 
     @cached_property
     def plan(self) -> Plan:
@@ -99,12 +103,18 @@ class Product:
         """The kernels to run, one after the other; none for an empty result."""
         if math.prod(self.batch) * self.m * self.n == 0:
             return ()
-        stages = [Stage(self, multiplication, self.plan.blocks)]
-        if self.plan.packs_a:
-            stages.insert(0, Stage(self, packing, self.problem.entries * strips_at_once(self).count))
-        if self.plan.depth.count > 1:
-            stages.append(Stage(self, summation, sums(self).count))
+        layout, p, cut = layout_of(self), self.problem, self.plan
+        stages = [Stage(layout, multiplication, cut.blocks)]
+        if cut.packs_a:
+            stages.insert(0, Stage(layout, packing, p.entries * packed_at_once(p, cut).count))
+        if cut.depth.count > 1:
+            stages.append(Stage(layout, summation, summed_at_once(p, cut).count))
         return tuple(stages)
+
+    @cached_property
+    def numbers(self) -> tuple[int, ...]:
+        """What the code is told of this product, in the table behind all pointers."""
+        return tuple(numbers_of(self)) if self.plan.general else ()
 
     @cached_property
     def scratch_bytes(self) -> int:
@@ -137,12 +147,12 @@ class Product:
 class Stage:
     """One of a product's kernels, and how many blocks it has."""
 
-    product: Product
-    write: Callable[[Product], str]
+    layout: Layout
+    write: Callable[[Layout], str]
     blocks: int
     symbol: str = SYMBOL
 
     @property
     def text(self) -> str:
         """The kernel's IR."""
-        return self.write(self.product)
+        return self.write(self.layout)

@@ -5,80 +5,82 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llvmlite import ir
 
 from graphc.native.code.scalars import stored_type
 from graphc.native.code.vectors import Lanes, lanes
 from graphc.native.code.writer import I64, Code, Index, as_value, divided, larger, plus, smaller, times
-from graphc.native.gemm.blocking import PACKED_BYTES, SHORTEST, Form, Matrix
+from graphc.native.gemm.blocking import SHORTEST, Form, Matrix
 from graphc.native.gemm.epilogues import Access
+from graphc.native.gemm.layout import Asked, Layout, Numbers, shared_out, told
 from graphc.native.gemm.panels import Cut, Source, pack
 from graphc.native.gemm.places import Axes, Finish, Place, entry_indices, offset
 from graphc.native.gemm.streams import Stream
-from graphc.native.gemm.tables import apart, packed, pointers
-from graphc.native.gemm.tiles import LINE_BYTES, Strip, dotted, multiplied
-
-if TYPE_CHECKING:
-    from graphc.native.gemm.product import Product
+from graphc.native.gemm.tables import apart, length, packed, pointers
+from graphc.native.gemm.tiles import Strip, dotted, multiplied
 
 I8 = ir.IntType(8)
-SUMS_PER_BLOCK = 1 << 15
-"""About so many elements are added up in one block."""
 
 
-def finish(product: Product, code: Code, table: Sequence[Any]) -> Finish:
+def finish(product: Layout, code: Code, table: Sequence[Any]) -> Finish:
     """How final values are stored."""
     own = table[2 : 2 + len(product.accesses)]
     return Finish(code, product.accesses[0], product.epilogue, product.axes, own)
 
 
-def unfinished(product: Product, code: Code, table: Sequence[Any]) -> Finish:
+def unfinished(product: Layout, code: Code, table: Sequence[Any], told: Numbers | Asked) -> Finish:
     """How the parts of k are stored in scratch memory."""
     p = product.problem
-    axes = Axes((product.plan.depth.count * p.entries,), p.m)
-    return Finish(code, Access((p.m * p.n, p.n, 1), p.dtype), None, axes, table[-1:])
+    axes = Axes((0,), 0)
+    part = times(code.b, told.rows, p.n)
+    return Finish(code, Access((part, p.n, 1), p.dtype), None, axes, table[-1:])
 
 
 class Multiplication:
     """Writes the kernel that multiplies."""
 
-    def __init__(self, product: Product) -> None:
-        self.p, self.plan, self.unit = product.problem, product.plan, product.target
-        self.kind = stored_type(self.p.dtype)
+    def __init__(self, product: Layout) -> None:
+        self.unit = product.target
+        self.kind = stored_type(product.dtype)
         self.code = Code.kernel("product")
         table = pointers(product, self.code)
-        self.whole = self.plan.depth.count == 1
-        self.finish = (finish if self.whole else unfinished)(product, self.code, table)
+        self.p, self.plan, self.told = told(product, self.code, length(product))
+        if self.plan.general:
+            self.code.keep_masks()
+        self.whole = product.whole
+        self.part: Index = 0
+        self.begin: Index = 0
+        self.finish = (finish(product, self.code, table) if self.whole
+                       else unfinished(product, self.code, table, self.told))  # fmt: skip
         self.a, self.b = table[:2]
         at = 2 + len(product.accesses)
         self.limits: list[Any] = table[at : at + 2] if product.limited else []
-        self.packed = packed(product, self.code, table)
-        panel = self.plan.columns.width * self.plan.depth.width
+        self.packed = packed(product, self.code, table, self.told)
+        panel = self.plan.columns.width * product.copied
         self.copy_b = self.code.room(panel, self.kind) if self.plan.copies_b else None
 
     def text(self) -> str:
         """The kernel, for all blocks that the caller names."""
         _, first, last, _ = self.code.function.args
-        self.code.loop(first, last, 1, lambda number: self._block(0 if self.plan.blocks == 1 else number))
+        single = not self.plan.general and self.plan.blocks == 1
+        self.code.loop(first, last, 1, lambda number: self._block(0 if single else number), some=True)
         return self.code.text()
 
     def _block(self, number: Index) -> None:
         b, p, plan = self.code.b, self.p, self.plan
-        number, tile = divided(b, number, plan.tiles.count)
-        number, panel = divided(b, number, plan.panels.count)
-        cell = plus(b, times(b, panel, plan.tiles.count), tile)
-        part, group = divided(b, number, plan.entries.count)
-        part = 0 if self.whole else part
-        self.part = part
-        self.begin, end = plan.depth.range(self.code, part)
+        parts = 1 if self.whole else plan.depth.count
+        counts = (plan.tiles.count, plan.panels.count, plan.entries.count, parts)
+        tile, panel, group, self.part = shared_out(self.code, number, counts)
+        self.begin, end = (0, p.k) if self.whole else plan.depth.range(self.code, self.part)
         if self.limits:
+            cell = plus(b, times(b, panel, plan.tiles.count), tile)
             self.begin, end = self._within(cell, self.begin, end)
         known = self.whole and not self.limits
         self.length = p.k if known else plus(b, end, times(b, self.begin, -1))
         self.tiles, self.panels = plan.tiles.range(self.code, tile), plan.panels.range(self.code, panel)
-        self.code.loop(*plan.entries.range(self.code, group), 1, self._entry)
+        self.code.loop(*plan.entries.range(self.code, group), 1, self._entry, some=True)
 
     def _within(self, cell: Index, begin: Index, end: Index) -> tuple[Index, Index]:
         """The part of a stretch of k that lies within the limits of a cell of the product, if they count.
@@ -105,15 +107,15 @@ class Multiplication:
             for start, matrix in ((self.a, p.a), (self.b, p.b))
         )
         if plan.form is Form.STREAM:
-            strips = self._rows(0, p.m), self._strip(self.at_b, p.b.transposed, plan.columns, 0, 1)
+            strips = self._rows(0, 0, p.m), self._strip(self.at_b, p.b.transposed, 0, 1)
             stream = Stream(code, *strips, plan.columns, plan.panels.width, p.dtype, self.unit)
             stream.write(self.panels, self.length, self.finish, self._place(0, 0))
             return
-        plan.columns.visit(code, *self.panels, self._panel)
+        plan.columns.visit(code, *self.panels, self._panel, some=True)
 
     def _panel(self, panel: Index, width: int) -> None:
         code, p, plan = self.code, self.p, self.plan
-        strip = self._strip(self.at_b, p.b.transposed, plan.columns, panel, width)
+        strip = self._strip(self.at_b, p.b.transposed, times(code.b, panel, plan.columns.width), width)
         tile, last_tile = self.tiles
         if self.copy_b is not None and p.b.column == 1:
             self._tile(replace(strip, copy=self.copy_b), panel, tile, plan.rows.width)
@@ -122,69 +124,75 @@ class Multiplication:
             self._copy_panel(panel)
         if self.copy_b is not None:
             strip = Strip(self.copy_b, 1, width, width)
-        plan.rows.visit(code, tile, last_tile, partial(self._tile, strip, panel))
+        some = self.copy_b is None or p.b.column != 1
+        plan.rows.visit(code, tile, last_tile, partial(self._tile, strip, panel), some=some)
 
     def _copy_panel(self, panel: Index) -> None:
         b, p = self.code.b, self.p
         begin = self.code.at(self.at_b, times(b, self.begin, p.b.row), self.kind)
-        source = Source(p.b.column, p.b.row, self.length, p.dtype, tiny=p.k < self._per_vector)
+        tiny = isinstance(p.k, int) and p.k < self._per_vector
+        source = Source(p.b.column, p.b.row, self.length, p.dtype, tiny=tiny)
         pack(self.code, source, begin, self.copy_b, self.plan.columns, (panel, plus(b, panel, 1)), 0, self.unit)
 
     def _tile(self, columns: Strip, panel: Index, tile: Index, height: int) -> None:
+        """One tile. In code for any number of rows the last one begins so early that it has all of its rows, and those
+        that the tile before has, too, are not stored."""
         code, p = self.code, self.p
-        rows, place = self._rows(tile, height), self._place(tile, panel)
+        row = first = times(code.b, tile, self.plan.rows.width)
+        skipped: Index = None
+        if self.plan.any_rows:
+            row = smaller(code.b, first, plus(code.b, p.m, -height))
+            skipped = plus(code.b, first, times(code.b, row, -1))
+        rows, place = self._rows(tile, row, height), self._place(row, panel)
         if self.plan.form is Form.DOTS:
-            self.finish.scalars(dotted(code, rows, columns, self._per_vector, self.length, p.dtype), place)
+            self.finish.scalars(dotted(code, rows, columns, self._per_vector, self.length, p.dtype), place, skipped)
             return
         pieces = lanes(columns.width, self.unit, p.dtype.itemsize)
-        tiles = multiplied(code, rows, columns, pieces, self.length, p.dtype)
-        self.finish.tile(tiles, pieces, place)
+        tiles = multiplied(code, rows, columns, pieces, self.length, p.dtype, some=not self.limits)
+        self.finish.tile(tiles, pieces, place, skipped)
 
-    def _rows(self, tile: Index, height: int) -> Strip:
+    def _rows(self, tile: Index, row: Index, height: int) -> Strip:
         """The rows of A of a tile: where they lie, or where they were packed."""
         b, plan = self.code.b, self.plan
         if self.packed is None:
-            return self._strip(self.at_a, self.p.a, plan.rows, tile, height)
-        way = times(b, plus(b, times(b, self.entry, plan.rows.count), tile), apart(self.p, plan))
+            return self._strip(self.at_a, self.p.a, row, height)
+        far = apart(self.code, self.p, plan)
+        way = times(b, plus(b, times(b, self.entry, plan.rows.count), tile), far)
         way = plus(b, way, times(b, self.begin, height))
         return Strip(self.code.at(self.packed, way, self.kind), 1, height, height)
 
-    def _strip(self, start: Any, matrix: Matrix, cut: Cut, which: Index, width: int) -> Strip:
+    def _strip(self, start: Any, matrix: Matrix, first: Index, width: int) -> Strip:
         """A strip of an operand as it lies, from the stretch of k in hand on; `matrix` has k as its columns."""
         b = self.code.b
-        way = plus(b, times(b, which, cut.width * matrix.row), times(b, self.begin, matrix.column))
+        way = plus(b, times(b, first, matrix.row), times(b, self.begin, matrix.column))
         return Strip(self.code.at(start, way, self.kind), matrix.row, matrix.column, width)
 
-    def _place(self, tile: Index, panel: Index) -> Place:
-        b, plan = self.code.b, self.plan
-        entry = plus(b, self.entry, times(b, self.part, 0 if self.whole else self.p.entries))
-        return Place(entry, times(b, tile, plan.rows.width), times(b, panel, plan.columns.width))
+    def _place(self, row: Index, panel: Index) -> Place:
+        b = self.code.b
+        entry = plus(b, self.entry, times(b, self.part, 0 if self.whole else self.told.entries))
+        return Place(entry, row, times(b, panel, self.plan.columns.width))
 
     @property
     def _per_vector(self) -> int:
         return self.unit.vector_bytes // self.p.dtype.itemsize
 
 
-def multiplication(product: Product) -> str:
+def multiplication(product: Layout) -> str:
     """The kernel that multiplies."""
     return Multiplication(product).text()
 
 
-def strips_at_once(product: Product) -> Cut:
-    """The strips of A of all entries, so many to a block."""
-    rows, step = product.plan.rows, product.plan.rows.width * product.dtype.itemsize
-    return Cut(rows.count, max(PACKED_BYTES // (step * product.k), LINE_BYTES // step, 1))
-
-
-def packing(product: Product) -> str:
+def packing(product: Layout) -> str:
     """The kernel that packs A."""
-    p, plan, code = product.problem, product.plan, Code.kernel("packing")
-    kind, table, groups = stored_type(p.dtype), pointers(product, code), strips_at_once(product)
-    target, far = packed(product, code, table), apart(p, plan)
+    code = Code.kernel("packing")
+    kind, table = stored_type(product.dtype), pointers(product, code)
+    p, plan, known = told(product, code, length(product))
+    target, far = packed(product, code, table, known), apart(code, p, plan)
 
     def block(number: Index) -> None:
-        entry, group = divided(code.b, number, groups.count)
-        begin, end = groups.range(code, group)
+        group, entry = shared_out(code, number, (known.packed_groups, known.entries if p.batch else 1))
+        begin = times(code.b, group, known.packed_each)
+        end = smaller(code.b, plus(code.b, begin, known.packed_each), plan.rows.count)
         start = code.at(table[0], offset(code.b, entry_indices(code.b, entry, p.batch), p.a.batch), kind)
         first = plus(code.b, times(code.b, entry, plan.rows.count), begin)
         place = code.at(target, times(code.b, first, far), kind)
@@ -196,19 +204,15 @@ def packing(product: Product) -> str:
     return code.text()
 
 
-def sums(product: Product) -> Cut:
-    """How the kernel that adds the parts of k up is cut into blocks of rows."""
-    p = product.problem
-    return Cut(p.entries * p.m, max(SUMS_PER_BLOCK // (product.plan.depth.count * p.n), 1))
-
-
-def summation(product: Product) -> str:
+def summation(product: Layout) -> str:
     """The kernel that adds the parts of k up, in their order, and finishes."""
-    p, parts, code = product.problem, product.plan.depth.count, Code.kernel("sum")
-    kind, table = stored_type(p.dtype), pointers(product, code)
+    code = Code.kernel("sum")
+    kind, table = stored_type(product.dtype), pointers(product, code)
+    p, _, known = told(product, code, length(product))
     final = finish(product, code, table)
     wide = Cut(p.n, 4 * product.target.vector_bytes // p.dtype.itemsize)
-    work = sums(product)
+    rows = times(code.b, known.entries, p.m)
+    each = times(code.b, rows, p.n)
 
     def row(number: Index) -> None:
         wide.visit(code, 0, wide.count, partial(stretch, number))
@@ -217,17 +221,19 @@ def summation(product: Product) -> str:
         column = times(code.b, which, wide.width)
         start = code.at(table[-1], plus(code.b, times(code.b, number, p.n), column), kind)
         pieces = lanes(width, product.target, p.dtype.itemsize)
-        totals = [part(start, 0, piece) for piece in pieces]
-        for i in range(1, parts):
-            totals = [code.b.fadd(total, part(start, i, piece)) for total, piece in zip(totals, pieces, strict=True)]
+
+        def more(i: Index, *totals: Any) -> list[Any]:
+            return [code.b.fadd(total, part(start, i, piece)) for total, piece in zip(totals, pieces, strict=True)]
+
+        totals = code.loop(1, known.parts, 1, more, [part(start, 0, piece) for piece in pieces])
         entry, line = divided(code.b, number, p.m)
         final.tile([totals], pieces, Place(entry, line, column))
 
-    def part(start: Any, number: int, piece: Lanes) -> Any:
-        way = number * p.entries * p.m * p.n + piece.start
+    def part(start: Any, number: Index, piece: Lanes) -> Any:
+        way = plus(code.b, times(code.b, number, each), piece.start)
         return code.load(code.at(start, way, kind), piece, p.dtype)
 
     _, first, last, _ = code.function.args
-    end = smaller(code.b, times(code.b, last, work.width), work.size)
-    code.loop(times(code.b, first, work.width), end, 1, row)
+    end = smaller(code.b, times(code.b, last, known.sums_each), rows)
+    code.loop(times(code.b, first, known.sums_each), end, 1, row)
     return code.text()

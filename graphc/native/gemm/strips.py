@@ -52,4 +52,5 @@ def adds_in_order(product: Product) -> bool:
     if plan.form is not Form.TILES or plan.depth.count > 1:
         return False
     vectors = 1 if plan.columns.rest else plan.columns.width * p.dtype.itemsize // product.target.vector_bytes
-    return (plan.rows.rest or plan.rows.width) * max(vectors, 1) >= SUMS_ABREAST or p.k < 4 * SUMS_ABREAST
+    height = plan.rows.width if plan.any_rows else plan.rows.rest or plan.rows.width
+    return height * max(vectors, 1) >= SUMS_ABREAST or (p.k < 4 * SUMS_ABREAST and not plan.any_k)

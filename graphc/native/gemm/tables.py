@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from graphc.native.code.scalars import stored_type
-from graphc.native.code.writer import Code
+from graphc.native.code.writer import Code, Index, plus, times
 from graphc.native.gemm.blocking import Plan, Problem
-
-if TYPE_CHECKING:
-    from graphc.native.gemm.product import Product
-
-PADDING = 16
-"""Elements between strips, so that they do not begin on conflicting lines."""
+from graphc.native.gemm.layout import PADDING, Asked, Layout, Numbers
 
 
-def pointers(product: Product, code: Code) -> list[Any]:
+def pointers(product: Layout, code: Code) -> list[Any]:
     """A and B as the code sees them, C, operands, further results, scratch memory."""
-    count = 2 + len(product.accesses) + 2 * product.limited + bool(product.scratch_bytes)
-    first, second, *others = code.table(count)
+    first, second, *others = code.table(length(product))
     return [second, first, *others] if product.axes.swapped else [first, second, *others]
 
 
-def packed(product: Product, code: Code, table: Sequence[Any]) -> Any:
+def length(product: Layout) -> int:
+    """How many pointers there are, before the numbers that general code is told."""
+    return 2 + len(product.accesses) + 2 * product.limited + product.has_scratch
+
+
+def packed(product: Layout, code: Code, table: Sequence[Any], told: Numbers | Asked) -> Any:
     """Where the strips of A are packed, if they are."""
-    behind = product.parts_bytes // product.dtype.itemsize
-    return code.at(table[-1], behind, stored_type(product.dtype)) if product.plan.packs_a else None
+    return code.at(table[-1], told.packed_from, stored_type(product.dtype)) if product.plan.packs_a else None
 
 
-def packed_bytes(p: Problem, plan: Plan) -> int:
-    """What they take."""
-    return p.entries * plan.rows.count * apart(p, plan) * p.dtype.itemsize if plan.packs_a else 0
-
-
-def apart(p: Problem, plan: Plan) -> int:
+def apart(code: Code, p: Problem, plan: Plan) -> Index:
     """Elements from one of them to the next."""
-    return plan.rows.width * p.k + PADDING
+    return plus(code.b, times(code.b, plan.rows.width, p.k), PADDING)

@@ -17,10 +17,10 @@ from llvmlite import ir
 from graphc.native.code.scalars import stored_type
 from graphc.native.code.vectors import Lanes
 from graphc.native.code.writer import Code, Index, plus, times, zeros
+from graphc.native.gemm.layout import LINE_BYTES
 
 SUMS_ABREAST = 8
 """So many sums at least run side by side, since each addition waits for the one before it."""
-LINE_BYTES = 64
 AHEAD = 16
 """So many steps of k ahead, what is copied on the way is fetched from where it lies."""
 
@@ -38,9 +38,9 @@ class Strip:
 
 
 def multiplied(
-    code: Code, a: Strip, b: Strip, pieces: Sequence[Lanes], k: Index, dtype: np.dtype[Any],
+    code: Code, a: Strip, b: Strip, pieces: Sequence[Lanes], k: Index, dtype: np.dtype[Any], *, some: bool = False,
 ) -> list[list[Any]]:  # fmt: skip
-    """The vectors of a tile, one list per row. The columns of B are contiguous."""
+    """The vectors of a tile, one list per row. The columns of B are contiguous; there may be some steps for sure."""
     kind = stored_type(dtype)
 
     def step(i: Index, at_a: Any, at_b: Any, totals: Sequence[Any]) -> list[Any]:
@@ -68,7 +68,8 @@ def multiplied(
     nothing = [zeros(kind, piece.width) for _ in range(a.width) for piece in pieces]
     abreast = _abreast(len(nothing), k)
     wide = _whole(code, k, abreast)
-    at_a, at_b, *totals = code.loop(0, wide, abreast, partial(steps, abreast), [a.start, b.start, *nothing * abreast])
+    at_a, at_b, *totals = code.loop(0, wide, abreast, partial(steps, abreast), [a.start, b.start, *nothing * abreast],
+                                    some=some and abreast == 1)  # fmt: skip
     totals = _added(code, totals, abreast)
     if abreast > 1:
         _, _, *totals = code.loop(wide, k, 1, partial(steps, 1), [at_a, at_b, *totals])

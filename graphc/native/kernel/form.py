@@ -153,7 +153,8 @@ class Kernel:
         """What its code depends on beside the body."""
         length = self.space.sizes[-1]
         most = 1 if self.compact else SHORT_VECTORS if not self.stretch else 1 if self.width.once else 0
-        short = not self.chunked and length <= most * self.width.native
+        several = self.stretch or math.prod(self.space.sizes[:-1]) > 1
+        short = not self.chunked and several and length <= most * self.width.native
         varies = tuple(self.space.varies(node) for node in self.body.nodes)
         backward = {i for i, node in enumerate(self.body.inputs) if node not in self.plan.boxed}
         steps = tuple(self._form_of_steps(steps, (0, 1, -1) if i in backward else (0, 1))

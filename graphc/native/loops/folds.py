@@ -7,7 +7,6 @@ the terms along the last reduced axis in vectors.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +18,19 @@ from graphc.native.code import elementwise
 from graphc.native.code.scalars import Value, cast, number
 from graphc.native.code.writer import I64, Code, Index, as_value, plus, smaller, times
 from graphc.native.kernel.phases import identity
-from graphc.native.loops.nests import DType, Nest, Room, constant, each_row, fetch, nested, put, row_count
+from graphc.native.loops.nests import (
+    SHORT,
+    DType,
+    Nest,
+    Room,
+    at_most,
+    constant,
+    each_row,
+    fetch,
+    nested,
+    put,
+    row_count,
+)
 from graphc.op import Reduction
 
 COLUMNS = 512
@@ -74,6 +85,11 @@ class Fold(Reducing):
     reduction: Reduction
 
     @property
+    def in_code(self) -> frozenset[str]:
+        """What is done."""
+        return frozenset({"reduction"})
+
+    @property
     def _dtype(self) -> DType:
         return self.results[0].dtype
 
@@ -90,7 +106,7 @@ class Fold(Reducing):
     def some(self, code: Code, operands: Sequence[Any], result: Any, outer: list[Index], start: Index,
              stop: Index) -> None:  # fmt: skip
         """Totals on the stack, one term added to each at a time."""
-        totals = Room(code, min(COLUMNS, self.kept[-1]), self._dtype)
+        totals = Room(code, at_most(self.kept[-1], COLUMNS), self._dtype)
         nothing = identity(self.reduction, self._dtype)
         count = plus(code.b, stop, times(code.b, start, -1))
 
@@ -111,7 +127,7 @@ class Fold(Reducing):
             return [self._with(code, total, self._term(code, operands, [*kept, *reduced])).ir]
 
         start = identity(self.reduction, self._dtype).ir
-        total = nested(code, self.reduced, terms, [start], parallel=True) if math.prod(self.reduced) else [start]
+        total = nested(code, self.reduced, terms, [start], parallel=True) if 0 not in self.reduced else [start]
         put(code, Value(total[0], self._dtype), result, self.results[0], kept)
 
 
@@ -123,6 +139,11 @@ class Extremum(Reducing):
     """
 
     op: str
+
+    @property
+    def in_code(self) -> frozenset[str]:
+        """How many elements are compared, if they are few."""
+        return frozenset({"reduced"} if self.reduced[0] < SHORT else ())
 
     @property
     def _key_dtype(self) -> DType:
@@ -148,7 +169,7 @@ class Extremum(Reducing):
              stop: Index) -> None:  # fmt: skip
         """The best so far, and where, on the stack."""
         b = code.b
-        width = min(COLUMNS, self.kept[-1])
+        width = at_most(self.kept[-1], COLUMNS)
         best, where = Room(code, width, self._key_dtype), Room(code, width, INT64)
         count = plus(b, stop, times(b, start, -1))
 

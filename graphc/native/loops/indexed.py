@@ -23,7 +23,7 @@ from llvmlite import ir
 
 from graphc.native.code import elementwise
 from graphc.native.code.scalars import Value, cast, load, store
-from graphc.native.code.writer import Code, Index, plus, times
+from graphc.native.code.writer import Code, Index, as_value, plus, times
 from graphc.native.loops.nests import FINE, Nest, constant, each_row, fetch, nested, place, put, row_count
 
 CHUNK = {"read": 4096, "put": 64, "add": 64, "check": 4096}
@@ -126,7 +126,7 @@ class _Writer:
         """A position counted from the front, and whether it is inside."""
         b, array = self.b, self.nest.operands[number]
         given = self._given(number, indices)
-        size = constant(self.nest.axes[number].size)
+        size = as_value(self.nest.axes[number].size)
         from_end = b.icmp_signed("<", given, constant(0)) if array.dtype.kind == "i" else ir.Constant(ir.IntType(1), 0)
         at = b.select(from_end, b.add(given, size), given)
         return at, b.icmp_unsigned("<", at, size)
@@ -142,7 +142,7 @@ class _Writer:
     def _guarded(self, found: dict[int, tuple[Any, Any]], write: Any) -> None:
         """Write something for where all positions are inside; elsewhere their status words get them."""
         for number, (at, inside) in found.items():
-            size = constant(self.nest.axes[number].size)
+            size = as_value(self.nest.axes[number].size)
             with self.b.if_then(self.b.not_(inside), likely=False):
                 negative = self.b.icmp_signed("<", at, constant(0))
                 given = self.b.select(negative, self.b.sub(at, size), at)

@@ -33,6 +33,11 @@ class Map(Nest):
         """The points of all axes but the last, which is cut into pieces."""
         return row_count(self.sizes, CHUNK)
 
+    @property
+    def in_code(self) -> frozenset[str]:
+        """What makes elements."""
+        return frozenset({"details"})
+
     def write(self, code: Code, operands: Sequence[Any], results: Sequence[Any], statuses: Sequence[Any]) -> None:
         """Along a row, elements are left for LLVM to vectorize."""
 
@@ -133,6 +138,11 @@ class Search(Nest):
     def rows(self) -> int:
         """As of a map."""
         return row_count(self.sizes, CHUNK)
+
+    @property
+    def in_code(self) -> frozenset[str]:
+        """How often the vector is halved."""
+        return frozenset({"length"})
 
     def write(self, code: Code, operands: Sequence[Any], results: Sequence[Any], statuses: Sequence[Any]) -> None:
         """Halve what is left so often that one place remains."""

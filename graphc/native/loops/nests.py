@@ -1,6 +1,9 @@
 """The frame of kernels that compute one node: loops over an index space of any rank, arrays with any strides.
 
-    void kernel(ptr table, i64 first_row, i64 last_row, i64)      table: operands, then results, then status words
+    void kernel(ptr table, i64 first_row, i64 last_row, i64)
+
+`table` holds the pointers of operands, of results, of status words, then numbers: the sizes and steps that are not in
+the code, so that nests that differ in nothing but these share it.
 
 A row is independent of all others: a point of the outer axes, or part of one along the innermost axis. Rows are shared
 among threads in blocks; nothing depends on how.
@@ -11,16 +14,21 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 
 from graphc.native.code.scalars import Value, load, store, stored_type
-from graphc.native.code.writer import I64, SYMBOL, Code, Index, as_value, plus, smaller, times
+from graphc.native.code.writer import I64, SYMBOL, Code, Index, as_value, divided, plus, smaller, times
 from graphc.native.gemm.places import entry_indices, offset
 
+LEAST_TOLD = 8
+"""Smaller sizes and steps are in the code, which LLVM writes without loops where few elements are."""
+SHORT = 64
+"""The length of shorter walks is in the code, where that makes it faster."""
 CHUNK = 4096
 """The most elements of the innermost axis in one row."""
 FINE = -(2**63)
@@ -39,6 +47,13 @@ class Array:
 
 
 @dataclass(frozen=True)
+class Told:
+    """In the place of a size or a number of steps that the table tells: which of its numbers that is."""
+
+    place: int
+
+
+@dataclass(frozen=True)
 class Nest(ABC):
     """A kernel: what it is told by, it is found by. Tables hold the pointers of `operands` and `results` in order."""
 
@@ -52,7 +67,7 @@ class Nest(ABC):
 
     @abstractmethod
     def write(self, code: Code, operands: Sequence[Any], results: Sequence[Any], statuses: Sequence[Any]) -> None:
-        """Write all rows from the first to the last, given the pointers."""
+        """Write all rows from the first to the last, given the pointers. Sizes and steps may be i64 values."""
 
     @property
     def statuses(self) -> int:
@@ -60,20 +75,56 @@ class Nest(ABC):
         return 0
 
     @property
+    def in_code(self) -> frozenset[str]:
+        """The fields with numbers that are in the code."""
+        return frozenset()
+
+    @cached_property
+    def shared(self) -> tuple[Nest, tuple[int, ...]]:
+        """What nests have in common that share their code, and the numbers for the table."""
+        numbers: list[int] = []
+        return _with_told(self, numbers, self.in_code), tuple(numbers)
+
+    @property
     def text(self) -> str:
-        """The kernel's IR."""
+        """The kernel's IR; written for what is shared, it reads numbers from the table."""
         code = Code.kernel(type(self).__name__.lower())
         code.parallel = True  # for LLVM's passes
         pointers = code.table(len(self.operands) + len(self.results) + self.statuses)
-        count = len(self.operands)
-        self.write(code, pointers[:count], pointers[count : count + len(self.results)],
-                   pointers[count + len(self.results) :])  # fmt: skip
+        count, known = len(self.operands), _with_read(self, code, len(pointers))
+        known.write(code, pointers[:count], pointers[count : count + len(self.results)],
+                    pointers[count + len(self.results) :])  # fmt: skip
         return code.text()
 
     @property
     def symbol(self) -> str:
         """The name of the kernel in the IR."""
         return SYMBOL
+
+
+def _with_told(value: Any, numbers: list[int], in_code: frozenset[str] = frozenset()) -> Any:
+    """Something with all large sizes and steps told."""
+    if type(value) is int and abs(value) >= LEAST_TOLD:
+        numbers.append(value)
+        return Told(len(numbers) - 1)
+    if type(value) is tuple:
+        return tuple(_with_told(each, numbers) for each in value)
+    if not is_dataclass(value):
+        return value
+    kept = {field.name: getattr(value, field.name) for field in fields(value) if field.name not in in_code}
+    return replace(value, **{name: _with_told(each, numbers) for name, each in kept.items()})  # type: ignore[type-var]
+
+
+def _with_read(value: Any, code: Code, first: int) -> Any:
+    """Something with numbers read from the table in the place of those that are told."""
+    if isinstance(value, Told):
+        return code.number(first + value.place)
+    if type(value) is tuple:
+        return tuple(_with_read(each, code, first) for each in value)
+    if not is_dataclass(value):
+        return value
+    return replace(value, **{field.name: _with_read(getattr(value, field.name), code, first)
+                             for field in fields(value)})  # type: ignore[type-var]  # fmt: skip
 
 
 def merged(sizes: Sequence[int], arrays: Sequence[Steps], kinds: Sequence[Any] = ()) -> tuple[Any, ...]:
@@ -100,14 +151,24 @@ def row_count(sizes: Sequence[int], chunk: int) -> int:
     return math.prod(sizes[:-1]) * -(-sizes[-1] // chunk) if sizes else 1
 
 
-def each_row(code: Code, sizes: Sequence[int], chunk: int, body: Body) -> None:
+def in_pieces(code: Code, size: Index, chunk: int) -> Index:
+    """Into how many pieces of a length something falls."""
+    return divided(code.b, plus(code.b, size, chunk - 1), chunk)[0]
+
+
+def at_most(size: Index, most: int) -> int:
+    """The smaller of a size, if it is known, and a number."""
+    return min(size, most) if isinstance(size, int) else most
+
+
+def each_row(code: Code, sizes: Sequence[Index], chunk: int, body: Body) -> None:
     """For each row from the first to the last: the coordinates of outer axes, and the range along the innermost."""
     outer, size = (sizes[:-1], sizes[-1]) if sizes else ((), 1)
-    pieces = -(-size // chunk)
+    pieces = in_pieces(code, size, chunk)
 
     def row(number: Index) -> None:
         *coordinates, piece = entry_indices(code.b, number, (*outer, pieces))
-        if pieces == 1:
+        if isinstance(pieces, int) and pieces == 1:
             body(coordinates, 0, size)
             return
         start = times(code.b, piece, chunk)
@@ -117,7 +178,7 @@ def each_row(code: Code, sizes: Sequence[int], chunk: int, body: Body) -> None:
     code.loop(first, last, 1, row)
 
 
-def nested(code: Code, sizes: Sequence[int], body: Callable[..., Any], carried: Sequence[Any] = (), *,
+def nested(code: Code, sizes: Sequence[Index], body: Callable[..., Any], carried: Sequence[Any] = (), *,
            parallel: bool = False) -> list[Any]:  # fmt: skip
     """A loop in a loop for each axis: body(coordinates, carried values). `parallel` is about the innermost."""
 

@@ -16,7 +16,7 @@ from llvmlite import ir
 
 from graphc.native.code.scalars import Value, cast, intrinsic, store
 from graphc.native.code.writer import I64, Code, Index, as_value, divided, plus, smaller, times
-from graphc.native.loops.nests import Array, Nest, each_row, fetch, place, row_count
+from graphc.native.loops.nests import Array, Nest, at_most, each_row, fetch, in_pieces, place, row_count
 from graphc.ops import quantile
 
 ROUNDS = 10
@@ -58,24 +58,26 @@ class Draw(Nest):
     @property
     def rows(self) -> int:
         """Rows of some counters each."""
-        return row_count((self._counters,), COUNTERS)
+        return row_count((-(-self.count // (WORDS * self._per_word)),), COUNTERS)
 
     @property
     def _per_word(self) -> int:
         return KINDS[self.kind][0]
 
     @property
-    def _counters(self) -> int:
-        return -(-self.count // (WORDS * self._per_word))
+    def in_code(self) -> frozenset[str]:
+        """What tells uses of a key apart."""
+        return frozenset({"use"})
 
     def write(self, code: Code, operands: Sequence[Any], results: Sequence[Any], statuses: Sequence[Any]) -> None:
         """A row: words, then numbers."""
         b = code.b
         key = [fetch(code, operands[0], self.operands[0], [i]).ir for i in range(2)]
         start = cast(b, fetch(code, operands[1], self.operands[1], []), U64).ir if len(operands) > 1 else I64(0)
-        room = code.room(WORDS * min(COUNTERS, self._counters), I64)
         make = KINDS[self.kind][1]
         per_counter = WORDS * self._per_word
+        counters = in_pieces(code, self.count, per_counter)
+        room = code.room(WORDS * at_most(counters, COUNTERS), I64)
 
         def row(_: list[Index], first: Index, stop: Index) -> None:
             def words(i: Index) -> None:
@@ -95,7 +97,7 @@ class Draw(Nest):
             left = plus(b, smaller(b, times(b, stop, per_counter), self.count), times(b, first, -per_counter))
             code.loop(0, left, 1, number, parallel=True)
 
-        each_row(code, (self._counters,), COUNTERS, row)
+        each_row(code, (counters,), COUNTERS, row)
 
 
 def _word(b: ir.IRBuilder, word: Any, part: Index) -> Any:
