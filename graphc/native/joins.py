@@ -49,6 +49,8 @@ def _is_piece(node: Node, axis: int, is_kernel: Callable[[Node], bool]) -> bool:
     made = node.inputs[0] if node.op is OPS["item"] else node
     if not is_kernel(made) or (made is node and isinstance(node.type, TupleType)):
         return False
+    if not made.inputs:  # a constant, which has been computed in memory of its own
+        return False
     kind = node.array_type
     run, body = math.prod(kind.static_shape[axis:]) * kind.dtype.itemsize, made.attrs["body"]
     reduces = needs_whole_rows(body) or any(output.op.reduction for output in body.outputs)
