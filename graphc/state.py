@@ -22,6 +22,8 @@ from weakref import WeakSet
 
 import numpy as np
 
+from graphc.locks import exclusively
+
 Result = TypeVar("Result")
 
 
@@ -198,19 +200,13 @@ def _unless_claimed(states: Sequence[State], exchange: Callable[[], Any]) -> tup
 
 
 def _exclusively(exchange: Callable[[], Result]) -> Result:
-    """What an exchange of buffers returns, while no other one is made.
+    """What an exchange of buffers returns, while no other one is made."""
 
-    No context holds the lock: from Python 3.14 on, an interrupt may come when one is entered, before its block begins.
-    """
-    try:
-        _swapping.acquire()
+    def gated() -> Result:
         with GATE:
             return exchange()
-    finally:
-        try:  # noqa: SIM105  # an interrupt could come within suppress
-            _swapping.release()
-        except RuntimeError:  # it was not taken
-            pass
+
+    return exclusively(_swapping, gated)
 
 
 def _give_back(states: Sequence[State], targets: Sequence[Buffer]) -> None:

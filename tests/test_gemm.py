@@ -526,10 +526,18 @@ def test_any_number_of_rows(unit):
     assert len(heights) <= 9
 
 
-def test_equal_layouts_are_one_text():
+@pytest.mark.parametrize(("batch", "m", "n", "k", "tb"), [((2,), 9, 33, 5000, False), ((5,), 32, 64, 784, True),
+                                                         ((2, 3), 7, 15, 3000, False)])  # fmt: skip
+def test_batches_of_products_that_cut_k(batch, m, n, k, tb):
+    for dtype in ("float32", "float64"):
+        check(np.random.default_rng(k), batch, m, n, k, dtype, tb=tb)
+
+
+@pytest.mark.parametrize(("lengths", "most"), [([10, 40], 110), ([1000, 5000], 160)])
+def test_equal_layouts_are_one_text(lengths, most):
     rng, texts = np.random.default_rng(16), {}
     for _ in range(150):
-        m, n, k = (int(rng.choice(sizes)) for sizes in ([16, 24, 33, 40, 64], [8, 33], [10, 40]))
+        m, n, k = (int(rng.choice(sizes)) for sizes in ([16, 24, 33, 40, 64], [8, 33], lengths))
         ta, tb, count = bool(rng.integers(2)), bool(rng.integers(2)), int(rng.integers(1, 4))
         a, b = ((1, m) if ta else (k, 1)), ((1, k) if tb else (n, 1))
         batch = (2, count) if count > 2 else (count,) if count > 1 else ()
@@ -540,7 +548,7 @@ def test_equal_layouts_are_one_text():
         for stage in product.stages:
             texts.setdefault((stage.layout, stage.write), set()).add(stage.text)
     assert all(len(written) == 1 for written in texts.values())
-    assert len(texts) < 110
+    assert len(texts) < most
 
 
 def test_blocks_follow_from_the_shape():

@@ -216,9 +216,15 @@ def test_a_forked_child_goes_on():
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of threads in the parent
         child = os.fork()
     if not child:
-        fresh = not (state.GATE.closed or install._installing.locked()) and state._swapping.acquire(blocking=False)
-        state._swapping.release()
-        os._exit(0 if fresh and f(np.ones(6)) == [0, 0] and f(np.ones(6)) == [6, 6] else 1)
+        code = 1
+        try:
+            fresh = state._swapping.acquire(blocking=False)
+            if fresh:
+                state._swapping.release()
+            fresh = fresh and not (state.GATE.closed or install._installing.locked())
+            code = int(not (fresh and f(np.ones(6)) == [0, 0] and f(np.ones(6)) == [6, 6]))
+        finally:
+            os._exit(code)
     forked.set()
     other.join(60)
     assert os.waitpid(child, 0)[1] == 0

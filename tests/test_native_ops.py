@@ -422,3 +422,12 @@ def test_searches_put_nan_last():
     feeds = [np.array([-np.inf, -1, 0, 0, 0, 2, np.inf, np.nan, np.nan], "f4"), rng.normal(size=(4, 5)).round()]
     feeds[1][0] = [np.nan, np.inf, -np.inf, 0.0, 2.0]
     check([known, x], [gr.searchsorted(known, x, side) for side in ("left", "right")], feeds)
+
+
+def test_loops_tell_a_zero_from_its_negative():
+    x, feed = gr.placeholder("x", (7,), "f4"), np.arange(7, dtype="f4")
+    for value in (0.0, -0.0, 0.0):
+        y = gr.transpose(gr.reshape(gr.pad(x, 30, constant_values=value), (1, 67)))
+        found = gr.compile([x], [y, gr.pad(x, 30, constant_values=value)], backend="native")(feed)
+        for result in found:
+            assert np.signbit(np.ravel(result)[0]) == np.signbit(value)

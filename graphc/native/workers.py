@@ -12,6 +12,7 @@ from weakref import ref
 
 import numpy as np
 
+from graphc.locks import exclusively
 from graphc.native.code.library import LIBRARY
 from graphc.native.driver import (
     DISMISS,
@@ -47,9 +48,12 @@ class Pool:
     def have(self, count: int) -> None:
         """Make workers until there are so many, or the system has no more threads: runs go on with those there are."""
         if self.words[0] < count:
-            with self._making, suppress(RuntimeError):
-                for number in range(int(self.words[0]), min(count, MOST_WORKERS)):
-                    self._make(number)
+            exclusively(self._making, lambda: self._fill_up(count))
+
+    def _fill_up(self, count: int) -> None:
+        with suppress(RuntimeError):
+            for number in range(int(self.words[0]), min(count, MOST_WORKERS)):
+                self._make(number)
 
     def _make(self, number: int) -> None:
         at = (1 + number) * WORKER_WORDS
@@ -80,7 +84,7 @@ class Pool:
 
     def forget(self) -> None:
         """Begin without workers: a forked child has none of its parent's threads."""
-        self._making = threading.Lock()
+        self._making = threading.RLock()
         self.words[0] = 0
         for _, words in self._contexts.values():
             words[[WANTED, PRESENT, RUNNING]] = 0

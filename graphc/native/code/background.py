@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from graphc.executor.threads import available_cores
+from graphc.locks import exclusively
 
 
 class Job:
@@ -32,14 +33,7 @@ class Job:
 
     def run(self) -> None:
         """Have it computed, here and now or by who is at it, and let go of what that needed."""
-        try:  # no context: from Python 3.14 on, an interrupt may come when one is entered, before its block begins
-            self.lock.acquire()
-            self._run()
-        finally:
-            try:  # noqa: SIM105  # an interrupt could come within suppress
-                self.lock.release()
-            except RuntimeError:  # it was not taken
-                pass
+        exclusively(self.lock, self._run)
 
     def _run(self) -> None:
         if self.is_done or self._compute is None:
@@ -73,20 +67,23 @@ class Queue:
 
     def forget_threads(self) -> None:
         """Begin with no threads, and leave all jobs to those who wait for them: a forked child may need none."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._jobs.clear()
         self._threads = 0
 
     def put(self, compute: Callable[[], Any], *, short: bool = False) -> Job:
         """A new job. For a short one no thread is started: that takes as long as the job."""
         job = Job(compute)
-        with self._lock:
-            self._jobs.append(job)
-            starts = not short and self._threads < available_cores() - 1
-            self._threads += starts
-        if starts:
+        self._jobs.append(job)
+        if not short and exclusively(self._lock, self._is_short_of_threads):
             self._start()
         return job
+
+    def _is_short_of_threads(self) -> bool:
+        """Whether another thread shall be started, which counts from now on."""
+        starts = self._threads < available_cores() - 1
+        self._threads += starts
+        return starts
 
     def _start(self) -> None:
         try:
@@ -97,14 +94,16 @@ class Queue:
 
     def take(self) -> Job | None:
         """The oldest job that nobody has begun."""
-        with self._lock:
-            return self._jobs.popleft() if self._jobs else None
+        try:
+            return self._jobs.popleft()
+        except IndexError:
+            return None
 
     def _work(self) -> None:
         while True:
             with self._lock:
-                if not self._jobs or not threading.main_thread().is_alive():
+                job = self.take() if threading.main_thread().is_alive() else None
+                if job is None:
                     self._threads -= 1
                     return
-                job = self._jobs.popleft()
             job.run()

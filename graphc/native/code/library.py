@@ -60,15 +60,16 @@ class Library:
 
         Raises what LLVM's binding has raised for it before; where it will, `finish` tells.
         """
+        text, source = spelled(structure), writers()
+        found_by = structure if text is None else text  # as text, 0.0 and -0.0 are not the same
         with self._lock:
-            made = self._by_structure.get(structure)
+            made = self._by_structure.get(found_by)
             if made is None:
-                text, source = spelled(structure), writers()
                 if text is None or source is None:
                     made = self._made(content_key(written := write(), host.identity()), lambda: written, (symbol,))
                 else:
                     made = self._made(content_key(text, symbol, source, host.identity()), write, (symbol,))
-                self._by_structure[structure] = made
+                self._by_structure[found_by] = made
             if made.job.is_done and made.job.error is not None:
                 raise made.job.error
             return made

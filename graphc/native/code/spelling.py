@@ -15,8 +15,8 @@ import numpy as np
 
 from graphc.types import Type
 
-MAPS = ("lookups", "maps", "windows")
-"""The files elsewhere that tell how kernels read."""
+ELSEWHERE = ("lookups", "maps", "ops/quantile", "windows")
+"""The other files that code depends on: how kernels read, and the coefficients of a formula."""
 PLAIN = frozenset([bool, bytes, float, int, str, type(None), Type])
 
 
@@ -61,7 +61,7 @@ def writers() -> str | None:
     digest, found = hashlib.sha256(), False
     try:
         native = Path(__file__).parents[1]
-        for path in [*sorted(_sources(native)), *(str(native.parent / f"{name}.py") for name in MAPS)]:
+        for path in [*sorted(_sources(native)), *(str(native.parent / f"{name}.py") for name in ELSEWHERE)]:
             with open(path, "rb", buffering=0) as file:
                 digest.update(file.read())
             found = True

@@ -42,6 +42,7 @@ class Numbers(NamedTuple):
     steps: Any
     entries: Any
     entries_each: Any
+    entry_groups: Any
     tiles_each: Any
     tile_groups: Any
     panels_each: Any
@@ -114,9 +115,9 @@ def numbers_of(product: Product) -> Numbers:
     """What general code is told of a product."""
     p, cut = product.problem, product.plan
     packed, summed = packed_at_once(p, cut), summed_at_once(p, cut)
-    return Numbers(p.m, cut.rows.count, p.k, p.entries, cut.entries.width, cut.tiles.width, cut.tiles.count,
-                   cut.panels.width, cut.panels.count, cut.depth.width, cut.depth.count, packed.width, packed.count,
-                   product.parts_bytes // p.dtype.itemsize, summed.width)  # fmt: skip
+    return Numbers(p.m, cut.rows.count, p.k, p.entries, cut.entries.width, cut.entries.count, cut.tiles.width,
+                   cut.tiles.count, cut.panels.width, cut.panels.count, cut.depth.width, cut.depth.count, packed.width,
+                   packed.count, product.parts_bytes // p.dtype.itemsize, summed.width)  # fmt: skip
 
 
 def packed_at_once(p: Problem, cut: Plan) -> Cut:
@@ -203,7 +204,7 @@ def told(layout: Layout, code: Code, first: int) -> tuple[Problem, Plan, Numbers
     if cut.any_k:
         p = replace(p, k=n.steps)
         cut = cut if layout.whole else replace(cut, depth=ToldCut(n.steps, n.part, n.parts))
-    entries = ToldCut(n.entries, n.entries_each) if p.batch else Cut(1, 1)
+    entries = ToldCut(n.entries, n.entries_each, n.entry_groups) if p.batch else Cut(1, 1)
     tiles = ToldCut(rows.count, n.tiles_each, n.tile_groups)
     panels = Cut(1, 1) if layout.one_panel else ToldCut(cut.columns.count, n.panels_each, n.panel_groups)
     return p, replace(cut, rows=rows, tiles=tiles, panels=panels, entries=entries), n
