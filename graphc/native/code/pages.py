@@ -19,7 +19,7 @@ DONT_NEED = 4
 
 
 def give_back_pages() -> None:
-    """Have the process hold none of LLVM's code and constants for now, where the system tells where they lie: on Linux."""
+    """Have the process hold none of LLVM's code and constants for now; on Linux, which tells where they lie."""
     if sys.platform != "linux":
         return
     with suppress(OSError, AttributeError):
