@@ -118,7 +118,7 @@ class Executable:
         names = list(self._names)
         takes = f"call it as f({', '.join(map(str, names))})"
         if len(args) > len(names):
-            raise FeedError(f"expected {len(names)} arguments, got {len(args)}", remedy=takes)
+            raise FeedError(f"expected {len(names)} argument{'s' * (len(names) != 1)}, got {len(args)}", remedy=takes)
         values = dict(zip(names, args, strict=False))
         for name, value in named.items():
             if name not in self._names:

@@ -10,6 +10,11 @@ from graphc.errors import FeedError
 from graphc.ir import Node
 from graphc.types import Dim, has_masked, type_of
 
+LARGEST = 8
+"""Bytes of the largest numbers there are."""
+FITTING: dict[str, set[type]] = {"f": {int, bool, float}, "i": {int, bool}, "u": {int, bool}, "b": {bool}}
+"""Which numbers of Python's a kind of dtype may hold."""
+
 
 def as_feed(leaf: Node, value: Any) -> np.ndarray[Any, Any]:
     """The array that `value` feeds to a placeholder or variable.
@@ -45,20 +50,49 @@ def _numbers(leaf: Node, value: Any) -> np.ndarray[Any, Any]:
     except (ValueError, TypeError):
         raise FeedError(f"{leaf.name} expected {leaf.type}, got {_shown(value)}, which is no array", nodes=[leaf],
                         remedy="give every row the same length, and numbers only") from None  # fmt: skip
-    if array.dtype.kind not in "biuf":
-        raise FeedError(f"{leaf.name} expected {leaf.type}, got {_shown(value)}, which is no array of numbers",
-                        nodes=[leaf], remedy=f"feed numbers of dtype {leaf.dtype}")  # fmt: skip
+    if array.dtype.kind in "Of" and _is_python(value):
+        array = _of_large_integers(leaf, value, array)
+    if array.dtype.kind not in "biuf" or array.dtype.itemsize > LARGEST:
+        raise _no_numbers(leaf, value, array)
     return array
+
+
+def _of_large_integers(leaf: Node, value: Any, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The array of Python numbers, where NumPy takes integers of 64 bits and more for floats, or for objects."""
+    if array.dtype.kind == leaf.dtype.kind:
+        return array
+    objects = np.array(value, dtype=object)
+    kinds = {type(number) for number in objects.flat}
+    if not kinds <= FITTING[leaf.dtype.kind]:
+        return array
+    try:
+        return objects.astype("float64" if leaf.dtype.kind == "f" else leaf.dtype)
+    except OverflowError:
+        raise _beyond_range(leaf, value) from None
+
+
+def _no_numbers(leaf: Node, value: Any, array: np.ndarray[Any, Any]) -> FeedError:
+    """What to say of a value whose elements are of no dtype of graphc."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        problem = f"an array of dtype {array.dtype}, which is no dtype of graphc"
+    else:
+        problem = f"{_shown(value)}, which is no array of numbers"
+    return FeedError(f"{leaf.name} expected {leaf.type}, got {problem}", nodes=[leaf],
+                     remedy=f"feed numbers of dtype {leaf.dtype}")  # fmt: skip
+
+
+def _beyond_range(leaf: Node, value: Any) -> FeedError:
+    return FeedError(f"{leaf.name} expected {leaf.type}, got {_shown(value)}, which is out of the dtype's range",
+                     nodes=[leaf], remedy=f"declare {leaf.name} with a wider dtype")  # fmt: skip
 
 
 def _converted(leaf: Node, value: Any, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     target = leaf.dtype
-    python_numbers = not isinstance(value, (np.ndarray, np.generic)) and not hasattr(value, "__array__")
+    python_numbers = _is_python(value)
     if (python_numbers and _exact_enough(array, target)) or np.can_cast(array.dtype, target, "safe"):
         return array.astype(target)
     if python_numbers and (target.kind == "f" or (array.dtype.kind in "iu" and target.kind in "iu")):
-        raise FeedError(f"{leaf.name} expected {leaf.type}, got {_shown(value)}, which is out of the dtype's range",
-                        nodes=[leaf], remedy=f"declare {leaf.name} with a wider dtype")  # fmt: skip
+        raise _beyond_range(leaf, value)
     converted = "np.array(value)" if python_numbers else ""
     raise FeedError(
         f"{leaf.name} expected {leaf.type}, got {type_of(array)}, which would lose precision", nodes=[leaf],
@@ -66,8 +100,12 @@ def _converted(leaf: Node, value: Any, array: np.ndarray[Any, Any]) -> np.ndarra
     )  # fmt: skip
 
 
+def _is_python(value: Any) -> bool:
+    return not isinstance(value, (np.ndarray, np.generic)) and not hasattr(value, "__array__")
+
+
 def _shown(value: Any) -> str:
-    text = repr(value)
+    text = " ".join(repr(value).split())
     return f"{text if len(text) <= 40 else text[:37] + '...'} of type {type(value).__name__}"
 
 

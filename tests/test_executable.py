@@ -58,6 +58,24 @@ def test_arguments_come_by_position_or_by_name_whatever_the_name():
     assert f(7, 2, 3) == f(7, args=2, **{"head/x": 3}) == f(**{"head/x": 3, "self": 7, "args": 2}) == 1
 
 
+def test_floats_take_integers_of_any_length_that_is_in_their_range():
+    s, v, i = gr.placeholder("s"), gr.placeholder("v", (2,), "float64"), gr.placeholder("i", (2,), "uint64")
+    f = gr.compile([s, v, i], [s * 2, v * 2, i])
+    halves = f(2**100, [2**900, 0.25], [2**63, 1])
+    assert [halves[0], *halves[1], *halves[2]] == [2.0**101, 2.0**901, 0.5, 2**63, 1]
+    for wrong in ((10**400, [0, 0], [0, 0]), (2**200, [0, 0], [0, 0]), (0, [0, 10**400], [0, 0]), (0, [0, 0], [2**64, 0]),
+                  (0, [0, 0], [2**63, -1])):  # fmt: skip
+        with pytest.raises(gr.FeedError, match="out of the dtype's range"):
+            f(*wrong)
+
+
+@pytest.mark.skipif(np.dtype("longdouble").itemsize == 8, reason="the longest floats are float64")
+def test_floats_longer_than_float64_are_an_error_of_the_input_that_got_them(x):
+    f = gr.compile([x], x + 1)
+    with pytest.raises(gr.FeedError, match="x expected .*, got an array of dtype .*, which is no dtype of graphc"):
+        f(np.zeros(2, "longdouble"))
+
+
 def test_results_share_memory_with_nothing(x):
     w = gr.variable("w", [1.0, 2.0])
     f = gr.compile([x], [x, x[::-1], w, w, gr.constant([3.0, 4.0]), x + w, x + w])
