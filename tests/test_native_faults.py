@@ -40,6 +40,20 @@ assert held["r-xp"] < 12_000 and held["r--p"] < 8_000, held
     python(code, GRAPHC_CACHE="")
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_the_first_program_may_be_made_in_a_forked_child():
+    """What the loader has written of LLVM's constants is the parent's as well, and the system counts it otherwise."""
+    code = f"""
+import os
+import graphc.native.program  # loads LLVM, and compiles nothing
+child = os.fork()
+{SMALL}
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+"""
+    python(code, GRAPHC_CACHE="")
+
+
 # The cache.
 
 AS_NOBODY = f"""

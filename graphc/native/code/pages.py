@@ -16,6 +16,8 @@ from llvmlite.binding import ffi
 
 DONT_NEED = 4
 """MADV_DONTNEED of <sys/mman.h>."""
+WRITTEN = ("Anonymous:", "Swap:")
+"""What the system counts of a file's pages that a process has written, whoever else has them since a fork."""
 
 
 def give_back_pages() -> None:
@@ -34,13 +36,13 @@ def _unwritten() -> tuple[tuple[int, int], ...]:
 
     Those of addresses that the loader has filled in cannot be written any more, but would come back without them.
     """
-    library, found, mapping = str(Path(ffi.lib._name).resolve()), [], ""
+    library, mapping = str(Path(ffi.lib._name).resolve()), ""
+    unwritten: dict[str, bool] = {}
     for line in Path("/proc/self/smaps").read_text().splitlines():
-        if line.startswith("Private_Dirty:") and mapping.endswith(library):
-            addresses, permissions = mapping.split()[:2]
-            if "w" not in permissions and line.split()[1] == "0":
-                start, end = (int(address, 16) for address in addresses.split("-"))
-                found.append((start, end - start))
-        elif "-" in line.split(maxsplit=1)[0]:
+        name, value = line.split(maxsplit=1)
+        if not name.endswith(":"):
             mapping = line
-    return tuple(found)
+        elif name in WRITTEN and mapping.endswith(library) and "w" not in mapping.split()[1]:
+            unwritten[mapping] = unwritten.get(mapping, True) and value.split()[0] == "0"
+    bounds = [[int(end, 16) for end in mapping.split()[0].split("-")] for mapping, kept in unwritten.items() if kept]
+    return tuple((start, end - start) for start, end in bounds)
