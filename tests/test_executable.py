@@ -63,8 +63,9 @@ def test_floats_take_integers_of_any_length_that_is_in_their_range():
     f = gr.compile([s, v, i], [s * 2, v * 2, i])
     halves = f(2**100, [2**900, 0.25], [2**63, 1])
     assert [halves[0], *halves[1], *halves[2]] == [2.0**101, 2.0**901, 0.5, 2**63, 1]
-    for wrong in ((10**400, [0, 0], [0, 0]), (2**200, [0, 0], [0, 0]), (0, [0, 10**400], [0, 0]), (0, [0, 0], [2**64, 0]),
-                  (0, [0, 0], [2**63, -1])):  # fmt: skip
+    none = [0, 0]
+    for wrong in ((10**400, none, none), (2**200, none, none), (0, [0, 10**400], none), (0, none, [2**64, 0]),
+                  (0, none, [2**63, -1])):  # fmt: skip
         with pytest.raises(gr.FeedError, match="out of the dtype's range"):
             f(*wrong)
 
@@ -72,7 +73,7 @@ def test_floats_take_integers_of_any_length_that_is_in_their_range():
 @pytest.mark.skipif(np.dtype("longdouble").itemsize == 8, reason="the longest floats are float64")
 def test_floats_longer_than_float64_are_an_error_of_the_input_that_got_them(x):
     f = gr.compile([x], x + 1)
-    with pytest.raises(gr.FeedError, match="x expected .*, got an array of dtype .*, which is no dtype of graphc"):
+    with pytest.raises(gr.FeedError, match=r"x expected .*, got an array of dtype \w+, which is no dtype of graphc"):
         f(np.zeros(2, "longdouble"))
 
 
