@@ -8,6 +8,7 @@ sees a feed, because only then are all sizes known.
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
 from collections import OrderedDict
@@ -22,6 +23,7 @@ from graphc import passes
 from graphc.errors import CompileError, DTypeError, FeedError, GraphError, ShapeError, label
 from graphc.executable import Executable
 from graphc.ir import Graph, Node, Variable, topological
+from graphc.locks import exclusively
 from graphc.op import Op, lift
 from graphc.pipeline import Pipeline
 from graphc.plan import Options
@@ -170,21 +172,30 @@ class _Requests:
     def __init__(self, keep: int) -> None:
         self._keep = keep
         self._made: OrderedDict[Any, Executable] = OrderedDict()
-        self._lock = threading.Lock()
+        self.renew_lock()
+
+    def renew_lock(self) -> None:
+        """A forked child has one thread: if another one was compiling, it has ended."""
+        self._lock = threading.RLock()
 
     def get(self, inputs: tuple[Node, ...], outputs: Any) -> Executable:
         leaves, _ = flatten(outputs)
         key = (inputs, tuple(leaves))
-        with self._lock:
-            if key not in self._made:
-                self._made[key] = compile(inputs, leaves)
-            self._made.move_to_end(key)
-            if len(self._made) > self._keep:
-                self._made.popitem(last=False)
-            return self._made[key]
+        return exclusively(self._lock, lambda: self._get(key))
+
+    def _get(self, key: tuple[tuple[Node, ...], tuple[Any, ...]]) -> Executable:
+        if key not in self._made:
+            self._made[key] = compile(*key)
+        self._made.move_to_end(key)
+        if len(self._made) > self._keep:
+            self._made.popitem(last=False)
+        return self._made[key]
 
 
 _requests = _Requests(keep=32)
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_requests.renew_lock)
 
 
 def run(outputs: Any, feed: Mapping[Any, Any] | None = None) -> Any:

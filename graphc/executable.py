@@ -16,6 +16,7 @@ import numpy as np
 from graphc.errors import CompileError, FeedError, GraphError
 from graphc.feeds import as_feed
 from graphc.ir import Graph, Node, Variable, collector_paused
+from graphc.locks import exclusively
 from graphc.pipeline import Optimized
 from graphc.plan import Options, Plan
 from graphc.report import Levels, Report, unplanned
@@ -71,14 +72,16 @@ class Executable:
         if self.options.backend != "native" or self.options.debug:
             return
         if plan.entry is None and plan.called:
-            with self._planning:  # runs go by the first entry at once, and a second one would take its place
-                if plan.entry is None:
-                    plan.entry = self._made_entry(plan)
+            exclusively(self._planning, lambda: self._give_entry(plan))
         plan.called = True
         if plan.entry:
             self._entry = plan.entry
         else:
             self._leave()
+
+    def _give_entry(self, plan: Plan) -> None:
+        if plan.entry is None:  # runs go by the first entry at once, and a second one would take its place
+            plan.entry = self._made_entry(plan)
 
     def _made_entry(self, plan: Plan) -> Any:
         """What native code runs a plan by, or False where Python has to."""
@@ -158,14 +161,16 @@ class Executable:
 
     def _plan_for(self, key: tuple[int, ...]) -> Plan:
         """The plan for these sizes of the symbols; the plans used last are kept."""
-        with self._planning:
-            if key not in self._plans:
-                sizes = dict(zip(self._symbols, key, strict=True))
-                with collector_paused():
-                    self._plans[key] = Plan(self.source, self._updated, sizes, self.options)
-                if len(self._plans) > PLANS_KEPT:
-                    self._plans.popitem(last=False)
-            return self._plans[key]
+        return exclusively(self._planning, lambda: self._planned(key))
+
+    def _planned(self, key: tuple[int, ...]) -> Plan:
+        if key not in self._plans:
+            sizes = dict(zip(self._symbols, key, strict=True))
+            with collector_paused():
+                self._plans[key] = Plan(self.source, self._updated, sizes, self.options)
+            if len(self._plans) > PLANS_KEPT:
+                self._plans.popitem(last=False)
+        return self._plans[key]
 
     def prepare(self, /, **sizes: int) -> Executable:
         """Optimize and plan now for these sizes of the symbolic dims, rather than at the first call."""

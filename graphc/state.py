@@ -90,8 +90,7 @@ class State:
     def assign(self, array: np.ndarray[Any, Any]) -> None:
         """Make an array that nobody else holds the current value."""
         buffer = Buffer(array)
-        with self.writing:
-            _when_unclaimed([self], lambda: setattr(self, "current", buffer))
+        exclusively(self.writing, lambda: _when_unclaimed([self], lambda: setattr(self, "current", buffer)))
 
 
 PATIENCE = 0.1

@@ -205,8 +205,16 @@ def test_train_into_a_file_or_over_a_folder_is_a_sentence(tmp_path, capsys):
     assert "Is a directory" in capsys.readouterr().err
 
 
+@pytest.fixture
+def interruptible():
+    """Processes begun now end by an interrupt: what shells run in the background hands down that it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
-def test_ctrl_c_ends_a_training_with_a_sentence(tmp_path):
+def test_ctrl_c_ends_a_training_with_a_sentence(tmp_path, interruptible):
     arguments = [*COMMAND, "train", "--epochs", "1000000", "--out", str(tmp_path)]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8") as process:
         assert any(line.startswith("    3") for line in process.stdout)

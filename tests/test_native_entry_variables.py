@@ -218,10 +218,10 @@ def test_a_forked_child_goes_on():
     if not child:
         code = 1
         try:
-            fresh = state._swapping.acquire(blocking=False)
-            if fresh:
-                state._swapping.release()
-            fresh = fresh and not (state.GATE.closed or install._installing.locked())
+            fresh = not state.GATE.closed
+            for lock in (state._swapping, install._installing):
+                fresh = fresh and lock.acquire(blocking=False)
+                lock.release()
             code = int(not (fresh and f(np.ones(6)) == [0, 0] and f(np.ones(6)) == [6, 6]))
         finally:
             os._exit(code)

@@ -149,8 +149,9 @@ def test_what_an_interrupt_kept_from_being_compiled_is_compiled_later(number):
 
 
 FORKS = """
-import os, signal, threading, time
+import os, signal, threading, time, warnings
 import numpy as np, graphc as gr
+warnings.filterwarnings("ignore", ".*multi-threaded, use of fork", DeprecationWarning)
 x, feed = gr.placeholder("x", (50, 40), "float64"), np.ones((50, 40))
 gr.compile([x], x + 1, backend="native")(feed)
 for number in range(8):

@@ -10,6 +10,8 @@ from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
+from graphc.locks import exclusively
+
 
 class SingleThreadedBlas:
     """A context in which the BLAS libraries of the process use one thread each; ends with the last of its users."""
@@ -21,7 +23,7 @@ class SingleThreadedBlas:
 
     def reset(self) -> None:
         """Start anew, as after a fork in the middle of other threads' runs."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._users = 0
         self._threads: list[int] = []
 
@@ -29,22 +31,28 @@ class SingleThreadedBlas:
         """Look for BLAS libraries, unless no module was imported since the last time (a look takes a millisecond)."""
         if len(sys.modules) != self._modules:
             found = ThreadpoolController().select(user_api="blas").lib_controllers
-            with self._lock:
-                if self._users == 0:
-                    self._libraries, self._modules = found, len(sys.modules)
+            exclusively(self._lock, lambda: self._keep(found))
+
+    def _keep(self, found: list[Any]) -> None:
+        if self._users == 0:
+            self._libraries, self._modules = found, len(sys.modules)
 
     def __enter__(self) -> None:
-        with self._lock:
-            if self._users == 0:
-                self._threads = [library.get_num_threads() for library in self._libraries]
-                self._set([1] * len(self._libraries))
-            self._users += 1
+        exclusively(self._lock, self._begin)
 
     def __exit__(self, *error: object) -> None:
-        with self._lock:
-            if self._users == 1:
-                self._set(self._threads)
-            self._users = max(self._users - 1, 0)  # a fork inside the context has reset it
+        exclusively(self._lock, self._end)
+
+    def _begin(self) -> None:
+        if self._users == 0:
+            self._threads = [library.get_num_threads() for library in self._libraries]
+            self._set([1] * len(self._libraries))
+        self._users += 1
+
+    def _end(self) -> None:
+        if self._users == 1:
+            self._set(self._threads)
+        self._users = max(self._users - 1, 0)  # a fork inside the context has reset it
 
     def _set(self, threads: list[int]) -> None:
         for library, count in zip(self._libraries, threads, strict=True):

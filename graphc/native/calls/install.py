@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from graphc.locks import exclusively
 from graphc.native.calls import calling
 from graphc.native.calls.capi import FAST_WITH_NAMES, Method, functions, method, slot_of
 from graphc.native.calls.entry import Entry
@@ -20,13 +21,13 @@ from graphc.native.driver import WORD_BYTES
 from graphc.native.workspace import Workspace
 from graphc.state import GATE, Buffer, Gate, State
 
-_installing = threading.Lock()
+_installing = threading.RLock()
 
 
 def _fresh_lock() -> None:
     """A forked child has one thread: if another one held the lock, it is free."""
     global _installing
-    _installing = threading.Lock()
+    _installing = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -38,18 +39,20 @@ def install(owner: type) -> bool:
 
     The class keeps the code, and what it knows by address: all goes together.
     """
-    with _installing:
-        if not hasattr(owner, KEPT):
-            try:
-                definition, kept = _compiled(owner)
-            except Exception as error:  # whatever LLVM or its binding raises
-                warnings.warn("calls go through Python, because their native code could not be made: "
-                              f"{type(error).__name__}: {error}",
-                              RuntimeWarning, stacklevel=2)  # fmt: skip
-                return False
-            setattr(owner, KEPT, (definition, kept))
-            owner.__call__ = method(owner, definition)  # type: ignore[method-assign]
-        return True
+    return exclusively(_installing, lambda: hasattr(owner, KEPT) or _installed(owner))
+
+
+def _installed(owner: type) -> bool:
+    try:
+        definition, kept = _compiled(owner)
+    except Exception as error:  # whatever LLVM or its binding raises
+        warnings.warn("calls go through Python, because their native code could not be made: "
+                      f"{type(error).__name__}: {error}",
+                      RuntimeWarning, stacklevel=5)  # fmt: skip
+        return False
+    setattr(owner, KEPT, (definition, kept))
+    owner.__call__ = method(owner, definition)  # type: ignore[method-assign]
+    return True
 
 
 def _compiled(owner: type) -> tuple[Method, list[Any]]:

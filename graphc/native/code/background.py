@@ -89,8 +89,10 @@ class Queue:
         try:
             threading.Thread(target=self._work, name="graphc compiles").start()
         except RuntimeError:  # the system has no more threads: who waits for jobs does them
-            with self._lock:
-                self._threads -= 1
+            exclusively(self._lock, self._count_out)
+
+    def _count_out(self) -> None:
+        self._threads -= 1
 
     def take(self) -> Job | None:
         """The oldest job that nobody has begun."""
@@ -100,10 +102,12 @@ class Queue:
             return None
 
     def _work(self) -> None:
-        while True:
-            with self._lock:
-                job = self.take() if threading.main_thread().is_alive() else None
-                if job is None:
-                    self._threads -= 1
-                    return
+        while (job := exclusively(self._lock, self._next)) is not None:
             job.run()
+
+    def _next(self) -> Job | None:
+        """What a thread does next; where it is None, the thread ends."""
+        job = self.take() if threading.main_thread().is_alive() else None
+        if job is None:
+            self._count_out()
+        return job

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 import threading
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -99,6 +100,14 @@ def locks() -> list[Any]:
     """What LLVM's binding locks its functions by, as far as it is known."""
     lock = getattr(getattr(ffi.lib, "_lock", None), "_lock", None)
     return [] if lock is None else [lock]
+
+
+def release_locks() -> None:
+    """Let go of what an interrupt in a function of LLVM's binding has left taken by this thread."""
+    for lock in locks():
+        with suppress(RuntimeError):  # nothing is
+            while True:
+                lock.release()
 
 
 _libraries = itertools.count()

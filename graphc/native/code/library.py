@@ -6,16 +6,20 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from graphc.ir import Node
+from graphc.locks import exclusively
 from graphc.native import driver
 from graphc.native.code import host
 from graphc.native.code.background import Job, Queue
 from graphc.native.code.cache import DiskCache, content_key
 from graphc.native.code.pages import give_back_pages
 from graphc.native.code.spelling import spelled, writers
+
+Result = TypeVar("Result")
 
 PATIENCE = 10.0
 """A fork waits at most so many seconds for a kernel being compiled: it may be the forking thread that does it."""
@@ -52,7 +56,7 @@ class Library:
         self.compiled = 0
         """How many kernels LLVM has compiled."""
         self._queue = Queue()
-        self._paused: list[Any] = []
+        self._own = threading.local()  # several threads may fork at the same time
         self.renew_locks()
 
     def kernel(self, structure: Hashable, write: Callable[[], str], symbol: str) -> Made:
@@ -62,37 +66,50 @@ class Library:
         """
         text, source = spelled(structure), writers()
         found_by = structure if text is None else text  # as text, 0.0 and -0.0 are not the same
-        with self._lock:
-            made = self._by_structure.get(found_by)
-            if made is None:
+
+        def begin() -> Made:
+            if found_by not in self._by_structure:
                 if text is None or source is None:
                     made = self._made(content_key(written := write(), host.identity()), lambda: written, (symbol,))
                 else:
                     made = self._made(content_key(text, symbol, source, host.identity()), write, (symbol,))
                 self._by_structure[found_by] = made
-            if made.job.is_done and made.job.error is not None:
-                raise made.job.error
-            return made
+            return self._by_structure[found_by]
+
+        made = self._exclusively(begin)
+        if made.job.is_done and made.job.error is not None:
+            raise made.job.error
+        return made
 
     def finish(self) -> bool:
         """Wait for all kernels; whether LLVM has accepted every one of them."""
-        with self._lock:
-            waiting, self._unfinished = self._unfinished, []
+        waiting = self._exclusively(self._unwaited)
         for made in waiting:
             made.wait()
         if waiting:
             give_back_pages()
         return all(made.job.error is None for made in waiting)
 
+    def _unwaited(self) -> list[Made]:
+        unfinished, self._unfinished = self._unfinished, []
+        return unfinished
+
     def load(self, text: str, *symbols: str) -> host.Loaded:
         """Machine code for some IR: from this process, from the disk, or compiled now.
 
         Raises RuntimeError where LLVM rejects the IR.
         """
-        with self._lock:
-            loaded = self._made(content_key(text, host.identity()), lambda: text, symbols).loaded
+        made = self._exclusively(lambda: self._made(content_key(text, host.identity()), lambda: text, symbols))
+        loaded = made.loaded
         give_back_pages()
         return loaded
+
+    def _exclusively(self, function: Callable[[], Result]) -> Result:
+        """What a function returns, while no other thread asks for code."""
+        try:
+            return exclusively(self._lock, function)
+        finally:
+            host.release_locks()
 
     def _made(self, key: str, write: Callable[[], str], symbols: tuple[str, ...]) -> Made:
         if key not in self._by_content:
@@ -105,6 +122,13 @@ class Library:
 
     def _loaded(self, key: str, stored: bytes | None, text: str, symbols: tuple[str, ...],
                 write: Callable[[], str]) -> host.Loaded:  # fmt: skip
+        try:
+            return self._read_or_compiled(key, stored, text, symbols, write)
+        finally:
+            host.release_locks()
+
+    def _read_or_compiled(self, key: str, stored: bytes | None, text: str, symbols: tuple[str, ...],
+                          write: Callable[[], str]) -> host.Loaded:  # fmt: skip
         if text:
             _dump(key, text)
         if stored is not None:
@@ -126,9 +150,12 @@ class Library:
 
     def begin_driver(self) -> Made:
         """Have it compiled while something else is done."""
-        text = host.FINAL + driver.text(host.processor())
-        with self._lock:
+
+        def begin() -> Made:
+            text = host.FINAL + driver.text(host.processor())
             return self._made(content_key(text, host.identity()), lambda: text, driver.SYMBOLS)
+
+        return self._exclusively(begin)
 
     def pause(self) -> None:
         """Before a fork, wait for what is being compiled, and let nobody begin: LLVM keeps locks that a child could
@@ -141,14 +168,15 @@ class Library:
             self._acquire(lock)
 
     def _acquire(self, lock: Any) -> None:
-        if lock.acquire(timeout=PATIENCE):
-            self._paused.append(lock)
+        taken: list[Any] = self._own.__dict__.setdefault("paused", [])
+        taken.append(lock)  # before it is: an interrupt may come right after
+        lock.acquire(timeout=PATIENCE)
 
     def resume(self) -> None:
         """After it, go on."""
-        paused, self._paused = self._paused, []
-        for lock in reversed(paused):
-            lock.release()
+        for lock in reversed(self._own.__dict__.pop("paused", [])):
+            with suppress(RuntimeError):  # it was not taken
+                lock.release()
 
     def renew_locks(self) -> None:
         """A forked child has one thread: whatever another thread held is free, and what it computed is begun anew."""
