@@ -6,7 +6,7 @@ written.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from graphc.ir import Graph, Node, attrs_key
 from graphc.native.code import elementwise
 from graphc.native.code.elementwise import has_vectors
 from graphc.native.code.scalars import Value, Wide, number
-from graphc.native.gemm.epilogues import Access, Epilogue, Site
+from graphc.native.gemm.epilogues import Access, Epilogue
 from graphc.native.kernel.form import is_told
 from graphc.native.products import described
 from graphc.native.storage import Storage
@@ -75,7 +75,7 @@ class Finished:
     def _epilogue(self, storage: Storage, writes: tuple[Access, ...]) -> Epilogue:
         reads = [_access(source, storage.layout[source].strides) for source in self.operands]
         reads += [Access((0,) * self.inner.ndim, value.array_type.dtype) for value in self.told]
-        return Epilogue(self._key(), self._emit, tuple(reads), writes, vector=True)
+        return Epilogue(self._key(), self._emit, tuple(reads), writes)
 
     def _key(self) -> Hashable:
         """All that the code depends on: no sizes, and no numbers that it reads."""
@@ -95,26 +95,27 @@ class Finished:
         """Where the code finds its numbers."""
         return [Fixed(np.array(value.attrs["value"], value.array_type.dtype)) for value in self.told]
 
-    def _emit(self, site: Site) -> Sequence[Any]:
-        values = {self.inner: Value(site.value, self.inner.array_type.dtype)}
+    def _emit(self, b: ir.IRBuilder, value: Any, operand: Callable[[int], Any]) -> Sequence[Any]:
+        values = {self.inner: Value(value, self.inner.array_type.dtype)}
         for i, source in enumerate(self.read):
-            values[source] = Value(site.operand(i), source.array_type.dtype)
+            values[source] = Value(operand(i), source.array_type.dtype)
         for i, told in enumerate(self.told, len(self.read)):
-            values[told] = Value(site.operand(i), told.array_type.dtype)
+            values[told] = Value(operand(i), told.array_type.dtype)
         for node in self.body.nodes:
             if node not in values and not node.op.leaf:
-                values[node] = _value(site, node, [values[source] for source in node.inputs])
+                values[node] = _value(b, node, [values[source] for source in node.inputs], value.type)
         return [values[self.body.outputs[i]].ir for i in self.order]
 
 
-def _value(site: Site, node: Node, operands: Sequence[Value]) -> Value:
+def _value(b: ir.IRBuilder, node: Node, operands: Sequence[Value], kind: Any) -> Value:
     if not operands:
-        return _number(site, node)
-    return operands[0] if node.op.view else elementwise.emit(site.b, node, operands)
+        return _number(node, kind)
+    return operands[0] if node.op.view else elementwise.emit(b, node, operands)
 
 
-def _number(site: Site, node: Node) -> Value:
-    one, kind = number(node.attrs["value"].item(), node.array_type.dtype), site.value.type
+def _number(node: Node, kind: Any) -> Value:
+    """A constant, in every lane if there are several."""
+    one = number(node.attrs["value"].item(), node.array_type.dtype)
     if not isinstance(kind, ir.VectorType):
         return one
     return Value(ir.Constant(Wide(one.ir.type, kind.count), [one.ir] * kind.count), one.dtype)

@@ -68,7 +68,7 @@ class Layout:
     axes: Axes
     accesses: tuple[Access, ...]
     """C, the epilogue's operands and its further results, in the order of the table."""
-    epilogue: Epilogue | None
+    epilogue: Epilogue
     target: Unit
     whole: bool
     """Whether k is in one part."""

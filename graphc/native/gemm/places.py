@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,15 +35,6 @@ class Axes:
     swapped: bool = False
     """The code computes the transpose."""
 
-    def coordinates(self, b: ir.IRBuilder, place: Place) -> list[Index]:
-        """A place's index along each axis of the description."""
-        entry, row, column = place.entry, place.row, place.column
-        if self.swapped:
-            row, column = column, row
-        if self.folded:
-            entry, row = divided(b, row, self.rows)
-        return [*entry_indices(b, entry, self.batch), row, column]
-
     def strides(self, described: Strides) -> Strides:
         """An array's strides along batch axes, rows and columns of the code."""
         *batch, row, column = described
@@ -68,7 +58,7 @@ class Corner:
     """A place, with the addresses of arrays' elements there; those of its neighbours are a known way off."""
 
     def __init__(self, code: Code, axes: Axes, arrays: Sequence[tuple[Any, Access]], place: Place) -> None:
-        self.code, self.axes, self.place = code, axes, place
+        self.code = code
         self.dtypes = [access.dtype for _, access in arrays]
         self.steps = [axes.strides(access.strides) for _, access in arrays]
         entry = entry_indices(code.b, place.entry, () if axes.folded else axes.batch)
@@ -106,6 +96,12 @@ class Corner:
             value = b.fptrunc(value, stored)
         self.code.scatter(value, address, self.steps[array][-1], piece, dtype)
 
+    def finish(self, epilogue: Epilogue, value: Any, down: Index, right: Index, piece: Lanes | None = None) -> None:
+        """Apply an epilogue to an element, or a vector of neighbours, and store what it gives."""
+        values = epilogue.emit(self.code.b, value, lambda number: self.load(1 + number, down, right, piece))
+        for array, final in zip([0, *range(1 + len(epilogue.operands), len(self.steps))], values, strict=True):
+            self.store(final, array, down, right, piece)
+
 
 def offset(b: ir.IRBuilder, indices: Sequence[Index], strides: Sequence[int]) -> Index:
     """Elements from the start of an array to one of its elements."""
@@ -115,49 +111,14 @@ def offset(b: ir.IRBuilder, indices: Sequence[Index], strides: Sequence[int]) ->
     return total
 
 
-class Element:
-    """One element, or a vector of neighbouring elements of a row: what an epilogue works on."""
-
-    def __init__(self, corner: Corner, down: Index, right: Index, value: Any, piece: Lanes | None = None) -> None:
-        self.b, self.value = corner.code.b, value
-        self._corner, self._way, self._piece = corner, (down, right), piece
-
-    def operand(self, number: int) -> Any:
-        """An operand at this place: i1 for truth values, f32 for f16."""
-        return self._corner.load(1 + number, *self._way, self._piece)
-
-    def index(self, axis: int) -> Any:
-        """This place's index along an axis of the product, i64."""
-        code, place, axes, piece = self._corner.code, self._corner.place, self._corner.axes, self._piece
-        row, column = plus(self.b, place.row, self._way[0]), plus(self.b, place.column, self._way[1])
-        if piece is None:
-            return as_value(axes.coordinates(self.b, Place(place.entry, row, column))[axis])
-        lanes = code.splat(as_value(column), piece.width)
-        lanes = self.b.add(lanes, ir.Constant(lanes.type, list(range(piece.width))))
-        index = as_value(axes.coordinates(self.b, Place(place.entry, row, lanes))[axis])
-        return index if isinstance(index.type, ir.VectorType) else code.splat(index, piece.width)
-
-    def number(self, value: float) -> Any:
-        """A constant like the value."""
-        return ir.Constant(self.value.type, float(value))
-
-    def finish(self, epilogue: Epilogue) -> None:
-        """Apply the epilogue and store its values."""
-        first = 1 + len(epilogue.operands)
-        arrays = [0, *range(first, first + len(epilogue.results))]
-        for value, array in zip(epilogue.emit(self), arrays, strict=True):
-            self._corner.store(value, array, *self._way, self._piece)
-
-
 class Finish:
     """Stores a product's values through its epilogue. `pointers`: C, operands, further results."""
 
     def __init__(
-        self, code: Code, result: Access, epilogue: Epilogue | None, axes: Axes, pointers: Sequence[Any],
+        self, code: Code, result: Access, epilogue: Epilogue, axes: Axes, pointers: Sequence[Any],
     ) -> None:  # fmt: skip
-        self.code, self.axes = code, axes
-        self.epilogue = epilogue or Epilogue("none", lambda site: [site.value], vector=True)
-        self.accesses = (result, *self.epilogue.operands, *self.epilogue.results)
+        self.code, self.axes, self.epilogue = code, axes, epilogue
+        self.accesses = (result, *epilogue.operands, *epilogue.results)
         self.arrays = list(zip(pointers, self.accesses, strict=True))
         self.dtype = result.dtype
         self.loops: dict[tuple[Lanes, ...], Any] = {}
@@ -165,43 +126,36 @@ class Finish:
     def tile(self, values: Sequence[Sequence[Any]], pieces: Sequence[Lanes], place: Place,
              skipped: Index = None) -> None:  # fmt: skip
         """Store vectors, one list per row: all but those of so many first rows, if that is known at run time only."""
-        if not self.epilogue.vector or self.epilogue.long or not self._rows_lie_along():
+        if self.axes.strides(self.accesses[0].strides)[-1] != 1:  # a row of C is not contiguous
             self._through_buffer(values, pieces, place, skipped)
             return
         corner = Corner(self.code, self.axes, self.arrays, place)
 
         def store_row(row: int) -> None:
             for piece, vector in zip(pieces, values[row], strict=True):
-                Element(corner, row, piece.start, vector, piece).finish(self.epilogue)
+                corner.finish(self.epilogue, vector, row, piece.start, piece)
 
         self.code.from_one_on(skipped, len(values), store_row)
 
     def scalars(self, values: Sequence[Sequence[Any]], place: Place, skipped: Index = None) -> None:
         """Store single elements, one list per row."""
-        if not self.epilogue.vector or self.epilogue.long:
-            count = len(values[0])
-            numbers = [Lanes(column, 1, 1) for column in range(count)]
-            self._through_buffer(values, numbers, place, skipped, [Lanes(0, count, count)])
-            return
         corner = Corner(self.code, self.axes, self.arrays, place)
 
         def store_row(row: int) -> None:
             for column, number in enumerate(values[row]):
-                Element(corner, row, column, number).finish(self.epilogue)
+                corner.finish(self.epilogue, number, row, column)
 
         self.code.from_one_on(skipped, len(values), store_row)
 
-    def _through_buffer(
-        self, values: Sequence[Sequence[Any]], pieces: Sequence[Lanes], place: Place, skipped: Index,
-        read: Sequence[Lanes] = (),
-    ) -> None:  # fmt: skip
-        """Leave the values as they come in memory, and finish them as pieces to be read."""
+    def _through_buffer(self, values: Sequence[Sequence[Any]], pieces: Sequence[Lanes], place: Place,
+                        skipped: Index) -> None:  # fmt: skip
+        """Leave vectors in a buffer, and finish its elements one by one."""
         code, kind, width = self.code, stored_type(self.dtype), span(pieces)
         buffer = code.room(len(values) * width, kind)
         for row, vectors in enumerate(values):
             for piece, vector in zip(pieces, vectors, strict=True):
                 code.b.store(vector, code.at(buffer, row * width + piece.start, kind), align=self.dtype.itemsize)
-        key = tuple(read or pieces)
+        key = tuple(pieces)
         if key not in self.loops:
             self.loops[key] = self._write_loops(key)
         rows = 0 if skipped is None else skipped, len(values)
@@ -209,41 +163,19 @@ class Finish:
         code.b.call(self.loops[key], [buffer, *where, *[pointer for pointer, _ in self.arrays]])
 
     def _write_loops(self, pieces: tuple[Lanes, ...]) -> Any:
-        """A function that applies the epilogue to a buffer of rows, each of these pieces."""
+        """A function that applies the epilogue to a buffer of rows, each of these pieces, column by column."""
         kinds = [POINTER, *[I64] * 5, *[POINTER] * len(self.arrays)]
         code = Code(self.code.module, f"finish_{len(self.loops)}", kinds, internal=True)
         buffer, first, rows, entry, row, column, *pointers = code.function.args
         arrays = list(zip(pointers, self.accesses, strict=True))
         corner = Corner(code, self.axes, arrays, Place(entry, row, column))
-        columns, width = sum(piece.active for piece in pieces), span(pieces)
 
         def element(down: Index, right: Index) -> None:
-            value = load(code.b, place(down, right), self.dtype).ir
-            Element(corner, down, right, value).finish(self.epilogue)
+            at = plus(code.b, times(code.b, down, span(pieces)), right)
+            value = load(code.b, code.at(buffer, at, stored_type(self.dtype)), self.dtype).ir
+            corner.finish(self.epilogue, value, down, right)
 
-        def vector(piece: Lanes, down: Index, right: Index) -> None:
-            value = code.load(place(down, right), Lanes(0, piece.width, piece.width), self.dtype)
-            Element(corner, down, right, value, piece).finish(self.epilogue)
-
-        def place(down: Index, right: Index) -> Any:
-            return code.at(buffer, plus(code.b, times(code.b, down, width), right), stored_type(self.dtype))
-
-        def vectors(down: Index) -> None:
-            alike = [piece for piece in pieces if piece[1:] == pieces[0][1:]]
-            code.loop(0, span(alike), pieces[0].width, partial(vector, pieces[0], down))
-            for piece in pieces[len(alike) :]:
-                vector(piece, down, piece.start)
-
-        if not self.epilogue.vector:
-            code.loop(first, rows, 1, lambda down: code.loop(0, columns, 1, partial(element, down), parallel=True))
-            self.code.parallel = True
-        elif self._rows_lie_along():
-            code.loop(first, rows, 1, vectors)
-        else:
-            code.loop(0, columns, 1, lambda right: code.loop(first, rows, 1, lambda down: element(down, right)))
+        columns = sum(piece.active for piece in pieces)
+        code.loop(0, columns, 1, lambda right: code.loop(first, rows, 1, lambda down: element(down, right)))
         code.b.ret_void()
         return code.function
-
-    def _rows_lie_along(self) -> bool:
-        """Whether neighbouring columns of C are neighbours in memory."""
-        return self.axes.strides(self.accesses[0].strides)[-1] == 1

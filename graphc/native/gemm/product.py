@@ -21,7 +21,7 @@ import numpy as np
 from graphc.native.code.vectors import Unit, host_unit
 from graphc.native.code.writer import SYMBOL
 from graphc.native.gemm.blocking import Matrix, Plan, Problem, is_column, plan, prefers_transpose
-from graphc.native.gemm.epilogues import Access, Epilogue, Strides
+from graphc.native.gemm.epilogues import STORED, Access, Epilogue, Strides
 from graphc.native.gemm.layout import Layout, layout_of, numbers_of, packed_at_once, packed_bytes, summed_at_once
 from graphc.native.gemm.places import Axes
 from graphc.native.gemm.stages import multiplication, packing, summation
@@ -42,7 +42,7 @@ class Product:
     a: Strides
     b: Strides
     c: Strides
-    epilogue: Epilogue | None = None
+    epilogue: Epilogue = STORED
     unit: Unit | None = None
     """The vector unit to write for; this machine's if None."""
     limited: bool = False
@@ -58,9 +58,9 @@ class Product:
     @property
     def accesses(self) -> tuple[Access, ...]:
         """C, the epilogue's operands and its further results, in the order of the table."""
-        more = (*self.epilogue.operands, *self.epilogue.results) if self.epilogue else ()
         *outer, column = self.c
-        return (Access((*outer, column if self.n > 1 else 1), self.dtype), *more)
+        result = Access((*outer, column if self.n > 1 else 1), self.dtype)
+        return (result, *self.epilogue.operands, *self.epilogue.results)
 
     @cached_property
     def axes(self) -> Axes:

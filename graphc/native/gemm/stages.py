@@ -13,7 +13,7 @@ from graphc.native.code.scalars import stored_type
 from graphc.native.code.vectors import Lanes, lanes
 from graphc.native.code.writer import I64, Code, Index, as_value, divided, larger, plus, smaller, times
 from graphc.native.gemm.blocking import SHORTEST, Form, Matrix
-from graphc.native.gemm.epilogues import Access
+from graphc.native.gemm.epilogues import STORED, Access
 from graphc.native.gemm.layout import Asked, Layout, Numbers, shared_out, told
 from graphc.native.gemm.panels import Cut, Source, pack
 from graphc.native.gemm.places import Axes, Finish, Place, entry_indices, offset
@@ -35,7 +35,7 @@ def unfinished(product: Layout, code: Code, table: Sequence[Any], told: Numbers 
     p = product.problem
     axes = Axes((0,), 0)
     part = times(code.b, told.rows, p.n)
-    return Finish(code, Access((part, p.n, 1), p.dtype), None, axes, table[-1:])
+    return Finish(code, Access((part, p.n, 1), p.dtype), STORED, axes, table[-1:])
 
 
 class Multiplication:
