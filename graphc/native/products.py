@@ -27,9 +27,6 @@ class Axis(NamedTuple):
     stride: int
 
 
-Groups = Sequence[Sequence[Axis]]
-
-
 @dataclass(frozen=True)
 class Compiled:
     """The kernels of a product: address and blocks of each, to run one after the other."""
@@ -42,7 +39,7 @@ class Compiled:
 
     @property
     def numbers(self) -> list[Pointer]:
-        """What the kernels are told, in their table behind all pointers."""
+        """What stands in the kernels' table behind all pointers."""
         return [(NUMBER, number) for number in self.product.numbers]
 
 

@@ -1,30 +1,29 @@
-"""What the code of a product depends on. General code is told at run time how many rows, steps, entries and blocks
-there are.
+"""What the code of a product depends on, and the numbers that it reads from its table when it runs.
 
-Products that differ only in what the code is told have equal layouts, and share it: another batch compiles nothing.
+General code reads how many rows, steps of k, batch entries and blocks there are. Products that differ in nothing else
+have equal layouts and share their code: another batch compiles nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from llvmlite import ir
 
 from graphc.native.code.vectors import Unit
-from graphc.native.code.writer import I32, I64, Code, Index, divided, plus, smaller, times
-from graphc.native.gemm.blocking import COPIED_PART_BYTES, SHORTEST, Plan, Problem
+from graphc.native.gemm.blocking import COPIED_PART_BYTES, SHORTEST, Plan
 from graphc.native.gemm.epilogues import Access, Epilogue
 from graphc.native.gemm.panels import Cut
 from graphc.native.gemm.places import Axes
+from graphc.native.gemm.problem import Problem
 
 if TYPE_CHECKING:
     from graphc.native.gemm.product import Product
 
-TOLD = 0
-"""In the place of a number that the code is told."""
+IN_TABLE = 0
+"""In the place of a number that the code reads from its table."""
+CUT_IN_TABLE = Cut(IN_TABLE, IN_TABLE)
 PACKED_BYTES = 1 << 15
 """About so much of A is packed in one block."""
 SUMS_PER_BLOCK = 1 << 15
@@ -35,7 +34,7 @@ PADDING = 16
 
 
 class Numbers(NamedTuple):
-    """What general code is told: sizes, and the widths and counts of cuts."""
+    """What general code reads from its table: sizes, and the widths and counts of cuts."""
 
     rows: Any
     row_tiles: Any
@@ -76,7 +75,7 @@ class Layout:
     """The steps of k for which copies of panels have room."""
     has_scratch: bool
     numbers: tuple[int, ...] | None
-    """All `Numbers`, where the code is not general."""
+    """All `Numbers`, where the code is not general and has them as constants."""
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -99,20 +98,25 @@ def layout_of(product: Product) -> Layout:
     p, cut, axes = product.problem, product.plan, product.axes
     whole, copied = cut.depth.count == 1, cut.depth.width
     numbers = None if cut.general else tuple(numbers_of(product))
+    if cut.any_k:
+        copied = COPIED_PART_BYTES // p.dtype.itemsize + SHORTEST
     if cut.general:
-        copied = COPIED_PART_BYTES // p.dtype.itemsize + SHORTEST if cut.any_k else copied
-        p = replace(p, batch=(TOLD, *p.batch[1:]) if p.batch else (), m=TOLD if cut.any_rows else p.m,
-                    k=TOLD if cut.any_k else p.k)  # fmt: skip
-        rows, depth = Cut(p.m, cut.rows.width), Cut(TOLD, TOLD) if cut.any_k else cut.depth
-        cut = replace(cut, rows=rows, tiles=Cut(TOLD, TOLD), panels=Cut(TOLD, TOLD), entries=Cut(TOLD, TOLD),
-                      depth=depth)  # fmt: skip
-        axes = replace(axes, batch=(TOLD, *axes.batch[1:]) if axes.batch else (), rows=axes.rows if axes.folded else 0)
+        p = replace(p, batch=_of_any_length(p.batch), m=IN_TABLE if cut.any_rows else p.m,
+                    k=IN_TABLE if cut.any_k else p.k)  # fmt: skip
+        cut = replace(cut, rows=Cut(p.m, cut.rows.width), tiles=CUT_IN_TABLE, panels=CUT_IN_TABLE, entries=CUT_IN_TABLE,
+                      depth=CUT_IN_TABLE if cut.any_k else cut.depth)  # fmt: skip
+        axes = replace(axes, batch=_of_any_length(axes.batch), rows=axes.rows if axes.folded else 0)
     return Layout(p, cut, axes, product.accesses, product.epilogue, product.target, whole, copied,
                   product.scratch_bytes > 0, numbers)  # fmt: skip
 
 
+def _of_any_length(batch: tuple[int, ...]) -> tuple[int, ...]:
+    """Batch axes, the first of which may have any size: no index along it is reduced modulo that."""
+    return (IN_TABLE, *batch[1:]) if batch else ()
+
+
 def numbers_of(product: Product) -> Numbers:
-    """What general code is told of a product."""
+    """The numbers of a product's table."""
     p, cut = product.problem, product.plan
     packed, summed = packed_at_once(p, cut), summed_at_once(p, cut)
     return Numbers(p.m, cut.rows.count, p.k, p.entries, cut.entries.width, cut.entries.count, cut.tiles.width,
@@ -134,77 +138,3 @@ def summed_at_once(p: Problem, cut: Plan) -> Cut:
 def packed_bytes(p: Problem, plan: Plan) -> int:
     """What the packed strips of A take."""
     return p.entries * plan.rows.count * (plan.rows.width * p.k + PADDING) * p.dtype.itemsize if plan.packs_a else 0
-
-
-@dataclass(frozen=True)
-class ToldCut(Cut):
-    """A cut into as many strips as the code is told. What is missing of the last one is up to who visits it."""
-
-    strips: Index = None
-
-    @property
-    def count(self) -> Index:
-        """How many strips there are."""
-        return self.strips
-
-    def range(self, code: Code, strip: Index) -> tuple[Index, Index]:
-        """What one strip covers: from where to where."""
-        first = times(code.b, strip, self.width)
-        return first, smaller(code.b, plus(code.b, first, self.width), self.size)
-
-    def visit(self, code: Code, first: Index, last: Index, body: Callable[[Index, int], None], *,
-              some: bool = False) -> None:  # fmt: skip
-        """body(strip, width) for the strips first..last."""
-        code.loop(first, last, 1, lambda strip: body(strip, self.width), some=some)
-
-
-class Asked:
-    """Numbers in a table, each read where it is asked for first."""
-
-    def __init__(self, code: Code, first: int) -> None:
-        self._code, self._first = code, first
-        self._read: dict[str, Any] = {}
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in self._read:
-            with self._code.b.goto_entry_block():
-                self._read[name] = self._code.number(self._first + Numbers._fields.index(name))
-        return self._read[name]
-
-
-def shared_out(code: Code, number: Index, counts: Sequence[Index]) -> list[Index]:
-    """The number of a block as one of each kind, of which there are so many; it has few bits. The last kind of which
-    there are several needs no division."""
-    found: list[Index] = [0] * len(counts)
-    several = [i for i, count in enumerate(counts) if not (isinstance(count, int) and count == 1)]
-    for i in several[:-1]:
-        number, found[i] = _divided(code.b, number, counts[i])
-    if several:
-        found[several[-1]] = number
-    return found
-
-
-def _divided(b: ir.IRBuilder, number: Index, count: Index) -> tuple[Index, Index]:
-    if isinstance(count, int):
-        return divided(b, number, count)
-    short, by = (b.trunc(x, I32) for x in (number, count))
-    quotient = b.udiv(short, by)
-    return b.zext(quotient, I64), b.zext(b.sub(short, b.mul(quotient, by)), I64)
-
-
-def told(layout: Layout, code: Code, first: int) -> tuple[Problem, Plan, Numbers | Asked]:
-    """The problem and the plan, and numbers; those that general code is told stand in the table from one place on."""
-    p, cut = layout.problem, layout.plan
-    if layout.numbers is not None:
-        return p, cut, Numbers(*layout.numbers)
-    n = Asked(code, first)
-    rows: Cut = cut.rows
-    if cut.any_rows:
-        rows, p = ToldCut(n.rows, rows.width, n.row_tiles), replace(p, m=n.rows)
-    if cut.any_k:
-        p = replace(p, k=n.steps)
-        cut = cut if layout.whole else replace(cut, depth=ToldCut(n.steps, n.part, n.parts))
-    entries = ToldCut(n.entries, n.entries_each, n.entry_groups) if p.batch else Cut(1, 1)
-    tiles = ToldCut(rows.count, n.tiles_each, n.tile_groups)
-    panels = Cut(1, 1) if layout.one_panel else ToldCut(cut.columns.count, n.panels_each, n.panel_groups)
-    return p, replace(cut, rows=rows, tiles=tiles, panels=panels, entries=entries), n

@@ -11,7 +11,7 @@ from llvmlite import ir
 
 from graphc.native.code.scalars import Value, load, store, stored_type
 from graphc.native.code.vectors import Lanes, span
-from graphc.native.code.writer import I64, POINTER, Code, Index, as_value, divided, plus, times, zeros
+from graphc.native.code.writer import I32, I64, POINTER, Code, Index, as_value, divided, plus, times, zeros
 from graphc.native.gemm.epilogues import Access, Epilogue, Strides
 
 
@@ -52,6 +52,28 @@ def entry_indices(b: ir.IRBuilder, entry: Index, batch: Sequence[int]) -> list[I
         entry, index = divided(b, entry, size)
         found.append(index)
     return [*([entry] if batch else []), *reversed(found)]
+
+
+def block_indices(code: Code, number: Index, counts: Sequence[Index]) -> list[Index]:
+    """The number of a block as an index along each of some axes, the first of which runs fastest.
+
+    The number has few bits, and the last axis of several needs no division.
+    """
+    found: list[Index] = [0] * len(counts)
+    several = [i for i, count in enumerate(counts) if not (isinstance(count, int) and count == 1)]
+    for i in several[:-1]:
+        number, found[i] = _divided(code.b, number, counts[i])
+    if several:
+        found[several[-1]] = number
+    return found
+
+
+def _divided(b: ir.IRBuilder, number: Index, count: Index) -> tuple[Index, Index]:
+    if isinstance(count, int):
+        return divided(b, number, count)
+    short, by = (b.trunc(x, I32) for x in (number, count))
+    quotient = b.udiv(short, by)
+    return b.zext(quotient, I64), b.zext(b.sub(short, b.mul(quotient, by)), I64)
 
 
 class Corner:

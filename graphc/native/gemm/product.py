@@ -20,10 +20,12 @@ import numpy as np
 
 from graphc.native.code.vectors import Unit, host_unit
 from graphc.native.code.writer import SYMBOL
-from graphc.native.gemm.blocking import Matrix, Plan, Problem, is_column, plan, prefers_transpose
+from graphc.native.gemm.blocking import Plan, plan
 from graphc.native.gemm.epilogues import STORED, Access, Epilogue, Strides
 from graphc.native.gemm.layout import Layout, layout_of, numbers_of, packed_at_once, packed_bytes, summed_at_once
+from graphc.native.gemm.operands import is_column, prefers_transpose
 from graphc.native.gemm.places import Axes
+from graphc.native.gemm.problem import Matrix, Problem
 from graphc.native.gemm.stages import multiplication, packing, summation
 
 
@@ -113,7 +115,7 @@ class Product:
 
     @cached_property
     def numbers(self) -> tuple[int, ...]:
-        """What the code is told of this product, in the table behind all pointers."""
+        """What stands in the table behind all pointers: nothing where the code has the numbers as constants."""
         return tuple(numbers_of(self)) if self.plan.general else ()
 
     @cached_property

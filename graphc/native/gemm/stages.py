@@ -12,53 +12,54 @@ from llvmlite import ir
 from graphc.native.code.scalars import stored_type
 from graphc.native.code.vectors import Lanes, lanes
 from graphc.native.code.writer import I64, Code, Index, as_value, divided, larger, plus, smaller, times
-from graphc.native.gemm.blocking import SHORTEST, Form, Matrix
+from graphc.native.gemm.blocking import SHORTEST, Form
 from graphc.native.gemm.epilogues import STORED, Access
-from graphc.native.gemm.layout import Asked, Layout, Numbers, shared_out, told
+from graphc.native.gemm.layout import Layout, Numbers
 from graphc.native.gemm.panels import Cut, Source, pack
-from graphc.native.gemm.places import Axes, Finish, Place, entry_indices, offset
+from graphc.native.gemm.places import Axes, Finish, Place, block_indices, entry_indices, offset
+from graphc.native.gemm.problem import Matrix
 from graphc.native.gemm.streams import Stream
-from graphc.native.gemm.tables import apart, length, packed, pointers
+from graphc.native.gemm.tables import TableNumbers, packed_strips, pointers, strip_stride, with_numbers
 from graphc.native.gemm.tiles import Strip, dotted, multiplied
 
 I8 = ir.IntType(8)
 
 
-def finish(product: Layout, code: Code, table: Sequence[Any]) -> Finish:
+def finish(layout: Layout, code: Code, table: Sequence[Any]) -> Finish:
     """How final values are stored."""
-    own = table[2 : 2 + len(product.accesses)]
-    return Finish(code, product.accesses[0], product.epilogue, product.axes, own)
+    own = table[2 : 2 + len(layout.accesses)]
+    return Finish(code, layout.accesses[0], layout.epilogue, layout.axes, own)
 
 
-def unfinished(product: Layout, code: Code, table: Sequence[Any], told: Numbers | Asked) -> Finish:
+def unfinished(layout: Layout, code: Code, table: Sequence[Any], numbers: Numbers | TableNumbers) -> Finish:
     """How the parts of k are stored in scratch memory."""
-    p = product.problem
+    p = layout.problem
     axes = Axes((0,), 0)
-    part = times(code.b, told.rows, p.n)
+    part = times(code.b, numbers.rows, p.n)
     return Finish(code, Access((part, p.n, 1), p.dtype), STORED, axes, table[-1:])
 
 
 class Multiplication:
     """Writes the kernel that multiplies."""
 
-    def __init__(self, product: Layout) -> None:
-        self.unit = product.target
-        self.kind = stored_type(product.dtype)
+    def __init__(self, layout: Layout) -> None:
+        self.unit = layout.target
+        self.kind = stored_type(layout.dtype)
         self.code = Code.kernel("product")
-        table = pointers(product, self.code)
-        self.p, self.plan, self.told = told(product, self.code, length(product))
+        table = pointers(layout, self.code)
+        self.p, self.plan, self.numbers = with_numbers(layout, self.code)
         if self.plan.general:
             self.code.keep_masks()
-        self.whole = product.whole
+        self.whole = layout.whole
         self.part: Index = 0
         self.begin: Index = 0
-        self.finish = (finish(product, self.code, table) if self.whole
-                       else unfinished(product, self.code, table, self.told))  # fmt: skip
+        self.finish = (finish(layout, self.code, table) if self.whole
+                       else unfinished(layout, self.code, table, self.numbers))  # fmt: skip
         self.a, self.b = table[:2]
-        at = 2 + len(product.accesses)
-        self.limits: list[Any] = table[at : at + 2] if product.limited else []
-        self.packed = packed(product, self.code, table, self.told)
-        panel = self.plan.columns.width * product.copied
+        at = 2 + len(layout.accesses)
+        self.limits: list[Any] = table[at : at + 2] if layout.limited else []
+        self.packed = packed_strips(layout, self.code, table, self.numbers)
+        panel = self.plan.columns.width * layout.copied
         self.copy_b = self.code.room(panel, self.kind) if self.plan.copies_b else None
 
     def text(self) -> str:
@@ -72,7 +73,7 @@ class Multiplication:
         b, p, plan = self.code.b, self.p, self.plan
         parts = 1 if self.whole else plan.depth.count
         counts = (plan.tiles.count, plan.panels.count, plan.entries.count, parts)
-        tile, panel, group, self.part = shared_out(self.code, number, counts)
+        tile, panel, group, self.part = block_indices(self.code, number, counts)
         self.begin, end = (0, p.k) if self.whole else plan.depth.range(self.code, self.part)
         if self.limits:
             cell = plus(b, times(b, panel, plan.tiles.count), tile)
@@ -156,7 +157,7 @@ class Multiplication:
         b, plan = self.code.b, self.plan
         if self.packed is None:
             return self._strip(self.at_a, self.p.a, row, height)
-        far = apart(self.code, self.p, plan)
+        far = strip_stride(self.code, self.p, plan)
         way = times(b, plus(b, times(b, self.entry, plan.rows.count), tile), far)
         way = plus(b, way, times(b, self.begin, height))
         return Strip(self.code.at(self.packed, way, self.kind), 1, height, height)
@@ -169,7 +170,7 @@ class Multiplication:
 
     def _place(self, row: Index, panel: Index) -> Place:
         b = self.code.b
-        entry = plus(b, self.entry, times(b, self.part, 0 if self.whole else self.told.entries))
+        entry = plus(b, self.entry, times(b, self.part, 0 if self.whole else self.numbers.entries))
         return Place(entry, row, times(b, panel, self.plan.columns.width))
 
     @property
@@ -177,41 +178,41 @@ class Multiplication:
         return self.unit.vector_bytes // self.p.dtype.itemsize
 
 
-def multiplication(product: Layout) -> str:
+def multiplication(layout: Layout) -> str:
     """The kernel that multiplies."""
-    return Multiplication(product).text()
+    return Multiplication(layout).text()
 
 
-def packing(product: Layout) -> str:
+def packing(layout: Layout) -> str:
     """The kernel that packs A."""
     code = Code.kernel("packing")
-    kind, table = stored_type(product.dtype), pointers(product, code)
-    p, plan, known = told(product, code, length(product))
-    target, far = packed(product, code, table, known), apart(code, p, plan)
+    kind, table = stored_type(layout.dtype), pointers(layout, code)
+    p, plan, numbers = with_numbers(layout, code)
+    target, far = packed_strips(layout, code, table, numbers), strip_stride(code, p, plan)
 
     def block(number: Index) -> None:
-        group, entry = shared_out(code, number, (known.packed_groups, known.entries if p.batch else 1))
-        begin = times(code.b, group, known.packed_each)
-        end = smaller(code.b, plus(code.b, begin, known.packed_each), plan.rows.count)
+        group, entry = block_indices(code, number, (numbers.packed_groups, numbers.entries if p.batch else 1))
+        begin = times(code.b, group, numbers.packed_each)
+        end = smaller(code.b, plus(code.b, begin, numbers.packed_each), plan.rows.count)
         start = code.at(table[0], offset(code.b, entry_indices(code.b, entry, p.batch), p.a.batch), kind)
         first = plus(code.b, times(code.b, entry, plan.rows.count), begin)
         place = code.at(target, times(code.b, first, far), kind)
         source = Source(p.a.row, p.a.column, p.k, p.dtype)
-        pack(code, source, start, place, plan.rows, (begin, end), far, product.target)
+        pack(code, source, start, place, plan.rows, (begin, end), far, layout.target)
 
     _, first, last, _ = code.function.args
     code.loop(first, last, 1, block)
     return code.text()
 
 
-def summation(product: Layout) -> str:
+def summation(layout: Layout) -> str:
     """The kernel that adds the parts of k up, in their order, and finishes."""
     code = Code.kernel("sum")
-    kind, table = stored_type(product.dtype), pointers(product, code)
-    p, _, known = told(product, code, length(product))
-    final = finish(product, code, table)
-    wide = Cut(p.n, 4 * product.target.vector_bytes // p.dtype.itemsize)
-    rows = times(code.b, known.entries, p.m)
+    kind, table = stored_type(layout.dtype), pointers(layout, code)
+    p, _, numbers = with_numbers(layout, code)
+    final = finish(layout, code, table)
+    wide = Cut(p.n, 4 * layout.target.vector_bytes // p.dtype.itemsize)
+    rows = times(code.b, numbers.entries, p.m)
     each = times(code.b, rows, p.n)
 
     def row(number: Index) -> None:
@@ -220,12 +221,12 @@ def summation(product: Layout) -> str:
     def stretch(number: Index, which: Index, width: int) -> None:
         column = times(code.b, which, wide.width)
         start = code.at(table[-1], plus(code.b, times(code.b, number, p.n), column), kind)
-        pieces = lanes(width, product.target, p.dtype.itemsize)
+        pieces = lanes(width, layout.target, p.dtype.itemsize)
 
         def more(i: Index, *totals: Any) -> list[Any]:
             return [code.b.fadd(total, part(start, i, piece)) for total, piece in zip(totals, pieces, strict=True)]
 
-        totals = code.loop(1, known.parts, 1, more, [part(start, 0, piece) for piece in pieces])
+        totals = code.loop(1, numbers.parts, 1, more, [part(start, 0, piece) for piece in pieces])
         entry, line = divided(code.b, number, p.m)
         final.tile([totals], pieces, Place(entry, line, column))
 
@@ -234,6 +235,6 @@ def summation(product: Layout) -> str:
         return code.load(code.at(start, way, kind), piece, p.dtype)
 
     _, first, last, _ = code.function.args
-    end = smaller(code.b, times(code.b, last, known.sums_each), rows)
-    code.loop(times(code.b, first, known.sums_each), end, 1, row)
+    end = smaller(code.b, times(code.b, last, numbers.sums_each), rows)
+    code.loop(times(code.b, first, numbers.sums_each), end, 1, row)
     return code.text()
