@@ -21,6 +21,8 @@ from graphc.rewrite import rewrite_graph
 from graphc.spaces import number_of
 from graphc.types import Shape
 
+MULTIPLIED = (3, 4, 5)
+"""Powers that are products of at most three factors x and x²: two to four roundings."""
 LEAST_SHARE = 4
 """A formula is computed for the elements picked where it has so many times as many."""
 
@@ -53,6 +55,19 @@ def _logsumexp(x: Node, *, axis: tuple[int, ...], keepdims: bool) -> Node:
     top = ops.max(x, axis, keepdims=True)
     top = ops.where(ops.isfinite(top), top, 0)
     return ops.log(ops.sum(ops.exp(x - top), axis, keepdims=True)) + top
+
+
+def _few_factors(x: Node, p: Node) -> Node | None:
+    """x³ = x² x, x⁴ = (x²)², x⁵ = (x²)² x, where products are rounded to what the result is."""
+    exponent = number_of(p)
+    if exponent is None or p.shape != () or x.dtype != p.dtype or x.dtype not in (np.float32, np.float64):
+        return None
+    n = exponent.attrs["value"].item()
+    if n not in MULTIPLIED:
+        return None
+    squared = ops.square(x)
+    even = squared if n < 4 else ops.square(squared)
+    return even * x if n % 2 else even
 
 
 def _last_writes(*indices: Node, sizes: tuple[int, ...]) -> Node:
@@ -184,7 +199,7 @@ def _column(positions: Node, x: Node) -> Node:
 
 
 FORMULAS: dict[Op, Callable[..., Node | None]] = {
-    ops.logsumexp: _logsumexp, OPS["last_writes"]: _last_writes,
+    ops.logsumexp: _logsumexp, OPS["power"]: _few_factors, OPS["last_writes"]: _last_writes,
     **{op: _in_a_row(op) for op in (ops.argmax, ops.argmin)},
     ops.setitem: _replaced, ops.roll: _rolled, ops.take_along_axis: _picked, ops.gather: _own_positions,
     ops.scatter_add: _added_to_rows,

@@ -225,6 +225,33 @@ def test_conversions_are_numpys(source):
             np.testing.assert_array_equal(run(native([given], [y]), [x])[0][fits], expected[fits])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n", [3, 4, 5])
+def test_small_powers_are_products(n, dtype):
+    limits = np.finfo(dtype)
+    special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1, -1, limits.max, -limits.max, limits.tiny], dtype)
+    spread = 10.0 ** np.linspace(np.log10(limits.tiny) / n - 1, np.log10(limits.max) / n, 9990)
+    values = np.concatenate([special, np.where(np.arange(9990) % 2, spread, -spread)]).astype(dtype)
+    x = gr.placeholder("x", values.shape, dtype)
+    f = gr.compile([x], x**n, backend="native")
+    assert not [node for kernel in f.graph.nodes if "body" in kernel.attrs for node in kernel.attrs["body"].nodes
+                if node.op is gr.power]  # fmt: skip
+    with np.errstate(all="ignore"):
+        expected = values.astype(np.longdouble) ** n
+        rounded = expected.astype(dtype)
+        found = f(values)
+        np.testing.assert_array_equal(found[:10], rounded[:10])
+        np.testing.assert_array_equal(np.signbit(found), np.signbit(rounded))
+        error = (found - expected)[10:] / np.spacing(np.abs(rounded[10:]))
+    assert np.nanmax(np.abs(error)) <= 3
+
+
+def test_a_small_power_of_halves_is_rounded_once():
+    values = np.linspace(-9, 9, 999).astype("float16")
+    x = gr.placeholder("x", values.shape, "float16")
+    np.testing.assert_array_equal(gr.compile([x], x**5, backend="native")(values), values**5)
+
+
 def test_negative_powers_raise_numpys_error_and_nothing_is_written():
     x, p = gr.placeholder("x", (3,), "int64"), gr.placeholder("p", (3,), "int64")
     w = gr.variable("w", np.zeros(3))
