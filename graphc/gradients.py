@@ -141,8 +141,8 @@ def gradients(y: Node, wrt: Node | Sequence[Node], *, seed: Any = None, unconnec
 
 def _check_differentiable(node: Node) -> None:
     if not isinstance(node, Node):
-        raise GradientError(f"expected a node, got {node!r} of type {type(node).__name__}",
-                            remedy="pass nodes of a graph")  # fmt: skip
+        remedy = "gr.gradients(y, nodes) takes several" if isinstance(node, (list, tuple)) else "pass nodes of a graph"
+        raise GradientError(f"expected a node, got {node!r} of type {type(node).__name__}", remedy=remedy)
     if not node.type.is_float:
         raise GradientError(f"expected a node of a float dtype, got {node.type}: only reals have derivatives",
                             nodes=[node], remedy='convert it with .astype("float32") before it is used')  # fmt: skip

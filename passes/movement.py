@@ -13,11 +13,14 @@ from graphc.ir import Graph, Node
 from graphc.op import Op
 from graphc.operators import OPS
 from graphc.ops import broadcast_to, flip, getitem, reshape, roll, transpose
+from graphc.ops.indexing import WHOLE
 from graphc.patterns import Operands
 from graphc.pipeline import graph_pass
 from graphc.rewrite import Firings, RuleSet, apply_rules
 from graphc.rules import Outcome, node_rule, rule, sample
 from graphc.samples import call
+
+ITEM, SPLIT = OPS["item"], OPS["split"]
 
 # One view after another.
 
@@ -105,6 +108,41 @@ def transpose_of_vector(node: Node) -> Outcome:
     x, axes = node.inputs[0], node.attrs["axes"]
     moved = [axis for axis in axes if x.shape[axis] != 1]
     return reshape(x, node.shape) if moved == sorted(moved) and axes != tuple(range(x.ndim)) else None
+
+
+# A part of what repeats.
+
+
+def _takes_part(op: Op, operands: Operands) -> bool:
+    return (op is getitem and operands[0] in (broadcast_to, None)) or (op is ITEM and operands[0] in (SPLIT, None))
+
+
+@node_rule(_takes_part, samples=[
+    sample(lambda x: broadcast_to(x, (4, 3))[1:3], "f64[3]"), sample(lambda x: broadcast_to(x, (4, 3))[2], "f64[3]"),
+    sample(lambda x: broadcast_to(x, (4, 3))[None, 2, ::2], "f64[]"),
+    sample(lambda x: ops.split(broadcast_to(x, (2, 6)), 3, axis=1)[1], "f32[2,1]")])  # fmt: skip
+def part_of_repeated(node: Node) -> Outcome:
+    """A part of a repeated value, taken along the axes that repeat it, is the value repeated less often."""
+    whole = node.inputs[0].inputs[0] if node.op is ITEM else node.inputs[0]
+    if whole.op is not broadcast_to or (node.op is ITEM and node.inputs[0].op is not SPLIT):
+        return None
+    x, cut = whole.inputs[0], _cut(node)
+    if x.ndim and (None in cut.values() or not all(_repeats(x, whole, axis, part) for axis, part in cut.items())):
+        return None
+    return broadcast_to(x, node.shape)
+
+
+def _repeats(x: Node, whole: Node, axis: int, part: Any) -> bool:
+    """Whether x repeats along an axis of the whole, and keeps its own axes where a part of it is taken."""
+    own = axis - (whole.ndim - x.ndim)
+    return own < 0 or (x.shape[own] == 1 and isinstance(part, tuple))
+
+
+def _cut(node: Node) -> dict[int, Any]:
+    """By axis, what a node takes of it, unless that is all."""
+    if node.op is ITEM:
+        return {node.inputs[0].attrs["axis"]: ()}
+    return {axis: part for axis, part in enumerate(node.attrs["index"]) if part != WHOLE}
 
 
 # Views move outward.
