@@ -18,7 +18,7 @@ from graphc.native.code import elementwise
 from graphc.native.code.elementwise import has_vectors
 from graphc.native.code.scalars import Value, Wide, number
 from graphc.native.gemm.epilogues import Access, Epilogue
-from graphc.native.kernel.form import is_told
+from graphc.native.kernel.form import is_in_table
 from graphc.native.products import described
 from graphc.native.storage import Storage
 from graphc.native.work import Fixed
@@ -62,8 +62,8 @@ class Finished:
         read = {source for value in self.body.nodes if value is not inner for source in value.inputs}
         self.read = [source for source in self.body.inputs if source in read]
         self.operands = [self.given[source] for source in self.read]
-        self.told = [value for value in self.body.nodes if is_told(value)]
-        """Numbers that the code does not depend on: it reads them behind the operands."""
+        self.in_table = [value for value in self.body.nodes if is_in_table(value)]
+        """Constants that the code reads behind the operands."""
         self.inner, outputs = inner, self.body.outputs
         first = next(i for i, value in enumerate(outputs) if value.dtype == inner.dtype)
         self.order = [first, *(i for i in range(len(outputs)) if i != first)]
@@ -74,7 +74,7 @@ class Finished:
 
     def _epilogue(self, storage: Storage, writes: tuple[Access, ...]) -> Epilogue:
         reads = [_access(source, storage.layout[source].strides) for source in self.operands]
-        reads += [Access((0,) * self.inner.ndim, value.array_type.dtype) for value in self.told]
+        reads += [Access((0,) * self.inner.ndim, value.array_type.dtype) for value in self.in_table]
         return Epilogue(self._key(), self._emit, tuple(reads), writes)
 
     def _key(self) -> Hashable:
@@ -86,21 +86,21 @@ class Finished:
         return "kernel", rows, index[self.inner], tuple(index[source] for source in self.read), outputs
 
     def _attrs(self, node: Node) -> Hashable:
-        if node in self.told:
-            return "told"
+        if node in self.in_table:
+            return "in table"
         return attrs_key(node.attrs) if node.attrs and not node.op.view and node is not self.inner else ()
 
     @property
     def numbers(self) -> list[Fixed]:
         """Where the code finds its numbers."""
-        return [Fixed(np.array(value.attrs["value"], value.array_type.dtype)) for value in self.told]
+        return [Fixed(np.array(value.attrs["value"], value.array_type.dtype)) for value in self.in_table]
 
     def _emit(self, b: ir.IRBuilder, value: Any, operand: Callable[[int], Any]) -> Sequence[Any]:
         values = {self.inner: Value(value, self.inner.array_type.dtype)}
         for i, source in enumerate(self.read):
             values[source] = Value(operand(i), source.array_type.dtype)
-        for i, told in enumerate(self.told, len(self.read)):
-            values[told] = Value(operand(i), told.array_type.dtype)
+        for i, constant in enumerate(self.in_table, len(self.read)):
+            values[constant] = Value(operand(i), constant.array_type.dtype)
         for node in self.body.nodes:
             if node not in values and not node.op.leaf:
                 values[node] = _value(b, node, [values[source] for source in node.inputs], value.type)

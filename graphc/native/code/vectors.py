@@ -31,32 +31,32 @@ def host_unit() -> Unit:
     return Unit(16, 16 if host.processor().startswith("x86") else 32, masked=False)
 
 
-class Lanes(NamedTuple):
-    """A vector of `width` lanes that stands for `active` elements from `start` on."""
+class Piece(NamedTuple):
+    """Of a row: the `active` elements from `start` on, in a vector of `width` lanes."""
 
     start: int
     width: int
     active: int
 
 
-def lanes(count: int, unit: Unit, itemsize: int) -> tuple[Lanes, ...]:
+def cover(count: int, unit: Unit, itemsize: int) -> tuple[Piece, ...]:
     """Vectors that cover `count` elements: whole ones, then a masked one or ever shorter ones."""
     width = unit.vector_bytes // itemsize
-    whole = [Lanes(start, width, width) for start in range(0, count - width + 1, width)]
+    whole = [Piece(start, width, width) for start in range(0, count - width + 1, width)]
     start = len(whole) * width
     if start == count:
         return tuple(whole)
     if unit.masked:
         shortest = max(1 << (count - start - 1).bit_length(), 16 // itemsize)
-        return (*whole, Lanes(start, shortest, count - start))
+        return (*whole, Piece(start, shortest, count - start))
     shorter = []
     while start < count:
         size = 1 << ((count - start).bit_length() - 1)
-        shorter.append(Lanes(start, size, size))
+        shorter.append(Piece(start, size, size))
         start += size
     return (*whole, *shorter)
 
 
-def span(pieces: Sequence[Lanes]) -> int:
+def span(pieces: Sequence[Piece]) -> int:
     """How many elements the vectors hold, masked lanes included."""
     return pieces[-1].start + pieces[-1].width

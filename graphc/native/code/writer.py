@@ -15,7 +15,7 @@ from llvmlite import ir
 
 from graphc.native.code import host
 from graphc.native.code.scalars import stored_type, suffix
-from graphc.native.code.vectors import Lanes
+from graphc.native.code.vectors import Piece
 
 I32, I64, POINTER = ir.IntType(32), ir.IntType(64), ir.PointerType()
 SYMBOL = "kernel"
@@ -223,7 +223,7 @@ class Code:
 
     # ------------------------------------------------------------------------------------------------------- vectors
 
-    def load(self, pointer: Any, piece: Lanes, dtype: np.dtype[Any]) -> Any:
+    def load(self, pointer: Any, piece: Piece, dtype: np.dtype[Any]) -> Any:
         """A vector from consecutive elements; masked lanes are zero and their memory is not read."""
         kind = ir.VectorType(stored_type(dtype), piece.width)
         if piece.active == piece.width:
@@ -232,7 +232,7 @@ class Code:
         name = f"llvm.masked.load.{suffix(kind)}.p0"
         return self.call(name, kind, pointer, I32(dtype.itemsize), mask, zero)
 
-    def store(self, value: Any, pointer: Any, piece: Lanes, dtype: np.dtype[Any]) -> None:
+    def store(self, value: Any, pointer: Any, piece: Piece, dtype: np.dtype[Any]) -> None:
         """A vector into consecutive elements; the memory of masked lanes is not touched."""
         if piece.active == piece.width:
             self.b.store(value, pointer, align=dtype.itemsize)
@@ -244,7 +244,7 @@ class Code:
         """Have masks kept in registers throughout a kernel: LLVM makes constants anew in each block, even of a loop."""
         self._masks = {}
 
-    def _mask(self, piece: Lanes) -> Any:
+    def _mask(self, piece: Piece) -> Any:
         """The mask of a piece; if it is kept, from a number that LLVM does not know to be constant."""
         lanes = [int(i < piece.active) for i in range(piece.width)]
         kind = ir.VectorType(ir.IntType(1), piece.width)
@@ -258,7 +258,7 @@ class Code:
                 self._masks[piece.width, piece.active] = self.b.bitcast(bits, kind)
         return self._masks[piece.width, piece.active]
 
-    def gather(self, pointer: Any, step: int, piece: Lanes, dtype: np.dtype[Any]) -> Any:
+    def gather(self, pointer: Any, step: int, piece: Piece, dtype: np.dtype[Any]) -> Any:
         """A vector from elements `step` apart."""
         kind = stored_type(dtype)
         if step == 1:
@@ -271,7 +271,7 @@ class Code:
             vector = self.b.insert_element(vector, element, I32(lane))
         return vector
 
-    def scatter(self, value: Any, pointer: Any, step: int, piece: Lanes, dtype: np.dtype[Any]) -> None:
+    def scatter(self, value: Any, pointer: Any, step: int, piece: Piece, dtype: np.dtype[Any]) -> None:
         """A vector into elements `step` apart."""
         if step == 1:
             self.store(value, pointer, piece, dtype)

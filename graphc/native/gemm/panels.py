@@ -14,7 +14,7 @@ import numpy as np
 from llvmlite import ir
 
 from graphc.native.code.scalars import stored_type
-from graphc.native.code.vectors import Lanes, Unit, lanes
+from graphc.native.code.vectors import Piece, Unit, cover
 from graphc.native.code.writer import I32, Code, Index, plus, smaller, times
 
 SQUARE_BYTES = 32
@@ -94,7 +94,7 @@ def pack(
     def step(i: Index, which: Index, width: int) -> None:
         way = plus(code.b, times(code.b, i, source.along), times(code.b, which, cut.width * source.across))
         begin, end = code.at(start, way, kind), code.at(place(which), times(code.b, i, width), kind)
-        for piece in lanes(width, unit, source.dtype.itemsize):
+        for piece in cover(width, unit, source.dtype.itemsize):
             vector = code.gather(code.at(begin, piece.start * source.across, kind), source.across, piece, source.dtype)
             code.store(vector, code.at(end, piece.start, kind), piece, source.dtype)
 
@@ -111,7 +111,7 @@ def pack(
 def _transpose(code: Code, source: Source, start: Any, target: Any, width: int, unit: Unit) -> None:
     """Turn the strip square by square; the squares of full side share their code."""
     kind = stored_type(source.dtype)
-    pieces = lanes(width, unit, source.dtype.itemsize)
+    pieces = cover(width, unit, source.dtype.itemsize)
     whole = [piece for piece in pieces if piece.active == pieces[0].width]
 
     def squares(i: Index) -> None:
@@ -125,10 +125,10 @@ def _transpose(code: Code, source: Source, start: Any, target: Any, width: int, 
         _transpose_lines(code, source, begin, place, piece, width)
 
 
-def _transpose_lines(code: Code, source: Source, start: Any, target: Any, piece: Lanes, width: int) -> None:
+def _transpose_lines(code: Code, source: Source, start: Any, target: Any, piece: Piece, width: int) -> None:
     """Squares along k; the last one may overlap the one before, and missing lines are read from the last one."""
     kind, side = stored_type(source.dtype), piece.width
-    whole = Lanes(0, side, side)
+    whole = Piece(0, side, side)
     lines = [code.at(start, min(line, piece.active - 1) * source.across, kind) for line in range(side)]
 
     def square(i: Index) -> None:

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 
-from graphc.native.code.scalars import Value, load, store, stored_type
-from graphc.native.code.vectors import Lanes, span
-from graphc.native.code.writer import I32, I64, POINTER, Code, Index, as_value, divided, plus, times, zeros
+from graphc.native.code.scalars import Value, computed, load, store, stored, stored_type
+from graphc.native.code.vectors import Piece, span
+from graphc.native.code.writer import I32, I64, POINTER, Code, Index, as_value, divided, plus, times
 from graphc.native.gemm.epilogues import Access, Epilogue, Strides
 
 
@@ -95,30 +94,22 @@ class Corner:
         way = offset(self.code.b, [down, right], self.steps[array][-2:])
         return self.code.at(self.starts[array], way, stored_type(self.dtypes[array]))
 
-    def load(self, array: int, down: Index, right: Index, piece: Lanes | None) -> Any:
+    def load(self, array: int, down: Index, right: Index, piece: Piece | None) -> Any:
         """An element, or a vector of neighbours: i1 for truth values, f32 for f16."""
         b, dtype, address = self.code.b, self.dtypes[array], self.address(array, down, right)
         if piece is None:
             return load(b, address, dtype).ir
-        vector = self.code.gather(address, self.steps[array][-1], piece, dtype)
-        if dtype.kind == "b":
-            return b.icmp_unsigned("!=", vector, zeros(vector.type.element, piece.width))
-        return b.fpext(vector, ir.VectorType(ir.FloatType(), piece.width)) if dtype == np.float16 else vector
+        return computed(b, self.code.gather(address, self.steps[array][-1], piece, dtype), dtype).ir
 
-    def store(self, value: Any, array: int, down: Index, right: Index, piece: Lanes | None) -> None:
+    def store(self, value: Any, array: int, down: Index, right: Index, piece: Piece | None) -> None:
         """The reverse of load."""
         b, dtype, address = self.code.b, self.dtypes[array], self.address(array, down, right)
         if piece is None:
             store(b, Value(value, dtype), address)
-            return
-        stored = ir.VectorType(stored_type(dtype), piece.width)
-        if dtype.kind == "b":
-            value = b.zext(value, stored)
-        elif dtype == np.float16:
-            value = b.fptrunc(value, stored)
-        self.code.scatter(value, address, self.steps[array][-1], piece, dtype)
+        else:
+            self.code.scatter(stored(b, Value(value, dtype)), address, self.steps[array][-1], piece, dtype)
 
-    def finish(self, epilogue: Epilogue, value: Any, down: Index, right: Index, piece: Lanes | None = None) -> None:
+    def finish(self, epilogue: Epilogue, value: Any, down: Index, right: Index, piece: Piece | None = None) -> None:
         """Apply an epilogue to an element, or a vector of neighbours, and store what it gives."""
         values = epilogue.emit(self.code.b, value, lambda number: self.load(1 + number, down, right, piece))
         for array, final in zip([0, *range(1 + len(epilogue.operands), len(self.steps))], values, strict=True):
@@ -143,9 +134,9 @@ class Finish:
         self.accesses = (result, *epilogue.operands, *epilogue.results)
         self.arrays = list(zip(pointers, self.accesses, strict=True))
         self.dtype = result.dtype
-        self.loops: dict[tuple[Lanes, ...], Any] = {}
+        self.loops: dict[tuple[Piece, ...], Any] = {}
 
-    def tile(self, values: Sequence[Sequence[Any]], pieces: Sequence[Lanes], place: Place,
+    def tile(self, values: Sequence[Sequence[Any]], pieces: Sequence[Piece], place: Place,
              skipped: Index = None) -> None:  # fmt: skip
         """Store vectors, one list per row: all but those of so many first rows, if that is known at run time only."""
         if self.axes.strides(self.accesses[0].strides)[-1] != 1:  # a row of C is not contiguous
@@ -169,7 +160,7 @@ class Finish:
 
         self.code.from_one_on(skipped, len(values), store_row)
 
-    def _through_buffer(self, values: Sequence[Sequence[Any]], pieces: Sequence[Lanes], place: Place,
+    def _through_buffer(self, values: Sequence[Sequence[Any]], pieces: Sequence[Piece], place: Place,
                         skipped: Index) -> None:  # fmt: skip
         """Leave vectors in a buffer, and finish its elements one by one."""
         code, kind, width = self.code, stored_type(self.dtype), span(pieces)
@@ -184,7 +175,7 @@ class Finish:
         where = [as_value(index) for index in (*rows, place.entry, place.row, place.column)]
         code.b.call(self.loops[key], [buffer, *where, *[pointer for pointer, _ in self.arrays]])
 
-    def _write_loops(self, pieces: tuple[Lanes, ...]) -> Any:
+    def _write_loops(self, pieces: tuple[Piece, ...]) -> Any:
         """A function that applies the epilogue to a buffer of rows, each of these pieces, column by column."""
         kinds = [POINTER, *[I64] * 5, *[POINTER] * len(self.arrays)]
         code = Code(self.code.module, f"finish_{len(self.loops)}", kinds, internal=True)

@@ -10,7 +10,7 @@ from typing import Any
 from llvmlite import ir
 
 from graphc.native.code.scalars import stored_type
-from graphc.native.code.vectors import Lanes, lanes
+from graphc.native.code.vectors import Piece, cover
 from graphc.native.code.writer import I64, Code, Index, as_value, divided, larger, plus, smaller, times
 from graphc.native.gemm.blocking import SHORTEST, Form
 from graphc.native.gemm.epilogues import STORED, Access
@@ -148,7 +148,7 @@ class Multiplication:
         if self.plan.form is Form.DOTS:
             self.finish.scalars(dotted(code, rows, columns, self._per_vector, self.length, p.dtype), place, skipped)
             return
-        pieces = lanes(columns.width, self.unit, p.dtype.itemsize)
+        pieces = cover(columns.width, self.unit, p.dtype.itemsize)
         tiles = multiplied(code, rows, columns, pieces, self.length, p.dtype, some=not self.limits)
         self.finish.tile(tiles, pieces, place, skipped)
 
@@ -221,7 +221,7 @@ def summation(layout: Layout) -> str:
     def stretch(number: Index, which: Index, width: int) -> None:
         column = times(code.b, which, wide.width)
         start = code.at(table[-1], plus(code.b, times(code.b, number, p.n), column), kind)
-        pieces = lanes(width, layout.target, p.dtype.itemsize)
+        pieces = cover(width, layout.target, p.dtype.itemsize)
 
         def more(i: Index, *totals: Any) -> list[Any]:
             return [code.b.fadd(total, part(start, i, piece)) for total, piece in zip(totals, pieces, strict=True)]
@@ -230,7 +230,7 @@ def summation(layout: Layout) -> str:
         entry, line = divided(code.b, number, p.m)
         final.tile([totals], pieces, Place(entry, line, column))
 
-    def part(start: Any, number: Index, piece: Lanes) -> Any:
+    def part(start: Any, number: Index, piece: Piece) -> Any:
         way = plus(code.b, times(code.b, number, each), piece.start)
         return code.load(code.at(start, way, kind), piece, p.dtype)
 

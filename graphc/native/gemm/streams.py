@@ -13,7 +13,7 @@ import numpy as np
 from llvmlite import ir
 
 from graphc.native.code.scalars import stored_type
-from graphc.native.code.vectors import Lanes, Unit, lanes
+from graphc.native.code.vectors import Piece, Unit, cover
 from graphc.native.code.writer import Code, Index, plus, times, zeros
 from graphc.native.gemm.panels import Cut
 from graphc.native.gemm.places import Finish, Place
@@ -57,7 +57,7 @@ class Stream:
         column = times(code.b, panel, self.columns.width)
         rows = [plus(code.b, column, times(code.b, plus(code.b, i, step), b.along)) for step in range(len(elements[0]))]
         starts = [code.at(b.start, row, self.kind) for row in rows]
-        for piece in lanes(width, self.unit, self.dtype.itemsize):
+        for piece in cover(width, self.unit, self.dtype.itemsize):
             lines = [code.load(code.at(start, piece.start, self.kind), piece, self.dtype) for start in starts]
             for row, factors in enumerate(elements):
                 place = self._place(row, panel, piece)
@@ -68,16 +68,16 @@ class Stream:
 
     def _clear(self, panel: Index, width: int) -> None:
         for row in range(self.a.width):
-            for piece in lanes(width, self.unit, self.dtype.itemsize):
+            for piece in cover(width, self.unit, self.dtype.itemsize):
                 self.code.store(zeros(self.kind, piece.width), self._place(row, panel, piece), piece, self.dtype)
 
     def _finish(self, finish: Finish, place: Place, panel: Index, width: int) -> None:
-        pieces = lanes(width, self.unit, self.dtype.itemsize)
+        pieces = cover(width, self.unit, self.dtype.itemsize)
         rows = [[self.code.load(self._place(row, panel, piece), piece, self.dtype) for piece in pieces]
                 for row in range(self.a.width)]  # fmt: skip
         finish.tile(rows, pieces, Place(place.entry, place.row, times(self.code.b, panel, self.columns.width)))
 
-    def _place(self, row: int, panel: Index, piece: Lanes) -> Any:
+    def _place(self, row: int, panel: Index, piece: Piece) -> Any:
         """Where the sums of a piece of a panel lie."""
         b = self.code.b
         number = plus(b, panel, times(b, self.first, -1))

@@ -15,7 +15,7 @@ import numpy as np
 from llvmlite import ir
 
 from graphc.native.code.scalars import stored_type
-from graphc.native.code.vectors import Lanes
+from graphc.native.code.vectors import Piece
 from graphc.native.code.writer import Code, Index, plus, times, zeros
 from graphc.native.gemm.layout import LINE_BYTES
 
@@ -38,7 +38,7 @@ class Strip:
 
 
 def multiplied(
-    code: Code, a: Strip, b: Strip, pieces: Sequence[Lanes], k: Index, dtype: np.dtype[Any], *, some: bool = False,
+    code: Code, a: Strip, b: Strip, pieces: Sequence[Piece], k: Index, dtype: np.dtype[Any], *, some: bool = False,
 ) -> list[list[Any]]:  # fmt: skip
     """The vectors of a tile, one list per row. The columns of B are contiguous; there may be some steps for sure."""
     kind = stored_type(dtype)
@@ -77,7 +77,7 @@ def multiplied(
 
 
 def _leave_copy(
-    code: Code, strip: Strip, i: Index, vectors: Sequence[Any], pieces: Sequence[Lanes], dtype: np.dtype[Any],
+    code: Code, strip: Strip, i: Index, vectors: Sequence[Any], pieces: Sequence[Piece], dtype: np.dtype[Any],
 ) -> None:  # fmt: skip
     place = code.at(strip.copy, times(code.b, i, strip.width), stored_type(dtype))
     for vector, piece in zip(vectors, pieces, strict=True):
@@ -86,7 +86,7 @@ def _leave_copy(
 
 def dotted(code: Code, a: Strip, b: Strip, width: int, k: Index, dtype: np.dtype[Any]) -> list[list[Any]]:
     """The elements of a tile, one list per row, from vectors of so many lanes along k."""
-    kind, piece = stored_type(dtype), Lanes(0, width, width)
+    kind, piece = stored_type(dtype), Piece(0, width, width)
     lines = [(code.at(s.start, line * s.across, kind), s.along) for s in (a, b) for line in range(s.width)]
     pairs = [(row, a.width + column) for row in range(a.width) for column in range(b.width)]
 

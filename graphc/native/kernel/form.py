@@ -1,4 +1,4 @@
-"""The form of a kernel: which loops its body needs, what of its sizes is in the code, and what the table tells.
+"""The form of a kernel: which loops its body needs, which of its sizes are in the code, and which in the table.
 
     void kernel(ptr table, i64 first, i64 last, i64 block)
 
@@ -35,7 +35,7 @@ MOST_STAGES = 4
 FAR_BYTES = 1 << 15
 """A smaller value is near anyway."""
 IN_CODE = frozenset([0.0, 0.5, 1.0, 2.0, math.inf])
-"""The sizes of floats that are in the code; all others are told by the table, a mean's factor or a learning rate."""
+"""The sizes of floats that are in the code; all others stand in the table: a mean's factor or a learning rate."""
 SHORT_VECTORS = 4
 """A row of at most so many vectors is written without a loop. So is a stretch of one vector, if its body is heavy: the
 code around a loop would keep all constants that the loop reads."""
@@ -206,7 +206,7 @@ class Kernel:
 
     @cached_property
     def words(self) -> tuple[Word, ...]:
-        """Which numbers the table tells, in order."""
+        """Which numbers the table has, in order."""
         axes = len(self.space.sizes)
         inner = [] if self.stretch or self.form.length else [axes - 1]
         words = [("size", 0, axis) for axis in (*range(1, axes - 1), *inner)]
@@ -225,7 +225,7 @@ class Kernel:
         words += [("marked", number, 0) for number in range(len(self.marks))]
         words += [("function", number, 0) for number in range(len(self.form.functions))]
         inputs = len(self.body.inputs)
-        words += [("float", number, 0) for number, node in enumerate(self.body.nodes) if is_told(node)]
+        words += [("float", number, 0) for number, node in enumerate(self.body.nodes) if is_in_table(node)]
         return (*words, *(("part", inputs + i, 0) for i, node in enumerate(self.body.outputs) if self.is_spread(node)))
 
     def is_spread(self, node: Node) -> bool:
@@ -272,17 +272,18 @@ def structure_of(body: Graph, form: Form) -> Hashable:
 
 
 def _attrs(node: Node) -> Hashable:
-    """The attributes that code depends on: not sizes and axes, which the form tells, nor what the table does."""
+    """The attributes that code depends on: not sizes and axes, which the form has, nor what the table has."""
     if windows_of(node):
         return attrs_key({name: value for name, value in node.attrs.items() if name == "constant_values"})
     if node.op.reduction:
         return node.op.reduction
-    told = not node.attrs or node.op.view or is_told(node) or is_map(node)
-    return () if told else attrs_key(node.attrs)
+    if not node.attrs or node.op.view or is_in_table(node) or is_map(node):
+        return ()
+    return attrs_key(node.attrs)
 
 
-def is_told(node: Node) -> bool:
-    """Whether a node is a number that the table tells, so that the code does not depend on it."""
+def is_in_table(node: Node) -> bool:
+    """Whether a node is a number that stands in the table, so that the code does not depend on it."""
     if node.inputs or "value" not in node.attrs or node.array_type.dtype not in (np.float32, np.float64):
         return False
     return abs(float(node.attrs["value"])) not in IN_CODE

@@ -14,7 +14,7 @@ from graphc.native.code.limited import apply
 from graphc.native.code.scalars import Value, number, stored_type
 from graphc.native.code.writer import I64, POINTER, Code, plus, times
 from graphc.native.kernel.boxes import Boxes
-from graphc.native.kernel.form import Kernel, Word, is_told
+from graphc.native.kernel.form import Kernel, Word, is_in_table
 from graphc.native.kernel.lanes import Lanes, read, widened, write
 from graphc.native.kernel.lookups import Lookups
 from graphc.native.kernel.traversal import Traversal
@@ -62,7 +62,7 @@ class Values:
         slot = self.b.gep(self.code.function.args[0], [I64(place)], source_etype=POINTER)
         return self.b.load(slot, typ=kind, align=8)
 
-    def _told(self, node: Node) -> Value:
+    def _from_table(self, node: Node) -> Value:
         """A number of the body that stands in the table."""
         word = "float", self.kernel.body.nodes.index(node), 0
         place = len(self.kernel.pointed) + self.kernel.words.index(word)
@@ -91,20 +91,20 @@ class Values:
     def _know(self, node: Node, value: Value) -> None:
         """Note a number, and put it into every lane where vectors need it so: outside of their loop."""
         self.values[node] = value
-        if node in self.along and not isinstance(value.ir, ir.Constant) and not is_told(node):
+        if node in self.along and not isinstance(value.ir, ir.Constant) and not is_in_table(node):
             for width in self.traversal.widths:
                 self.wide[node, width] = widened(self.code, value, width)
 
     def operand(self, node: Node, width: int) -> Value:
         """A value that is known, in every lane of a vector so wide."""
-        value = self._told(node) if is_told(node) else self.values[node]
+        value = self._from_table(node) if is_in_table(node) else self.values[node]
         if width == 1 or self.plan.is_inner(node):
             return widened(self.code, value, width)
         return self.wide[node, width] if (node, width) in self.wide else widened(self.code, value, width)
 
     def _apply(self, node: Node, lanes: Lanes) -> Value:
-        if is_told(node):
-            return self._told(node)
+        if is_in_table(node):
+            return self._from_table(node)
         if not node.inputs:
             return number(node.attrs["value"].item(), node.array_type.dtype)
         if node in self.lookups.lookups:

@@ -25,7 +25,7 @@ from graphc.native.code.scalars import Value, load, store, stored_type
 from graphc.native.code.writer import I64, SYMBOL, Code, Index, as_value, divided, plus, smaller, times
 from graphc.native.gemm.places import entry_indices, offset
 
-LEAST_TOLD = 8
+LEAST_IN_TABLE = 8
 """Smaller sizes and steps are in the code, which LLVM writes without loops where few elements are."""
 SHORT = 64
 """The length of shorter walks is in the code, where that makes it faster."""
@@ -47,15 +47,15 @@ class Array:
 
 
 @dataclass(frozen=True)
-class Told:
-    """In the place of a size or a number of steps that the table tells: which of its numbers that is."""
+class InTable:
+    """In the place of a size or a step that stands in the table: which of its numbers that is."""
 
     place: int
 
 
 @dataclass(frozen=True)
 class Nest(ABC):
-    """A kernel: what it is told by, it is found by. Tables hold the pointers of `operands` and `results` in order."""
+    """A kernel, found by its fields. Tables hold the pointers of `operands` and `results` in order."""
 
     operands: tuple[Array, ...]
     results: tuple[Array, ...]
@@ -83,7 +83,7 @@ class Nest(ABC):
     def shared(self) -> tuple[Nest, tuple[int, ...]]:
         """What nests have in common that share their code, and the numbers for the table."""
         numbers: list[int] = []
-        return _with_told(self, numbers, self.in_code), tuple(numbers)
+        return _into_table(self, numbers, self.in_code), tuple(numbers)
 
     @property
     def text(self) -> str:
@@ -91,7 +91,7 @@ class Nest(ABC):
         code = Code.kernel(type(self).__name__.lower())
         code.parallel = True  # for LLVM's passes
         pointers = code.table(len(self.operands) + len(self.results) + self.statuses)
-        count, known = len(self.operands), _with_read(self, code, len(pointers))
+        count, known = len(self.operands), _from_table(self, code, len(pointers))
         known.write(code, pointers[:count], pointers[count : count + len(self.results)],
                     pointers[count + len(self.results) :])  # fmt: skip
         return code.text()
@@ -102,28 +102,28 @@ class Nest(ABC):
         return SYMBOL
 
 
-def _with_told(value: Any, numbers: list[int], in_code: frozenset[str] = frozenset()) -> Any:
-    """Something with all large sizes and steps told."""
-    if type(value) is int and abs(value) >= LEAST_TOLD:
+def _into_table(value: Any, numbers: list[int], in_code: frozenset[str] = frozenset()) -> Any:
+    """Something with all large sizes and steps moved to the table."""
+    if type(value) is int and abs(value) >= LEAST_IN_TABLE:
         numbers.append(value)
-        return Told(len(numbers) - 1)
+        return InTable(len(numbers) - 1)
     if type(value) is tuple:
-        return tuple(_with_told(each, numbers) for each in value)
+        return tuple(_into_table(each, numbers) for each in value)
     if not is_dataclass(value):
         return value
     kept = {field.name: getattr(value, field.name) for field in fields(value) if field.name not in in_code}
-    return replace(value, **{name: _with_told(each, numbers) for name, each in kept.items()})  # type: ignore[type-var]
+    return replace(value, **{name: _into_table(each, numbers) for name, each in kept.items()})  # type: ignore[type-var]
 
 
-def _with_read(value: Any, code: Code, first: int) -> Any:
-    """Something with numbers read from the table in the place of those that are told."""
-    if isinstance(value, Told):
+def _from_table(value: Any, code: Code, first: int) -> Any:
+    """Something with numbers read from the table where they were moved there."""
+    if isinstance(value, InTable):
         return code.number(first + value.place)
     if type(value) is tuple:
-        return tuple(_with_read(each, code, first) for each in value)
+        return tuple(_from_table(each, code, first) for each in value)
     if not is_dataclass(value):
         return value
-    return replace(value, **{field.name: _with_read(getattr(value, field.name), code, first)
+    return replace(value, **{field.name: _from_table(getattr(value, field.name), code, first)
                              for field in fields(value)})  # type: ignore[type-var]  # fmt: skip
 
 

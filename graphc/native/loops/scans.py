@@ -28,7 +28,7 @@ class Scan(Nest):
 
     @property
     def in_code(self) -> frozenset[str]:
-        """Single walks take 1.6 times as long where the steps are told."""
+        """Steps of single recurrences, which take 1.6 times as long where they read them, and short lengths."""
         if self.columns:
             return frozenset()
         return frozenset({"operands", "results", *(["length"] if self.length < SHORT else [])})
