@@ -68,12 +68,12 @@ class Finished:
         first = next(i for i, value in enumerate(outputs) if value.dtype == inner.dtype)
         self.order = [first, *(i for i in range(len(outputs)) if i != first)]
         results = storage.results(node)
-        written = [_access(results[i], storage.layout[results[i]].strides) for i in self.order]
+        written = [_access(results[i], storage) for i in self.order]
         plain, epilogue = described(inner, self.factors, storage), self._epilogue(storage, tuple(written[1:]))
         self.product = None if plain is None else replace(plain, c=written[0].strides, epilogue=epilogue)
 
     def _epilogue(self, storage: Storage, writes: tuple[Access, ...]) -> Epilogue:
-        reads = [_access(source, storage.layout[source].strides) for source in self.operands]
+        reads = [_access(source, storage) for source in self.operands]
         reads += [Access((0,) * self.inner.ndim, value.array_type.dtype) for value in self.in_table]
         return Epilogue(self._key(), self._emit, tuple(reads), writes)
 
@@ -121,7 +121,5 @@ def _number(node: Node, kind: Any) -> Value:
     return Value(ir.Constant(Wide(one.ir.type, kind.count), [one.ir] * kind.count), one.dtype)
 
 
-def _access(node: Node, strides: Sequence[int]) -> Access:
-    kind = node.array_type
-    steps = (stride // kind.dtype.itemsize for stride in strides)
-    return Access(tuple(0 if dim == 1 else step for dim, step in zip(kind.shape, steps, strict=True)), kind.dtype)
+def _access(node: Node, storage: Storage) -> Access:
+    return Access(storage.steps_over(node, node.ndim), node.array_type.dtype)

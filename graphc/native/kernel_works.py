@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterator, Sequence
-from functools import lru_cache, partial
+from functools import partial
 
 from graphc.executor.cost import nanoseconds
 from graphc.ir import Graph, Node
@@ -125,19 +125,13 @@ def task_of(known: Facts, operands: Sequence[Pointer], results: Sequence[Pointer
 
 
 def _access(source: Node, storage: Storage) -> Access:
-    return _access_of(source.array_type, storage.layout[source].strides)
-
-
-@lru_cache(maxsize=4096)
-def _access_of(kind: Type, strides: tuple[int, ...]) -> Access:
-    steps = (stride // kind.dtype.itemsize for stride in strides)
-    return Access(tuple(0 if dim == 1 else step for dim, step in zip(kind.shape, steps, strict=True)))
+    return Access(storage.steps_over(source, source.ndim))
 
 
 def _in_order(node: Node, operands: list[Pointer], accesses: list[Access]) -> Iterator[Work]:
     """Copies in C order of operands, put in their place, for a kernel that must walk several axes as one."""
     for index, source in enumerate(node.inputs):
-        whole = Access(facts.contiguous(source.array_type))
+        whole = Access(facts.steps_in_order(source.array_type))
         if accesses[index] == whole:
             continue
         copy: Pointer = (Parts(source.type.nbytes), 0)

@@ -13,7 +13,8 @@ from graphc.executor.cost import NS_PER_BLAS_FLOP
 from graphc.ir import Node
 from graphc.native.code.library import LIBRARY
 from graphc.native.gemm.product import Product
-from graphc.native.storage import Storage, contiguous
+from graphc.native.storage import Storage
+from graphc.native.strides import Steps, broadcast, own_steps
 from graphc.native.work import NUMBER, Pointer
 
 NS_PER_STAGE = 60.0
@@ -62,14 +63,11 @@ def described(node: Node, factors: Sequence[Node], storage: Storage) -> Product 
 
 
 def _axes(node: Node, storage: Storage) -> list[Axis]:
-    kind = node.array_type
-    strides = storage.layout[node].strides
-    return [Axis(n, stride // kind.dtype.itemsize) for n, stride in zip(kind.static_shape, strides, strict=True)]
+    return list(map(Axis, node.array_type.static_shape, storage.steps(node)))
 
 
 def _result_axes(node: Node) -> list[Axis]:
-    kind = node.array_type
-    return [Axis(n, s // kind.dtype.itemsize) for n, s in zip(kind.static_shape, contiguous(kind), strict=True)]
+    return list(map(Axis, node.array_type.static_shape, own_steps(node)))
 
 
 def _matmul(node: Node, a: list[Axis], b: list[Axis]) -> Product | None:
@@ -80,16 +78,14 @@ def _matmul(node: Node, a: list[Axis], b: list[Axis]) -> Product | None:
     if len(b) == 1:
         b, c = [*b, Axis(1, 0)], [*c, Axis(1, 0)]
     batch = tuple(axis.size for axis in c[:-2])
-    strides = [_broadcast(x[:-2], len(batch)) for x in (a, b)]
     (m, k), n = (axis.size for axis in a[-2:]), b[-1].size
-    in_a, in_b = ((*steps, *(axis.stride for axis in x[-2:])) for steps, x in zip(strides, (a, b), strict=True))
+    in_a, in_b = ((*_batch(x[:-2], len(batch)), *(axis.stride for axis in x[-2:])) for x in (a, b))
     return Product(batch, m, n, k, node.dtype, in_a, in_b, tuple(axis.stride for axis in c))
 
 
-def _broadcast(axes: Sequence[Axis], rank: int) -> tuple[int, ...]:
-    """Strides along the batch axes of a result of that rank: 0 where an operand repeats."""
-    steps = tuple(0 if axis.size == 1 else axis.stride for axis in axes)
-    return (0,) * (rank - len(steps)) + steps
+def _batch(axes: Sequence[Axis], rank: int) -> Steps:
+    """Strides along the batch axes of a result of that rank."""
+    return broadcast([axis.size for axis in axes], [axis.stride for axis in axes], rank)
 
 
 def _within(node: Node, a: list[Axis], b: list[Axis]) -> Product | None:

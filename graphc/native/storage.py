@@ -5,11 +5,9 @@ A view has its operand's memory; how its bytes lie there is found by calling its
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +16,7 @@ from graphc.evaluate import failed
 from graphc.executor.places import LARGEST_CONSTANT
 from graphc.ir import Graph, Node
 from graphc.native.joins import joins_of
+from graphc.native.strides import Steps, broadcast_strides, contiguous
 from graphc.native.turned import turned
 from graphc.op import OPS
 from graphc.types import TupleType, Type
@@ -67,16 +66,18 @@ class Storage:
         kind = node.array_type
         return at.offset == 0 and kind.nbytes == at.root.type.nbytes and at.strides == contiguous(kind)
 
+    def steps(self, node: Node) -> Steps:
+        """Elements to step along each axis of a value."""
+        width = node.array_type.dtype.itemsize
+        return tuple(stride // width for stride in self.layout[node].strides)
+
+    def steps_over(self, node: Node, rank: int) -> Steps:
+        """Elements to step along the last axes of an index space of some rank: 0 where a value repeats."""
+        return broadcast_strides(node.array_type, self.layout[node].strides, rank)
+
     def results(self, node: Node) -> list[Node]:
         """The roots that a node's own computation fills."""
         return self.parts.get(node, [node])
-
-
-@lru_cache(maxsize=4096)
-def contiguous(kind: Type) -> tuple[int, ...]:
-    """The strides in bytes of an array in C order."""
-    dims = kind.static_shape
-    return tuple(kind.dtype.itemsize * math.prod(dims[axis + 1 :]) for axis in range(len(dims)))
 
 
 def storage_of(graph: Graph, fresh: int, is_kernel: Callable[[Node], bool],

@@ -19,6 +19,7 @@ from graphc.native.loops.pieces import Copy, Loop, NotNative
 from graphc.native.loops.table import pieces_of
 from graphc.native.product_works import finished_works, product_works
 from graphc.native.storage import Home, Storage
+from graphc.native.strides import broadcast
 from graphc.native.work import NUMBER, Status, Task, Work, call, pointer, roots
 from graphc.types import TupleType, Type
 
@@ -77,8 +78,7 @@ def _looped(node: Node, storage: Storage) -> list[Work]:
 
 def _copied(node: Node, move: Copy, storage: Storage) -> Work:
     kind = Type(move.source.dtype, move.shape)
-    from_, to = (Access(tuple(0 if n == 1 else step for n, step in zip(move.shape, steps, strict=True)))
-                 for steps in (move.strides, move.to))  # fmt: skip
+    from_, to = (Access(broadcast(move.shape, steps)) for steps in (move.strides, move.to))
     known = facts.copying(kind, from_, to, node.dtype)
     root, offset = pointer(move.source, storage)
     task = task_of(known, [(root, offset + move.skipped)], [(node, move.offset)])

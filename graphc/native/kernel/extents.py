@@ -13,6 +13,7 @@ from typing import Any
 
 from graphc.ir import Graph, Node
 from graphc.lookups import lookup_of, marked_axis
+from graphc.native.strides import broadcast, c_order
 from graphc.windows import Window, windows_of
 
 
@@ -70,7 +71,7 @@ class Space:
     def own_steps(self, node: Node) -> tuple[int, ...]:
         """The same for a result in C order."""
         sizes = [size if v else 1 for size, v in zip(self.sizes, self.varies(node), strict=True)]
-        return tuple(math.prod(sizes[i + 1 :]) if sizes[i] != 1 else 0 for i in range(len(sizes)))
+        return broadcast(sizes, c_order(sizes))
 
 
 @lru_cache(maxsize=4096)

@@ -15,6 +15,7 @@ from graphc.native.kernel.extents import Access
 from graphc.native.kernel.form import Kernel
 from graphc.native.kernel.leading import Leading, leading
 from graphc.native.kernel.rows import Writer
+from graphc.native.strides import Steps, broadcast, c_order
 from graphc.op import OPS
 from graphc.types import Type, as_dtype
 
@@ -106,7 +107,7 @@ def _over(kernel: Kernel) -> Iterator[tuple[int, int]]:
     plan, body = kernel.plan, kernel.body
     last_needed = {node: phase for phase in range(plan.phases) for node in plan.needed(phase)}
     for operand, source in enumerate(body.inputs):
-        if source in plan.boxed or kernel.accesses[operand].strides != contiguous(source.array_type):
+        if source in plan.boxed or kernel.accesses[operand].strides != steps_in_order(source.array_type):
             continue
         if source.array_type.size != math.prod(kernel.space.sizes):
             continue
@@ -118,10 +119,9 @@ def _over(kernel: Kernel) -> Iterator[tuple[int, int]]:
 
 
 @lru_cache(maxsize=4096)
-def contiguous(kind: Type) -> tuple[int, ...]:
+def steps_in_order(kind: Type) -> Steps:
     """The steps of an operand in C order along the axes of the index space."""
-    dims: Any = kind.shape
-    return tuple(0 if dim == 1 else math.prod(dims[axis + 1 :]) for axis, dim in enumerate(dims))
+    return broadcast(kind.static_shape, c_order(kind.static_shape))
 
 
 def needs_whole_rows(body: Graph) -> bool:
@@ -152,8 +152,7 @@ def combination(result: Node, blocks: int) -> Facts:
 def combining(name: str, dtype: str, size: int, blocks: int) -> Facts:
     parts = Node(OPS["placeholder"], (), {}, Type(as_dtype(dtype), (blocks, size)), "parts")
     body = Graph([parts], [_same_dtype(OPS[name].make((parts,), {"axis": (0,), "keepdims": True}), as_dtype(dtype))])
-    accesses = (Access(tuple(0 if dim == 1 else step for dim, step in zip((blocks, size), (size, 1), strict=True))),)
-    return facts_of(body, accesses)
+    return facts_of(body, [Access(steps_in_order(parts.array_type))])
 
 
 def _same_dtype(node: Node, dtype: Any) -> Node:

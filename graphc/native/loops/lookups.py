@@ -8,9 +8,10 @@ from functools import partial
 
 from graphc.ir import Node
 from graphc.native.loops.indexed import Indexed, Looked
-from graphc.native.loops.nests import Array, Steps, merged
-from graphc.native.loops.pieces import Copy, Describer, Loop, Pieces, own_steps, spread, steps_of
+from graphc.native.loops.nests import Array, merged
+from graphc.native.loops.pieces import Copy, Describer, Loop, Pieces
 from graphc.native.storage import Storage
+from graphc.native.strides import Steps, own_steps
 
 
 def outside(axis: int, size: int, word: int) -> Exception:
@@ -43,7 +44,7 @@ def _looked(x: Node, steps: Steps, axes: Sequence[int]) -> dict[int, Looked]:
 def _block(indices: Sequence[Node], at: int, rest: int, storage: Storage) -> tuple[int, list[Steps]]:
     """The rank of the positions' common shape, and the steps of each array of them over the whole index space."""
     rank = max(index.ndim for index in indices)
-    found = [spread(index.array_type.static_shape, steps_of(index, storage), rank) for index in indices]
+    found = [storage.steps_over(index, rank) for index in indices]
     return rank, [(0,) * at + steps + (0,) * (rest - at) for steps in found]
 
 
@@ -55,7 +56,7 @@ def _around(steps: Steps, axes: Sequence[int], at: int, rank: int) -> Steps:
 
 def _gather(node: Node, storage: Storage) -> Pieces:
     x, *indices = node.inputs
-    axes, at, steps = node.attrs["axes"], node.attrs["at"], steps_of(x, storage)
+    axes, at, steps = node.attrs["axes"], node.attrs["at"], storage.steps(x)
     rank, lies = _block(indices, at, x.ndim - len(axes), storage)
     shape, found = node.array_type.static_shape, _looked(x, steps, axes)
     if 0 in shape:
@@ -82,20 +83,20 @@ def _scatter(mode: str, node: Node, storage: Storage) -> Pieces:
     whole = _whole(x, node, storage)
     if 0 in shape:
         return [*whole, *_checked(node, indices, lies, shape[at : at + rank], at, found)]
-    terms = spread(shape, steps_of(value, storage), len(shape))
+    terms = storage.steps_over(value, len(shape))
     return [*whole, _loop(mode, shape, [*indices, value], [*lies, terms], node, _around(own, axes, at, rank), found)]
 
 
 def _whole(x: Node, node: Node, storage: Storage) -> list[Copy]:
     """The copy of an operand that is then written to."""
     shape = node.array_type.static_shape
-    return [] if 0 in shape else [Copy(x, shape, steps_of(x, storage), 0, own_steps(node))]
+    return [] if 0 in shape else [Copy(x, shape, storage.steps(x), 0, own_steps(node))]
 
 
 def _take_along_axis(node: Node, storage: Storage) -> Pieces:
     x, index = node.inputs
-    axis, shape, steps = node.attrs["axis"], node.array_type.static_shape, steps_of(x, storage)
-    places = spread(index.array_type.static_shape, steps_of(index, storage), len(shape))
+    axis, shape, steps = node.attrs["axis"], node.array_type.static_shape, storage.steps(x)
+    places = storage.steps_over(index, len(shape))
     if 0 in shape:
         return []
     lies = [places, _along(x, steps, axis)]
@@ -117,7 +118,7 @@ def _add_along_axis(node: Node, storage: Storage) -> Pieces:
     whole = _whole(x, node, storage)
     if not math.prod(shape):
         return whole
-    lies = [spread(each.array_type.static_shape, steps_of(each, storage), len(shape)) for each in (index, value)]
+    lies = [storage.steps_over(each, len(shape)) for each in (index, value)]
     to = _along(x, own, axis)
     return [*whole, _loop("add", shape, [index, value], lies, node, to, _looked(x, own, [axis]))]
 

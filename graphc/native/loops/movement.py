@@ -12,8 +12,9 @@ import numpy as np
 from graphc.ir import Node
 from graphc.native.loops.maps import filling
 from graphc.native.loops.nests import Array, merged
-from graphc.native.loops.pieces import Copy, Describer, Loop, NotNative, Pieces, own_steps, spread, stand_in, steps_of
+from graphc.native.loops.pieces import Copy, Describer, Loop, NotNative, Pieces, stand_in
 from graphc.native.storage import Layout, Storage
+from graphc.native.strides import own_steps
 from graphc.op import OPS
 
 View = np.ndarray[Any, Any]
@@ -21,7 +22,7 @@ View = np.ndarray[Any, Any]
 
 def _copy(source: Node, storage: Storage, region: View, base: int) -> Copy:
     """A copy to a region, which is a view of a stand-in for the result that begins at an address."""
-    steps = spread(source.array_type.static_shape, steps_of(source, storage), region.ndim)
+    steps = storage.steps_over(source, region.ndim)
     to = tuple(stride // region.itemsize for stride in region.strides)
     return Copy(source, region.shape, steps, region.__array_interface__["data"][0] - base, to)
 
@@ -37,7 +38,7 @@ def _reshape(node: Node, storage: Storage) -> Pieces:
     """A copy in C order, of an operand whose elements lie in another."""
     (x,) = node.inputs
     shape = x.array_type.static_shape
-    return [Copy(x, shape, steps_of(x, storage), 0, own_steps(x))]
+    return [Copy(x, shape, storage.steps(x), 0, own_steps(x))]
 
 
 def _transpose(node: Node, storage: Storage) -> Pieces:
@@ -45,7 +46,7 @@ def _transpose(node: Node, storage: Storage) -> Pieces:
     (x,) = node.inputs
     if x not in storage.layout:
         raise NotNative("an element of a tuple")
-    steps = steps_of(x, storage)
+    steps = storage.steps(x)
     turned = tuple(steps[axis] for axis in node.attrs["axes"])
     return [Copy(x, node.array_type.static_shape, turned, 0, own_steps(node))]
 
@@ -75,7 +76,7 @@ def _pad(node: Node, storage: Storage) -> Pieces:
 
 def _flip(node: Node, storage: Storage) -> Pieces:
     (x,) = node.inputs
-    steps, shape = steps_of(x, storage), x.array_type.static_shape
+    steps, shape = storage.steps(x), x.array_type.static_shape
     ahead = sum((shape[axis] - 1) * steps[axis] for axis in node.attrs["axis"])
     back = tuple(-step if axis in node.attrs["axis"] else step for axis, step in enumerate(steps))
     return [Copy(x, shape, back, 0, own_steps(node), ahead * x.array_type.dtype.itemsize)]
@@ -84,7 +85,7 @@ def _flip(node: Node, storage: Storage) -> Pieces:
 def _roll(node: Node, storage: Storage) -> Pieces:
     """Along each axis two parts, which change places."""
     (x,) = node.inputs
-    shape, steps = x.array_type.static_shape, steps_of(x, storage)
+    shape, steps = x.array_type.static_shape, storage.steps(x)
     shift, axes = node.attrs["shift"], node.attrs["axis"]
     if axes is None:
         shape, steps, shift, axes = _row(x, shape, steps, shift)
@@ -159,7 +160,7 @@ def _around(box: Box, shape: Sequence[int]) -> list[Box]:
 def _part(x: Node, storage: Storage, array: View, base: int, box: Box) -> Copy:
     """The copy of a box of an operand to the same place of the result."""
     whole = _copy(x, storage, array[_slices(box)], base)
-    strides = spread(x.array_type.static_shape, steps_of(x, storage), array.ndim)
+    strides = storage.steps_over(x, array.ndim)
     skipped = array.itemsize * sum(low * stride for (low, _), stride in zip(box, strides, strict=True))
     return replace(whole, strides=strides, skipped=skipped)
 

@@ -24,6 +24,7 @@ from llvmlite import ir
 from graphc.native.code.scalars import Value, load, store, stored_type
 from graphc.native.code.writer import I64, SYMBOL, Code, Index, as_value, divided, plus, smaller, times
 from graphc.native.gemm.places import entry_indices, offset
+from graphc.native.strides import Steps
 
 LEAST_IN_TABLE = 8
 """Smaller sizes and steps are in the code, which LLVM writes without loops where few elements are."""
@@ -34,8 +35,6 @@ CHUNK = 4096
 FINE = -(2**63)
 """What a status word holds while nothing was wrong."""
 DType = np.dtype[Any]
-Steps = tuple[int, ...]
-"""Elements to step along each axis of an index space."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from graphc.ir import Node
 from graphc.native.loops.nests import Array, Nest
-from graphc.native.storage import Storage, contiguous
+from graphc.native.storage import Storage
 
 
 class NotNative(Exception):
@@ -47,27 +47,9 @@ Pieces = Sequence[Copy | Loop]
 Describer = Callable[[Node, Storage], Pieces]
 
 
-def steps_of(node: Node, storage: Storage) -> tuple[int, ...]:
-    """Elements to step along each axis of an operand."""
-    width = node.array_type.dtype.itemsize
-    return tuple(stride // width for stride in storage.layout[node].strides)
-
-
-def own_steps(node: Node) -> tuple[int, ...]:
-    """Elements to step along each axis of a result."""
-    kind = node.array_type
-    return tuple(stride // kind.dtype.itemsize for stride in contiguous(kind))
-
-
-def spread(shape: Sequence[int], strides: Sequence[int], rank: int) -> tuple[int, ...]:
-    """Steps over the last axes of an index space: 0 where an array repeats."""
-    steps = tuple(0 if size == 1 else stride for size, stride in zip(shape, strides, strict=True))
-    return (0,) * (rank - len(steps)) + steps
-
-
 def operand(node: Node, storage: Storage, rank: int) -> Array:
     """An operand over the axes of a result of that rank, which it broadcasts to."""
-    return Array(node.dtype, spread(node.array_type.static_shape, steps_of(node, storage), rank))
+    return Array(node.dtype, storage.steps_over(node, rank))
 
 
 def stand_in(node: Node) -> tuple[np.ndarray[Any, Any], int]:

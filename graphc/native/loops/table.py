@@ -16,11 +16,12 @@ from graphc.native.loops.folds import Extremum, Fold
 from graphc.native.loops.lookups import LOOKUPS
 from graphc.native.loops.maps import Map, Power, Search, filling
 from graphc.native.loops.movement import MOVEMENT
-from graphc.native.loops.nests import Array, Steps, merged
-from graphc.native.loops.pieces import Describer, Loop, NotNative, Pieces, operand, own_steps, spread, steps_of
+from graphc.native.loops.nests import Array, merged
+from graphc.native.loops.pieces import Describer, Loop, NotNative, Pieces, operand
 from graphc.native.loops.randoms import Draw, words
 from graphc.native.loops.scans import Scan
 from graphc.native.storage import Home, Storage
+from graphc.native.strides import Steps, broadcast, c_order, own_steps
 from graphc.op import OPS, Op, Reduction
 from graphc.ops.fused import kernel
 from graphc.ops.random import FOLDING, SAMPLING, SPLITTING
@@ -48,7 +49,7 @@ def has_loops(node: Node) -> bool:
 def _folded(node: Node, sources: Sequence[Node], steps: Sequence[Steps], shape: Sequence[int], inner: Sequence[int],
             reduction: Reduction) -> Pieces:  # fmt: skip
     """A reduction over the last axes of an index space, of which the others are the result's."""
-    lies = [*steps, (*_contiguous(shape), *(0,) * len(inner))]
+    lies = [*steps, (*c_order(shape), *(0,) * len(inner))]
     sizes, merged_steps, kinds = merged([*shape, *inner], lies, [False] * len(shape) + [True] * len(inner))
     count = kinds.count(False)
     arrays = tuple(Array(source.dtype, each) for source, each in zip(sources, merged_steps, strict=False))
@@ -56,13 +57,9 @@ def _folded(node: Node, sources: Sequence[Node], steps: Sequence[Steps], shape: 
     return [Loop(Fold(arrays, (result,), sizes[:count], sizes[count:], reduction), tuple(sources))]
 
 
-def _contiguous(shape: Sequence[int]) -> Steps:
-    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
-
-
 def _reduction(node: Node, storage: Storage) -> Pieces:
     (x,) = node.inputs
-    shape, steps = x.array_type.static_shape, steps_of(x, storage)
+    shape, steps = x.array_type.static_shape, storage.steps(x)
     over = node.attrs["axis"]
     kept = [axis for axis in range(x.ndim) if axis not in over]
     order = [*kept, *over]
@@ -72,13 +69,13 @@ def _reduction(node: Node, storage: Storage) -> Pieces:
 
 def _matmul(node: Node, storage: Storage) -> Pieces:
     a, b, *_ = node.inputs
-    lie_a, lie_b = steps_of(a, storage), steps_of(b, storage)
+    lie_a, lie_b = storage.steps(a), storage.steps(b)
     size_a, size_b = a.array_type.static_shape, b.array_type.static_shape
     rows, columns = size_a[-2:-1], size_b[-1:] if b.ndim > 1 else ()
     shape = node.array_type.static_shape
     rank = len(shape) - len(rows) - len(columns)
-    in_a = (*spread(size_a[:-2], lie_a[:-2], rank), *lie_a[-2:-1], *(0,) * len(columns), lie_a[-1])
-    in_b = (*spread(size_b[:-2], lie_b[:-2], rank), *(0,) * len(rows), *lie_b[-1:] * len(columns), lie_b[-2:][0])
+    in_a = (*broadcast(size_a[:-2], lie_a[:-2], rank), *lie_a[-2:-1], *(0,) * len(columns), lie_a[-1])
+    in_b = (*broadcast(size_b[:-2], lie_b[:-2], rank), *(0,) * len(rows), *lie_b[-1:] * len(columns), lie_b[-2:][0])
     return _folded(node, [a, b], [in_a, in_b], shape, size_a[-1:], _summing(node))
 
 
@@ -95,7 +92,7 @@ def _einsum(node: Node, storage: Storage) -> Pieces:
     lies: list[dict[str, int]] = []
     for term, source in zip(labels, node.inputs, strict=True):
         sizes.update(zip(term, source.array_type.static_shape, strict=True))
-        lies.append(dict(zip(term, steps_of(source, storage), strict=True)))
+        lies.append(dict(zip(term, storage.steps(source), strict=True)))
     inner = [label for label in sizes if label not in y]
     steps = [tuple(lie.get(label, 0) for label in (*y, *inner)) for lie in lies]
     return _folded(node, node.inputs, steps, [sizes[label] for label in y], [sizes[label] for label in inner],
@@ -104,14 +101,14 @@ def _einsum(node: Node, storage: Storage) -> Pieces:
 
 def _extremum(node: Node, storage: Storage) -> Pieces:
     (x,) = node.inputs
-    shape, steps, axis = x.array_type.static_shape, steps_of(x, storage), node.attrs["axis"]
+    shape, steps, axis = x.array_type.static_shape, storage.steps(x), node.attrs["axis"]
     over = list(range(x.ndim)) if axis is None else [axis]
     kept = [each for each in range(x.ndim) if each not in over]
     inner, (along,), _ = merged([shape[each] for each in over], [tuple(steps[each] for each in over)])
     if len(inner) > 1:
         raise NotNative(f"{node.op.name} of all elements, where these do not lie evenly")
     sizes = [shape[each] for each in kept]
-    left, (source, to), _ = merged(sizes, [tuple(steps[each] for each in kept), _contiguous(sizes)])
+    left, (source, to), _ = merged(sizes, [tuple(steps[each] for each in kept), c_order(sizes)])
     arrays = Array(x.dtype, (*source, *(along or (0,)))), Array(node.dtype, to)
     return [Loop(Extremum((arrays[0],), (arrays[1],), left, inner or (1,), node.op.name), (x,))]
 
@@ -136,7 +133,7 @@ def _running(node: Node, storage: Storage) -> Pieces:
 def _scan(node: Node, sources: Sequence[Node], length: int, storage: Storage, shift: int = 0) -> Loop:
     """A walk along the first so many elements of an axis, or the last if reversed; results go `shift` further."""
     axis, reverse, shape = node.attrs["axis"], node.attrs["reverse"], node.array_type.static_shape
-    lies = [*(steps_of(source, storage) for source in sources), own_steps(node)]
+    lies = [*(storage.steps(source) for source in sources), own_steps(node)]
     widths = [array.array_type.dtype.itemsize for array in (*sources, node)]
     ends = [(shape[axis] - 1) * lie[axis] * width if reverse else 0 for lie, width in zip(lies, widths, strict=True)]
     sign = -1 if reverse else 1
@@ -158,7 +155,7 @@ def _recurrence(node: Node, storage: Storage) -> Pieces:
 def _mapped(node: Node, storage: Storage) -> Pieces:
     (x,) = node.inputs
     shape = x.array_type.static_shape
-    sizes, (source, to), _ = merged(shape, [steps_of(x, storage), _contiguous(shape)])
+    sizes, (source, to), _ = merged(shape, [storage.steps(x), c_order(shape)])
     results = tuple(Array(part.dtype, to) for part in storage.results(node))
     return [Loop(Map((Array(x.dtype, source),), results, sizes, node.op.name), (x,))]
 
@@ -166,7 +163,7 @@ def _mapped(node: Node, storage: Storage) -> Pieces:
 def _power(node: Node, storage: Storage) -> Pieces:
     shape = node.array_type.static_shape
     arrays = [operand(source, storage, len(shape)) for source in node.inputs]
-    sizes, (*steps, to), _ = merged(shape, [*(array.steps for array in arrays), _contiguous(shape)])
+    sizes, (*steps, to), _ = merged(shape, [*(array.steps for array in arrays), c_order(shape)])
     operands = tuple(Array(array.dtype, lie) for array, lie in zip(arrays, steps, strict=True))
     return [Loop(Power(operands, (Array(node.dtype, to),), sizes), node.inputs, problems=(_negative_power,))]
 
@@ -178,8 +175,8 @@ def _negative_power(power: int) -> Exception:
 def _search(node: Node, storage: Storage) -> Pieces:
     known, values = node.inputs
     shape = values.array_type.static_shape
-    sizes, (source, to), _ = merged(shape, [steps_of(values, storage), _contiguous(shape)])
-    operands = Array(known.dtype, steps_of(known, storage)), Array(values.dtype, source)
+    sizes, (source, to), _ = merged(shape, [storage.steps(values), c_order(shape)])
+    operands = Array(known.dtype, storage.steps(known)), Array(values.dtype, source)
     nest = Search(operands, (Array(node.dtype, to),), sizes, known.array_type.static_shape[0],
                   node.attrs["side"] == "right", promote(known.dtype, values.dtype))  # fmt: skip
     return [Loop(nest, node.inputs)]
@@ -209,7 +206,7 @@ def _dim_size(node: Node, storage: Storage) -> Pieces:
 
 
 def _key(node: Node, storage: Storage) -> Array:
-    return Array(node.dtype, steps_of(node, storage))
+    return Array(node.dtype, storage.steps(node))
 
 
 def _drawn(node: Node, storage: Storage) -> Pieces:
