@@ -18,8 +18,8 @@ from graphc.native.calls import making, taking, variables
 from graphc.native.calls.capi import TUPLE_SIZE
 from graphc.native.calls.frame import VOID, Frame
 from graphc.native.calls.record import MOST_KEPT
-from graphc.native.calls.walker import I32, I64, POINTER
 from graphc.native.code.host import FINAL
+from graphc.native.code.scalars import I32, I64, POINTER
 from graphc.native.code.writer import CodePointer
 from graphc.native.driver import POOL, PRESENT, WORD_BYTES
 from graphc.native.loops.nests import FINE

@@ -8,7 +8,8 @@ from llvmlite import ir
 
 from graphc.native.calls import record
 from graphc.native.calls.capi import NUMPY, PYTHON
-from graphc.native.calls.walker import I64, POINTER, Walker
+from graphc.native.calls.walker import Walker
+from graphc.native.code.scalars import I64, POINTER
 from graphc.native.objects import ARRAY_DATA
 
 SHARED = (*PYTHON, *NUMPY, "ndarray", "none", "zero", "one", "false", "true", "gate", "slow", "let_go")

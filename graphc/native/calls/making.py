@@ -7,7 +7,7 @@ from typing import Any
 from graphc.native.calls.capi import TUPLE_ITEMS
 from graphc.native.calls.frame import Frame
 from graphc.native.calls.record import ARRAY, KEPT, LIST, NUMBER, TUPLE
-from graphc.native.calls.walker import I32, I64, POINTER
+from graphc.native.code.scalars import I32, I64, POINTER
 from graphc.native.objects import LIST_ITEMS
 
 

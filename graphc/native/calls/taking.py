@@ -9,7 +9,7 @@ from llvmlite import ir
 from graphc.native.calls.capi import DIMS, DTYPE, FIT, FLAGS, KIND, RANK, TUPLE_ITEMS, TUPLE_SIZE, TYPE
 from graphc.native.calls.frame import Frame
 from graphc.native.calls.record import ARGUMENT
-from graphc.native.calls.walker import I32, I64, POINTER
+from graphc.native.code.scalars import I32, I64, POINTER
 from graphc.native.driver import WORD_BYTES
 from graphc.native.objects import ARRAY_DATA
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from graphc.native.calls.frame import VOID, Frame
 from graphc.native.calls.record import COUNTED, STATE
-from graphc.native.calls.walker import I64, POINTER
+from graphc.native.code.scalars import I64, POINTER
 
 
 def check(frame: Frame) -> None:

@@ -8,10 +8,9 @@ from typing import Any
 
 from llvmlite import ir
 
+from graphc.native.code.scalars import I32, I64, POINTER
 from graphc.native.code.writer import CodePointer
 from graphc.native.driver import WORD_BYTES
-
-I32, I64, POINTER = ir.IntType(32), ir.IntType(64), ir.PointerType()
 
 
 class Walker:

@@ -17,8 +17,9 @@ from graphc.ir import Node
 from graphc.native import vecmath
 from graphc.native.code import host, limited
 from graphc.native.code.library import LIBRARY
+from graphc.native.code.modules import written
 from graphc.native.code.scalars import Value, Wide, cast, computed_type
-from graphc.native.code.writer import CodePointer, let_go
+from graphc.native.code.writer import CodePointer
 
 LONG = 4.0
 """What costs so many additions or more is longer than a call."""
@@ -51,9 +52,7 @@ class Function:
         function = ir.Function(module, ir.FunctionType(self.kind, [self.kind] * self.operands), SYMBOL)
         b = ir.IRBuilder(function.append_basic_block("entry"))
         b.ret(limited.emit(b, self.name, function.args))
-        text = host.FINAL + str(module)
-        let_go(module)
-        return text
+        return host.FINAL + written(module)
 
     @property
     def pointer(self) -> CodePointer:

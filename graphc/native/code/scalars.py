@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import ir
 
-BOOL = ir.IntType(1)
+BOOL, I32, I64, POINTER = ir.IntType(1), ir.IntType(32), ir.IntType(64), ir.PointerType()
 CONTRACT = ("contract",)
 
 
@@ -193,3 +193,19 @@ def suffix(kind: Any) -> str:
     if isinstance(kind, ir.VectorType):
         return f"v{kind.count}{suffix(kind.element)}"
     return str(kind.intrinsic_name)
+
+
+def zeros(kind: Any, width: int) -> Any:
+    """A vector of zeros, written in one word where llvmlite would write every lane."""
+    return _whole(kind, width, None)
+
+
+def undefined(kind: Any, width: int) -> Any:
+    """A vector of anything, written in one word."""
+    return _whole(kind, width, ir.Undefined)
+
+
+def _whole(kind: Any, width: int, value: Any) -> Any:
+    constant = ir.Constant(ir.VectorType(kind, width), ir.Undefined)
+    constant.constant = value
+    return constant

@@ -1,11 +1,7 @@
-"""Functions of the kernels' kind being written: index arithmetic, loops, and vectors with masked edges.
-
-An index is a Python int or an i64 value; arithmetic on ints happens here, so that code for a known shape stays short.
-"""
+"""Functions of the kernels' kind being written: tables, loops, and vectors with masked edges."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -14,12 +10,12 @@ import numpy as np
 from llvmlite import ir
 
 from graphc.native.code import host
-from graphc.native.code.scalars import stored_type, suffix
+from graphc.native.code.indices import Index, as_value
+from graphc.native.code.modules import written
+from graphc.native.code.scalars import I32, I64, POINTER, stored_type, suffix, undefined, zeros
 from graphc.native.code.vectors import Piece
 
-I32, I64, POINTER = ir.IntType(32), ir.IntType(64), ir.PointerType()
 SYMBOL = "kernel"
-Index = Any
 
 
 class CodePointer(ir.PointerType):  # type: ignore[misc]  # llvmlite ships no types
@@ -28,61 +24,6 @@ class CodePointer(ir.PointerType):  # type: ignore[misc]  # llvmlite ships no ty
     def __init__(self, result: Any, arguments: Sequence[Any]) -> None:
         super().__init__()
         self.pointee = ir.FunctionType(result, arguments)
-
-
-def plus(b: ir.IRBuilder, x: Index, y: Index) -> Index:
-    """x + y."""
-    if isinstance(x, int) and isinstance(y, int):
-        return x + y
-    if isinstance(x, int) and x == 0:
-        return y
-    if isinstance(y, int) and y == 0:
-        return x
-    return b.add(as_value(x), as_value(y), flags=("nsw",))
-
-
-def times(b: ir.IRBuilder, x: Index, y: Index) -> Index:
-    """x · y."""
-    if isinstance(x, int) and isinstance(y, int):
-        return x * y
-    if (isinstance(x, int) and x == 0) or (isinstance(y, int) and y == 0):
-        return 0
-    if isinstance(x, int) and x == 1:
-        return y
-    return x if isinstance(y, int) and y == 1 else b.mul(as_value(x), as_value(y), flags=("nsw",))
-
-
-def divided(b: ir.IRBuilder, x: Index, size: Index) -> tuple[Index, Index]:
-    """The quotient and the remainder of a non-negative index."""
-    if not isinstance(size, int):
-        return b.udiv(as_value(x), size), b.urem(as_value(x), size)
-    if size == 1:
-        return x, 0
-    if isinstance(x, int):
-        return divmod(x, size)
-    divisor = ir.Constant(x.type, [size] * x.type.count if isinstance(x.type, ir.VectorType) else size)
-    return b.udiv(x, divisor), b.urem(x, divisor)
-
-
-def smaller(b: ir.IRBuilder, x: Index, y: Index) -> Index:
-    """min(x, y)."""
-    if isinstance(x, int) and isinstance(y, int):
-        return min(x, y)
-    x, y = as_value(x), as_value(y)
-    return b.select(b.icmp_signed("<", x, y), x, y)
-
-
-def larger(b: ir.IRBuilder, x: Index, y: Index) -> Index:
-    """max(x, y)."""
-    if isinstance(x, int) and isinstance(y, int):
-        return max(x, y)
-    x, y = as_value(x), as_value(y)
-    return b.select(b.icmp_signed(">", x, y), x, y)
-
-
-def as_value(x: Index) -> Any:
-    """The index as an LLVM value."""
-    return I64(x) if isinstance(x, int) else x
 
 
 class Code:
@@ -112,9 +53,7 @@ class Code:
         vectorize."""
         self.b.ret_void()
         first = "" if self.parallel else host.BRIEF if self.brief else host.FINAL
-        written = first + _with_loop_metadata(str(self.module))
-        let_go(self.module)
-        return written
+        return first + written(self.module)
 
     def table(self, count: int) -> list[Any]:
         """The first pointers of the table."""
@@ -282,9 +221,9 @@ class Code:
 
     def splat(self, scalar: Any, width: int) -> Any:
         """A vector of one number."""
-        undefined = _whole(ir.VectorType(scalar.type, width), ir.Undefined)
-        first = self.b.insert_element(undefined, scalar, I32(0))
-        return self.b.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(I32, width), 0))
+        nothing = undefined(scalar.type, width)
+        first = self.b.insert_element(nothing, scalar, I32(0))
+        return self.b.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(I32, width), 0))
 
     def multiply_add(self, x: Any, y: Any, total: Any) -> Any:
         """x·y + total, rounded once where the processor can."""
@@ -307,46 +246,3 @@ class Code:
         if function is None:
             function = ir.Function(self.module, ir.FunctionType(result, [x.type for x in operands]), name)
         return self.b.call(function, operands, fastmath=flags)
-
-
-def zeros(kind: Any, width: int) -> Any:
-    """A vector of zeros, written in one word where llvmlite would write every lane."""
-    return _whole(ir.VectorType(kind, width), None)
-
-
-def _whole(kind: Any, value: Any) -> Any:
-    constant = ir.Constant(kind, ir.Undefined)
-    constant.constant = value
-    return constant
-
-
-_PLAIN = "!{ !\"llvm.loop.unroll.disable\" }, !{ !\"llvm.loop.vectorize.enable\", i1 false }"
-_LOOP_METADATA = (
-    (r'^(!\d+) = !\{ !"access" \}', r"\1 = distinct !{}"),
-    (r'^(!\d+) = !\{ !"plain loop \d+" \}', rf"\1 = distinct !{{ \1, {_PLAIN} }}"),
-    (r'^(!\d+) = !\{ !"parallel loop \d+", (!\d+) \}',
-     r'\1 = distinct !{ \1, !{ !"llvm.loop.parallel_accesses", \2 } }'),
-)  # fmt: skip
-
-
-def let_go(module: ir.Module) -> None:
-    """Free a module's parts: they refer to each other in circles, and Python looks for such only later.
-
-    What 1,600 kernels were written from held 1 GB.
-    """
-    for function in module.functions:
-        for block in function.blocks:
-            for part in (*block.instructions, block):
-                vars(part).clear()
-        for part in (*function.args, function):
-            vars(part).clear()
-    vars(module).clear()
-
-
-def _with_loop_metadata(text: str) -> str:
-    """Make loops' metadata refer to themselves and access groups distinct, which llvmlite cannot write."""
-    end = text.find("\n!0 = ")  # metadata comes last
-    code, metadata = (text[:end], text[end:]) if end >= 0 else (text, "")
-    for pattern, replacement in _LOOP_METADATA:
-        metadata = re.sub(pattern, replacement, metadata, flags=re.M)
-    return code + metadata

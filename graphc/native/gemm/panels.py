@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from graphc.native.code.scalars import stored_type
+from graphc.native.code.indices import Index, plus, smaller, times
+from graphc.native.code.scalars import I32, stored_type
 from graphc.native.code.vectors import Piece, Unit, cover
-from graphc.native.code.writer import I32, Code, Index, plus, smaller, times
+from graphc.native.code.writer import Code
 
 SQUARE_BYTES = 32
 """Squares of longer lines are turned no faster, and take LLVM much longer to compile."""

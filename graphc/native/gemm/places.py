@@ -8,9 +8,10 @@ from typing import Any
 
 from llvmlite import ir
 
-from graphc.native.code.scalars import Value, computed, load, store, stored, stored_type
+from graphc.native.code.indices import Index, as_value, divided, plus, times
+from graphc.native.code.scalars import I32, I64, POINTER, Value, computed, load, store, stored, stored_type
 from graphc.native.code.vectors import Piece, span
-from graphc.native.code.writer import I32, I64, POINTER, Code, Index, as_value, divided, plus, times
+from graphc.native.code.writer import Code
 from graphc.native.gemm.epilogues import Access, Epilogue, Strides
 
 

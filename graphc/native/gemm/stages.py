@@ -9,9 +9,10 @@ from typing import Any
 
 from llvmlite import ir
 
-from graphc.native.code.scalars import stored_type
+from graphc.native.code.indices import Index, as_value, divided, larger, plus, smaller, times
+from graphc.native.code.scalars import I64, stored_type
 from graphc.native.code.vectors import Piece, cover
-from graphc.native.code.writer import I64, Code, Index, as_value, divided, larger, plus, smaller, times
+from graphc.native.code.writer import Code
 from graphc.native.gemm.blocking import SHORTEST, Form
 from graphc.native.gemm.epilogues import STORED, Access
 from graphc.native.gemm.layout import Layout, Numbers

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from graphc.native.code.indices import Index, plus, smaller, times
 from graphc.native.code.scalars import stored_type
-from graphc.native.code.writer import Code, Index, plus, smaller, times
+from graphc.native.code.writer import Code
 from graphc.native.gemm.blocking import Plan
 from graphc.native.gemm.layout import PADDING, Layout, Numbers
 from graphc.native.gemm.panels import Cut

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from graphc.native.code.scalars import stored_type
+from graphc.native.code.indices import Index, plus, times
+from graphc.native.code.scalars import stored_type, zeros
 from graphc.native.code.vectors import Piece
-from graphc.native.code.writer import Code, Index, plus, times, zeros
+from graphc.native.code.writer import Code
 from graphc.native.gemm.layout import LINE_BYTES
 
 SUMS_ABREAST = 8

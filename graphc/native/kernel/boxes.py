@@ -13,8 +13,9 @@ from typing import Any
 from llvmlite import ir
 
 from graphc.ir import Node
-from graphc.native.code.scalars import Value, cast, computed, number, stored_type
-from graphc.native.code.writer import I64, Code, as_value, larger, plus, smaller, times
+from graphc.native.code.indices import as_value, larger, plus, smaller, times
+from graphc.native.code.scalars import I64, Value, cast, computed, number, stored_type
+from graphc.native.code.writer import Code
 from graphc.native.kernel.form import Kernel, Word
 from graphc.native.kernel.lanes import Lanes, counter, read, widened
 from graphc.windows import Window, windows_of

@@ -10,9 +10,9 @@ import numpy as np
 from llvmlite import ir
 
 from graphc.native.code.elementwise import has_vectors
-from graphc.native.code.scalars import Value, Wide, computed, computed_type, stored, stored_type, suffix
+from graphc.native.code.scalars import Value, Wide, computed, computed_type, stored, stored_type, suffix, zeros
 from graphc.native.code.vectors import Unit, host_unit
-from graphc.native.code.writer import Code, zeros
+from graphc.native.code.writer import Code
 from graphc.native.kernel.phases import Plan
 from graphc.op import Reduction
 

@@ -15,8 +15,8 @@ from llvmlite import ir
 
 from graphc.ir import Node
 from graphc.native.code import elementwise
-from graphc.native.code.scalars import Value, Wide, cast, computed, stored_type, suffix
-from graphc.native.code.writer import I64, POINTER, as_value, larger, plus, smaller, times
+from graphc.native.code.indices import as_value, larger, plus, smaller, times
+from graphc.native.code.scalars import I64, POINTER, Value, Wide, cast, computed, stored_type, suffix
 from graphc.native.kernel.extents import positioned
 from graphc.native.kernel.lanes import Lanes, read, widened
 from graphc.native.loops.nests import FINE

@@ -9,9 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from graphc.ir import Node
-from graphc.native.code.scalars import Value, stored_type
+from graphc.native.code.scalars import I64, Value, stored_type
 from graphc.native.code.vectors import host_unit
-from graphc.native.code.writer import I64
 from graphc.native.kernel.form import CHUNK
 from graphc.native.kernel.lanes import Lanes, read, widened, write
 from graphc.native.kernel.phases import identity, reduction_of

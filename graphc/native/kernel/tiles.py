@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from graphc.native.code.scalars import stored_type
+from graphc.native.code.indices import as_value, plus, smaller, times
+from graphc.native.code.scalars import I64, stored_type
 from graphc.native.code.vectors import host_unit
-from graphc.native.code.writer import I64, as_value, plus, smaller, times
 from graphc.native.kernel.form import TILE
 from graphc.native.kernel.lanes import Lanes, first_lanes, read, write
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from graphc.ir import Node
 from graphc.native.code import elementwise
-from graphc.native.code.scalars import Value
-from graphc.native.code.writer import I64, Code
+from graphc.native.code.scalars import I64, Value
+from graphc.native.code.writer import Code
 from graphc.native.kernel.form import Kernel, may_mask
 from graphc.native.kernel.lanes import Lanes, cut, first_lanes, folded, widened, widths
 from graphc.native.kernel.phases import identity, reduction_of

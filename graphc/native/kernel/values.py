@@ -10,9 +10,10 @@ from llvmlite import ir
 from graphc.ir import Node
 from graphc.maps import read_here
 from graphc.native.code.functions import Function, function_of
+from graphc.native.code.indices import plus, times
 from graphc.native.code.limited import apply
-from graphc.native.code.scalars import Value, number, stored_type
-from graphc.native.code.writer import I64, POINTER, Code, plus, times
+from graphc.native.code.scalars import I64, POINTER, Value, number, stored_type
+from graphc.native.code.writer import Code
 from graphc.native.kernel.boxes import Boxes
 from graphc.native.kernel.form import Kernel, Word, is_in_table
 from graphc.native.kernel.lanes import Lanes, read, widened, write

@@ -15,8 +15,9 @@ import numpy as np
 from llvmlite import ir
 
 from graphc.native.code import elementwise
-from graphc.native.code.scalars import Value, cast, number
-from graphc.native.code.writer import I64, Code, Index, as_value, plus, smaller, times
+from graphc.native.code.indices import Index, as_value, plus, smaller, times
+from graphc.native.code.scalars import I64, Value, cast, number
+from graphc.native.code.writer import Code
 from graphc.native.kernel.phases import identity
 from graphc.native.loops.nests import (
     SHORT,

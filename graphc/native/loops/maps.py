@@ -11,8 +11,9 @@ import numpy as np
 from llvmlite import ir
 
 from graphc.native.code import integers
-from graphc.native.code.scalars import Value, cast, number, rounded
-from graphc.native.code.writer import I64, Code, Index, as_value, plus
+from graphc.native.code.indices import Index, as_value, plus
+from graphc.native.code.scalars import I64, Value, cast, number, rounded
+from graphc.native.code.writer import Code
 from graphc.native.loops.nests import CHUNK, Array, Nest, each_row, fetch, put, row_count
 
 INT64 = np.dtype("int64")

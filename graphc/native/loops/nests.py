@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from graphc.native.code.scalars import Value, load, store, stored_type
-from graphc.native.code.writer import I64, SYMBOL, Code, Index, as_value, divided, plus, smaller, times
+from graphc.native.code.indices import Index, as_value, divided, plus, smaller, times
+from graphc.native.code.scalars import I64, Value, load, store, stored_type
+from graphc.native.code.writer import SYMBOL, Code
 from graphc.native.gemm.places import entry_indices, offset
 from graphc.native.strides import Steps
 

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from graphc.native.code.scalars import Value, cast, intrinsic, store
-from graphc.native.code.writer import I64, Code, Index, as_value, divided, plus, smaller, times
+from graphc.native.code.indices import Index, as_value, divided, plus, smaller, times
+from graphc.native.code.scalars import I64, Value, cast, intrinsic, store
+from graphc.native.code.writer import Code
 from graphc.native.loops.nests import Array, Nest, at_most, each_row, fetch, in_pieces, place, row_count
 from graphc.ops import quantile
 

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from graphc.native.code.indices import Index, plus
 from graphc.native.code.scalars import Value, cast, rounded
-from graphc.native.code.writer import Code, Index, plus
+from graphc.native.code.writer import Code
 from graphc.native.loops.nests import SHORT, DType, Nest, each_row, fetch, put, row_count
 
 COLUMNS = 512
