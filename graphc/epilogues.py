@@ -34,7 +34,7 @@ class Split:
 class Epilogues:
     """Splits kernels of a graph. `is_along` tells whether what goes along with a product may hold a node."""
 
-    def __init__(self, graph: Graph, recomputed: Recomputed, is_along: Callable[[Node, Node], bool]) -> None:
+    def __init__(self, graph: Graph, recomputed: Recomputed, is_along: Callable[[Node], bool]) -> None:
         self.results, self.recomputed, self.is_along = set(graph.outputs), recomputed, is_along
         self.readers: dict[Node, list[Node]] = {node: [] for node in graph.nodes}
         for node in graph.nodes:
@@ -47,7 +47,7 @@ class Epilogues:
         shape = product.array_type.static_shape
         if space.sizes != shape or any(s in self.recomputed or number_of(s) is not None for s in product.inputs):
             return None
-        inside, along = set(members), [*self._along(product, members)]
+        inside, along = set(members), [*self._along(members)]
         taken = {product, *along}
         stored = [node for node in along if self._is_read(node, taken)]
         left = tuple(node for node in members if node not in taken)
@@ -60,7 +60,7 @@ class Epilogues:
         rest = self._space(left) if left else None
         return Split(tuple(along), left, rest) if rest is not None or not left else None
 
-    def _along(self, product: Node, members: Sequence[Node]) -> Sequence[Node]:
+    def _along(self, members: Sequence[Node]) -> Sequence[Node]:
         """The members that need nothing that cannot go along."""
         apart: set[Node] = set()
         effort = 0.0
@@ -68,7 +68,7 @@ class Epilogues:
             computed = (node, *self.recomputed.below(node.inputs))
             effort += sum(each.op.effort for each in computed if isinstance(each.op.effort, (int, float)))
             fits = not node.op.reduction and not is_map(node)
-            fits = fits and all(self.is_along(product, each) for each in computed)
+            fits = fits and all(self.is_along(each) for each in computed)
             if not fits or effort > MOST_EFFORT or not apart.isdisjoint(self.recomputed.read(node)):
                 apart.add(node)
         return [node for node in members if node not in apart]

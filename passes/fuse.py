@@ -36,7 +36,7 @@ REACH = 3
 
 @graph_pass
 def fuse(graph: Graph, *, fusible: Callable[[Node], bool] | None = None,
-         finishes: tuple[Callable[[Node], bool], Callable[[Node, Node], bool]] | None = None,
+         finishes: tuple[Callable[[Node], bool], Callable[[Node], bool]] | None = None,
          max_ops: int = 200) -> Graph:  # fmt: skip
     """Group nodes into kernels; `fusible` tells for which elementwise nodes the backend has scalar code, `finishes`
     which products take along what is done to their elements, and for a product and a node whether that may be it."""
@@ -71,7 +71,7 @@ class _Fusion:
                 self._place(node)
                 self._note(node)
 
-    def finish(self, finishable: Callable[[Node], bool], is_along: Callable[[Node, Node], bool]) -> None:
+    def finish(self, finishable: Callable[[Node], bool], is_along: Callable[[Node], bool]) -> None:
         """Put products into the kernels that finish their elements; of several in one, the last."""
         epilogues = Epilogues(self.graph, self.recomputed, is_along)
         for product in reversed(self.graph.nodes):

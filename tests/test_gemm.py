@@ -18,6 +18,7 @@ from llvmlite import ir
 from graphc.native import vecmath
 from graphc.native.code import host
 from graphc.native.code.vectors import Unit, host_unit
+from graphc.native.code.writer import SYMBOL
 from graphc.native.gemm import blocking
 from graphc.native.gemm.epilogues import STORED, Access, Epilogue
 from graphc.native.gemm.limits import limits_of, share_of
@@ -126,7 +127,7 @@ def run(product, *arrays, order=None):
     words = [x.ctypes.data for x in ([*arrays, scratch] if product.scratch_bytes else arrays)] + [*product.numbers]
     table = (ctypes.c_void_p * len(words))(*words)
     for stage in product.stages:
-        kernel = KERNEL(compiled(stage.text, stage.symbol).address)
+        kernel = KERNEL(compiled(stage.text, SYMBOL).address)
         for first, last in order(stage.blocks) if order else [(0, stage.blocks)]:
             kernel(ctypes.addressof(table), first, last, 0)
 
@@ -454,7 +455,7 @@ def test_threads_work_on_blocks_of_one_product():
     scratch = np.zeros(product.scratch_bytes, np.uint8)
     table = (ctypes.c_void_p * 4)(*[x.ctypes.data for x in (a, b, again, scratch)])
     for stage in product.stages:
-        kernel, blocks = KERNEL(compiled(stage.text, stage.symbol).address), iter(range(stage.blocks))
+        kernel, blocks = KERNEL(compiled(stage.text, SYMBOL).address), iter(range(stage.blocks))
 
         def work(kernel=kernel, blocks=blocks):
             for block in blocks:

@@ -42,7 +42,7 @@ def is_finishable(node: Node) -> bool:
     return len(dtypes) == 1 and node.dtype.kind == "f" and node.dtype.itemsize >= 4
 
 
-def is_along(product: Node, node: Node) -> bool:
+def is_along(node: Node) -> bool:
     """Whether an epilogue, which works on whole vectors, should hold a node.
 
     Mathematics stays a kernel of its own: along with a product, in registers or in a loop over the tile, tanh took as

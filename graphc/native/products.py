@@ -12,6 +12,7 @@ from typing import NamedTuple, SupportsInt
 from graphc.executor.cost import NS_PER_BLAS_FLOP
 from graphc.ir import Node
 from graphc.native.code.library import LIBRARY
+from graphc.native.code.writer import SYMBOL
 from graphc.native.gemm.product import Product
 from graphc.native.storage import Storage
 from graphc.native.strides import Steps, broadcast, own_steps
@@ -130,6 +131,6 @@ _DESCRIBERS: dict[str, Callable[[Node, list[Axis], list[Axis]], Product | None]]
 def compiled(product: Product) -> Compiled:
     """The kernels of a product. Raises what LLVM's binding raises."""
     stages = tuple((LIBRARY.kernel((stage.layout, stage.write.__name__), partial(stage.write, stage.layout),
-                                   stage.symbol), stage.blocks) for stage in product.stages)  # fmt: skip
+                                   SYMBOL), stage.blocks) for stage in product.stages)  # fmt: skip
     ns = NS_PER_STAGE * len(stages) + product.flops * product.dtype.itemsize * NS_PER_BLAS_FLOP
     return Compiled(product, stages, product.scratch_bytes, ns, product.flops)

@@ -9,6 +9,7 @@ from graphc.executor.cost import copy_nanoseconds, nanoseconds
 from graphc.ir import Node, collector_paused
 from graphc.native import products
 from graphc.native.code.library import LIBRARY, warn_of_fallback
+from graphc.native.code.writer import SYMBOL
 from graphc.native.cuts import kernel_cutter
 from graphc.native.finishing import product_in
 from graphc.native.kernel import facts
@@ -87,7 +88,7 @@ def _copied(node: Node, move: Copy, storage: Storage) -> Work:
 
 def _walked(node: Node, loop: Loop, storage: Storage) -> Work:
     nest, (shared, numbers) = loop.nest, loop.nest.shared
-    address = LIBRARY.kernel(shared, lambda: shared.text, shared.symbol)
+    address = LIBRARY.kernel(shared, lambda: shared.text, SYMBOL)
     ns = facts.NS_PER_KERNEL + nanoseconds(node)
     per_block, blocks = facts.blocks_of(nest.rows, ns)
     statuses = tuple(Status(problem, node) for problem in loop.problems)

@@ -21,6 +21,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from graphc.native.code import host
+from graphc.native.code.writer import SYMBOL
 from graphc.native.gemm.product import Product
 
 KERNEL = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
@@ -118,7 +119,7 @@ class Case:
         started = time.process_time()
         stages = self.product.stages
         written = time.process_time()
-        self.loaded = [host.Loaded(host.object_code(stage.text), stage.symbol) for stage in stages]
+        self.loaded = [host.Loaded(host.object_code(stage.text), SYMBOL) for stage in stages]
         self.writing, self.compiling = written - started, time.process_time() - written
         self.scratch = np.empty(self.product.scratch_bytes, np.uint8)
         arrays = self.a, self.b, self.native, *([self.scratch] if self.product.scratch_bytes else [])

@@ -105,7 +105,7 @@ def cast(b: ir.IRBuilder, value: Value, dtype: np.dtype[Any]) -> Value:
         compare = b.fcmp_unordered if source.kind == "f" else b.icmp_unsigned
         return Value(compare("!=", raw, zero), dtype)
     if source.kind == "f":
-        return Value(_from_float(b, raw, source, dtype), dtype)
+        return Value(_from_float(b, raw, dtype), dtype)
     if dtype.kind == "f":
         convert = b.sitofp if source.kind == "i" else b.uitofp
         return Value(rounded(b, convert(raw, target), dtype), dtype)
@@ -115,7 +115,7 @@ def cast(b: ir.IRBuilder, value: Value, dtype: np.dtype[Any]) -> Value:
     return Value(b.sext(raw, target) if source.kind == "i" else b.zext(raw, target), dtype)
 
 
-def _from_float(b: ir.IRBuilder, raw: Any, source: np.dtype[Any], dtype: np.dtype[Any]) -> Any:
+def _from_float(b: ir.IRBuilder, raw: Any, dtype: np.dtype[Any]) -> Any:
     target = like(raw, computed_type(dtype))
     if dtype.kind != "f":
         return _to_integer(b, raw, dtype)

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 from graphc.native.code.vectors import Unit, host_unit
-from graphc.native.code.writer import SYMBOL
 from graphc.native.gemm.blocking import Plan, plan
 from graphc.native.gemm.epilogues import STORED, Access, Epilogue, Strides
 from graphc.native.gemm.layout import Layout, layout_of, numbers_of, packed_at_once, packed_bytes, summed_at_once
@@ -152,7 +151,6 @@ class Stage:
     layout: Layout
     write: Callable[[Layout], str]
     blocks: int
-    symbol: str = SYMBOL
 
     @property
     def text(self) -> str:

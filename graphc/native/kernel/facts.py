@@ -11,6 +11,7 @@ from typing import Any, SupportsInt
 from graphc.executor.cost import NS_PER_BYTE, NS_PER_EFFORT, operations
 from graphc.ir import Graph, Node, attrs_key
 from graphc.native.code.library import LIBRARY
+from graphc.native.code.writer import SYMBOL
 from graphc.native.kernel.extents import Access
 from graphc.native.kernel.form import Kernel
 from graphc.native.kernel.leading import Leading, leading
@@ -71,7 +72,7 @@ def facts_of(body: Graph, accesses: Sequence[Access], results: Sequence[Access] 
              compact: bool = False) -> Facts:  # fmt: skip
     """Compile a kernel and cut it into blocks. Raises what LLVM's binding raises."""
     kernel = Kernel(body, accesses, results, compact=compact)
-    address = LIBRARY.kernel(kernel.structure, lambda: Writer(kernel).text(), "kernel")
+    address = LIBRARY.kernel(kernel.structure, lambda: Writer(kernel).text(), SYMBOL)
     work = sum(operations(node) * node.array_type.dtype.itemsize for node in body.nodes)
     moved = _moved_bytes(kernel)
     ns = NS_PER_KERNEL + max(work * NS_PER_EFFORT, moved * NS_PER_BYTE)

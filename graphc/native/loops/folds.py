@@ -7,6 +7,7 @@ the terms along the last reduced axis in vectors.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -69,14 +70,14 @@ class Reducing(Nest):
         each_row(code, self.kept, 1, lambda outer, start, stop: self.one(
             code, operands, results[0], [*outer, start] if self.kept else []))  # fmt: skip
 
+    @abstractmethod
     def some(self, code: Code, operands: Sequence[Any], result: Any, outer: list[Index], start: Index,
              stop: Index) -> None:  # fmt: skip
         """Results next to each other."""
-        raise NotImplementedError
 
+    @abstractmethod
     def one(self, code: Code, operands: Sequence[Any], result: Any, kept: list[Index]) -> None:
         """One result."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

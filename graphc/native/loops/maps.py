@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,37 +23,52 @@ Element = Callable[..., Sequence[Value]]
 
 
 @dataclass(frozen=True)
-class Map(Nest):
-    """Each element of the results from the operands' elements at its place, and from the place itself."""
+class Elementwise(Nest):
+    """Elements of the results, each on its own."""
 
     sizes: tuple[int, ...]
-    op: str
-    details: tuple[tuple[str, Any], ...] = field(default=())
 
     @property
     def rows(self) -> int:
         """The points of all axes but the last, which is cut into pieces."""
         return row_count(self.sizes, CHUNK)
 
+    def write(self, code: Code, operands: Sequence[Any], results: Sequence[Any], statuses: Sequence[Any]) -> None:
+        """Along a row, elements are left for LLVM to vectorize, unless something may be wrong with one."""
+
+        def row(outer: list[Index], start: Index, stop: Index) -> None:
+            code.loop(start, stop, 1, lambda i: self.element(code, operands, results, statuses, [*outer, i][:rank]),
+                      parallel=not statuses)  # fmt: skip
+
+        rank = len(self.sizes)
+        each_row(code, self.sizes, CHUNK, row)
+
+    @abstractmethod
+    def element(self, code: Code, operands: Sequence[Any], results: Sequence[Any], statuses: Sequence[Any],
+                indices: list[Index]) -> None:  # fmt: skip
+        """Write the element of each result at a place."""
+
+
+@dataclass(frozen=True)
+class Map(Elementwise):
+    """Each element of the results from the operands' elements at its place, and from the place itself."""
+
+    op: str
+    details: tuple[tuple[str, Any], ...] = field(default=())
+
     @property
     def in_code(self) -> frozenset[str]:
         """What makes elements."""
         return frozenset({"details"})
 
-    def write(self, code: Code, operands: Sequence[Any], results: Sequence[Any], statuses: Sequence[Any]) -> None:
-        """Along a row, elements are left for LLVM to vectorize."""
-
-        def row(outer: list[Index], start: Index, stop: Index) -> None:
-            code.loop(start, stop, 1, lambda i: element([*outer, i] if self.sizes else []), parallel=True)
-
-        def element(indices: list[Index]) -> None:
-            pairs = zip(operands, self.operands, strict=True)
-            values = [fetch(code, pointer, array, indices) for pointer, array in pairs]
-            made = ELEMENTS[self.op](code, self.results[0].dtype, indices, values, **dict(self.details))
-            for value, pointer, array in zip(made, results, self.results, strict=True):
-                put(code, value, pointer, array, indices)
-
-        each_row(code, self.sizes, CHUNK, row)
+    def element(self, code: Code, operands: Sequence[Any], results: Sequence[Any], statuses: Sequence[Any],
+                indices: list[Index]) -> None:  # fmt: skip
+        """What the table has for the op."""
+        values = [fetch(code, pointer, array, indices)
+                  for pointer, array in zip(operands, self.operands, strict=True)]  # fmt: skip
+        made = ELEMENTS[self.op](code, self.results[0].dtype, indices, values, **dict(self.details))
+        for value, pointer, array in zip(made, results, self.results, strict=True):
+            put(code, value, pointer, array, indices)
 
 
 def _number(code: Code, dtype: Any, indices: list[Index], operands: list[Value], *, value: Any) -> list[Value]:
@@ -91,83 +107,58 @@ ELEMENTS: dict[str, Element] = {
 
 
 @dataclass(frozen=True)
-class Power(Nest):
+class Power(Elementwise):
     """Integers to powers that may be negative, which NumPy refuses: the status word gets such a power."""
-
-    sizes: tuple[int, ...]
-
-    @property
-    def rows(self) -> int:
-        """As of a map."""
-        return row_count(self.sizes, CHUNK)
 
     @property
     def statuses(self) -> int:
         """One, for the power."""
         return 1
 
-    def write(self, code: Code, operands: Sequence[Any], results: Sequence[Any], statuses: Sequence[Any]) -> None:
+    def element(self, code: Code, operands: Sequence[Any], results: Sequence[Any], statuses: Sequence[Any],
+                indices: list[Index]) -> None:  # fmt: skip
         """A negative power counts as 0."""
         b, dtype = code.b, self.results[0].dtype
-
-        def element(indices: list[Index]) -> None:
-            x, p = (cast(b, fetch(code, pointer, array, indices), dtype)
-                    for pointer, array in zip(operands, self.operands, strict=True))  # fmt: skip
-            zero = number(0, dtype).ir
-            negative = b.icmp_signed("<", p.ir, zero)
-            with b.if_then(negative):
-                b.store(cast(b, p, INT64).ir, statuses[0], align=8)
-            power = integers.power(b, dtype, x.ir, b.select(negative, zero, p.ir))
-            put(code, Value(power, dtype), results[0], self.results[0], indices)
-
-        def row(outer: list[Index], start: Index, stop: Index) -> None:
-            code.loop(start, stop, 1, lambda i: element([*outer, i] if self.sizes else []))
-
-        each_row(code, self.sizes, CHUNK, row)
+        x, p = (cast(b, fetch(code, pointer, array, indices), dtype)
+                for pointer, array in zip(operands, self.operands, strict=True))  # fmt: skip
+        zero = number(0, dtype).ir
+        negative = b.icmp_signed("<", p.ir, zero)
+        with b.if_then(negative):
+            b.store(cast(b, p, INT64).ir, statuses[0], align=8)
+        power = integers.power(b, dtype, x.ir, b.select(negative, zero, p.ir))
+        put(code, Value(power, dtype), results[0], self.results[0], indices)
 
 
 @dataclass(frozen=True)
-class Search(Nest):
+class Search(Elementwise):
     """Where values go in a sorted vector, whose steps have one axis: the first operand."""
 
-    sizes: tuple[int, ...]
     length: int
     right: bool
     dtype: np.dtype[Any]
-
-    @property
-    def rows(self) -> int:
-        """As of a map."""
-        return row_count(self.sizes, CHUNK)
 
     @property
     def in_code(self) -> frozenset[str]:
         """How often the vector is halved."""
         return frozenset({"length"})
 
-    def write(self, code: Code, operands: Sequence[Any], results: Sequence[Any], statuses: Sequence[Any]) -> None:
+    def element(self, code: Code, operands: Sequence[Any], results: Sequence[Any], statuses: Sequence[Any],
+                indices: list[Index]) -> None:  # fmt: skip
         """Halve what is left so often that one place remains."""
         b = code.b
-
-        def element(indices: list[Index]) -> None:
-            value = cast(b, fetch(code, operands[1], self.operands[1], indices), self.dtype)
-            low, left = as_value(0), as_value(self.length)
-            for _ in range(self.length.bit_length()):
-                half = b.lshr(left, I64(1))
-                middle = b.add(low, half)
-                some = b.icmp_unsigned("!=", left, I64(0))
-                safe = b.select(some, middle, I64(0))
-                known = cast(b, fetch(code, operands[0], self.operands[0], [safe]), self.dtype)
-                before = b.not_(self._less(b, value, known)) if self.right else self._less(b, known, value)
-                passed = b.and_(some, before)
-                low = b.select(passed, b.add(middle, I64(1)), low)
-                left = b.select(passed, b.sub(b.sub(left, half), I64(1)), half)
-            put(code, Value(low, INT64), results[0], self.results[0], indices)
-
-        def row(outer: list[Index], start: Index, stop: Index) -> None:
-            code.loop(start, stop, 1, lambda i: element([*outer, i] if self.sizes else []), parallel=True)
-
-        each_row(code, self.sizes, CHUNK, row)
+        value = cast(b, fetch(code, operands[1], self.operands[1], indices), self.dtype)
+        low, left = as_value(0), as_value(self.length)
+        for _ in range(self.length.bit_length()):
+            half = b.lshr(left, I64(1))
+            middle = b.add(low, half)
+            some = b.icmp_unsigned("!=", left, I64(0))
+            safe = b.select(some, middle, I64(0))
+            known = cast(b, fetch(code, operands[0], self.operands[0], [safe]), self.dtype)
+            before = b.not_(self._less(b, value, known)) if self.right else self._less(b, known, value)
+            passed = b.and_(some, before)
+            low = b.select(passed, b.add(middle, I64(1)), low)
+            left = b.select(passed, b.sub(b.sub(left, half), I64(1)), half)
+        put(code, Value(low, INT64), results[0], self.results[0], indices)
 
     def _less(self, b: ir.IRBuilder, x: Value, y: Value) -> Any:
         """x < y, NaN counting as the largest."""

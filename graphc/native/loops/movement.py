@@ -88,7 +88,7 @@ def _roll(node: Node, storage: Storage) -> Pieces:
     shape, steps = x.array_type.static_shape, storage.steps(x)
     shift, axes = node.attrs["shift"], node.attrs["axis"]
     if axes is None:
-        shape, steps, shift, axes = _row(x, shape, steps, shift)
+        shape, steps, shift, axes = _row(shape, steps, shift)
     moves = dict(zip(axes, shift, strict=True))
     own = own_steps(x) if len(shape) == x.ndim else (1,)
     width = x.array_type.dtype.itemsize
@@ -101,7 +101,7 @@ def _roll(node: Node, storage: Storage) -> Pieces:
     return copies
 
 
-def _row(x: Node, shape: tuple[int, ...], steps: tuple[int, ...], shift: int) -> tuple[Any, ...]:
+def _row(shape: tuple[int, ...], steps: tuple[int, ...], shift: int) -> tuple[Any, ...]:
     """An operand as a row of its elements, where its layout is one."""
     sizes, (found,), _ = merged(shape, [steps])
     if len(sizes) > 1:

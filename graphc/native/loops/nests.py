@@ -23,7 +23,7 @@ from llvmlite import ir
 
 from graphc.native.code.indices import Index, as_value, divided, plus, smaller, times
 from graphc.native.code.scalars import I64, Value, load, store, stored_type
-from graphc.native.code.writer import SYMBOL, Code
+from graphc.native.code.writer import Code
 from graphc.native.gemm.places import entry_indices, offset
 from graphc.native.strides import Steps
 
@@ -95,11 +95,6 @@ class Nest(ABC):
         known.write(code, pointers[:count], pointers[count : count + len(self.results)],
                     pointers[count + len(self.results) :])  # fmt: skip
         return code.text()
-
-    @property
-    def symbol(self) -> str:
-        """The name of the kernel in the IR."""
-        return SYMBOL
 
 
 def _into_table(value: Any, numbers: list[int], in_code: frozenset[str] = frozenset()) -> Any:
