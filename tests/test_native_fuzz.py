@@ -114,6 +114,22 @@ def test_all_ops_touch_nothing_beyond_their_memory(part, monkeypatch):
     sampled(sorted(OPS)[part::8], monkeypatch)
 
 
+LANES = (1, 2, 7, 8, 9, 10, 15, 16, 17, 25, 33, 41)
+
+
+@pytest.mark.parametrize("short", ["int8", "int16", "int32"])
+def test_rows_that_are_cut_or_widened_end_where_they_end(short, monkeypatch):
+    """LLVM stores the only lane of a mask as wide as it was before it was truncated."""
+    rng = np.random.default_rng(0)
+    for n in LANES:
+        x, y = gr.placeholder("x", (3, n), "int64"), gr.placeholder("y", (3, n), short)
+        rows = (x + gr.sum(x, 1, keepdims=True)).astype(short)
+        wide = y.astype("int64") + gr.sum(y, 1, keepdims=True)
+        picked = gr.take(x, gr.constant([2, 0]), 0).astype(short)
+        feeds = [rng.integers(-99, 99, (3, n)), rng.integers(-99, 99, (3, n)).astype(short)]
+        assert_guarded([x, y], [rows, wide, picked, rows.astype("float32")], {}, feeds, monkeypatch)
+
+
 @pytest.mark.slow
 def test_programs_touch_nothing_beyond_their_memory(batch, monkeypatch):
     for seed in range(batch, batch + EACH):

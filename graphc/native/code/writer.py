@@ -176,8 +176,20 @@ class Code:
         if piece.active == piece.width:
             self.b.store(value, pointer, align=dtype.itemsize)
             return
+        self.store_where(value, pointer, self._mask(piece), dtype)
+
+    def store_where(self, value: Any, pointer: Any, mask: Any, dtype: np.dtype[Any]) -> None:
+        """A vector into consecutive elements, where a mask is set.
+
+        Of a mask that is known to leave the first lane only, none is made: LLVM 22 stores such a lane as wide as it was
+        before it was truncated, over what follows.
+        """
+        first_only = [1, *[0] * (value.type.count - 1)]
+        if isinstance(mask, ir.Constant) and [lane.constant for lane in mask.constant] == first_only:
+            self.b.store(self.b.extract_element(value, I32(0)), pointer, align=dtype.itemsize)
+            return
         name = f"llvm.masked.store.{suffix(value.type)}.p0"
-        self.call(name, ir.VoidType(), value, pointer, I32(dtype.itemsize), self._mask(piece))
+        self.call(name, ir.VoidType(), value, pointer, I32(dtype.itemsize), mask)
 
     def keep_masks(self) -> None:
         """Have masks kept in registers throughout a kernel: LLVM makes constants anew in each block, even of a loop."""

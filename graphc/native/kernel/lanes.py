@@ -152,8 +152,7 @@ def write(code: Code, value: Value, place: Any, lanes: Lanes, step: Any = 1) -> 
     elif lanes.mask is None:
         b.store(raw, place, align=dtype.itemsize)
     else:
-        name = f"llvm.masked.store.{suffix(raw.type)}.p0"
-        code.call(name, ir.VoidType(), raw, place, ir.IntType(32)(dtype.itemsize), lanes.mask)
+        code.store_where(raw, place, lanes.mask, dtype)
 
 
 def _times(b: Any, step: Any, lane: int) -> Any:
