@@ -123,11 +123,32 @@ def test_whole_entries_that_hold_no_code_are_replaced(tmp_path):
     entries = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     for name in entries:
         junk = b"written by an older version"
-        (tmp_path / name).write_bytes(hashlib.sha256(junk).digest() + junk)
+        (tmp_path / name).write_bytes(hashlib.sha256(name.encode() + junk).digest() + junk)
     (tmp_path / "notes.txt").write_text("not an entry")
     assert "damaged" in python(SMALL, GRAPHC_CACHE=str(tmp_path))
     assert {name: (tmp_path / name).read_bytes() for name in entries} == entries
     assert not python(SMALL, GRAPHC_CACHE=str(tmp_path))
+
+
+TWO = SMALL + """
+assert np.array_equal(gr.compile([x], gr.cumsum(x), backend="native")(np.arange(7.0)), np.cumsum(np.arange(7.0)))
+assert np.array_equal(gr.compile([x], gr.sqrt(x) - 1, backend="native")(np.ones(7)), np.zeros(7))
+"""
+
+
+def test_an_entry_by_the_name_of_another_is_replaced(tmp_path):
+    python(TWO, GRAPHC_CACHE=str(tmp_path))
+    entries = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for name, content in zip(entries, [*list(entries.values())[1:], next(iter(entries.values()))], strict=True):
+        (tmp_path / name).write_bytes(content)
+    assert "damaged" in python(TWO, GRAPHC_CACHE=str(tmp_path))
+    assert {name: (tmp_path / name).read_bytes() for name in entries} == entries
+
+
+@posix
+def test_the_cache_may_be_named_from_the_home_directory(tmp_path):
+    assert not python(SMALL, GRAPHC_CACHE="~/kernels", HOME=str(tmp_path))
+    assert list((tmp_path / "kernels").iterdir())
 
 
 def test_code_for_another_processor_or_version_of_llvm_has_another_name(monkeypatch):

@@ -1,9 +1,10 @@
 """Machine code on disk, so that a second process need not compile what a first one has.
 
-An entry is named by a hash of the IR, the processor and LLVM's version, and begins with a hash of its own content, so
-a damaged one is never used. Only a directory that nobody else can write is trusted. What goes wrong costs a warning
-and a compilation, never a result. The entries that were used least lately go when there are too many: any process may
-remove any entry at any time. `GRAPHC_CACHE` names another directory; empty, it turns the cache off.
+An entry is named by a hash of the IR, the processor and LLVM's version, and begins with a hash of its name and content,
+so one that is damaged or has another's name is never used. Only a directory that nobody else can write is trusted. What
+goes wrong costs a warning and a compilation, never a result. The entries that were used least lately go when there are
+too many: any process may remove any entry at any time. `GRAPHC_CACHE` names another directory; empty, it turns the
+cache off.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from io import FileIO
 from pathlib import Path
 
 _DIGEST = 32
+_FORMAT = b"2"
+"""What entries look like; those of another format have other names."""
 LARGEST_BYTES = 256 << 20
 """What all entries may take; beyond it, the oldest go until a quarter is free."""
 LOOKS_AT_NAMES = ("00", "40", "80", "c0")
@@ -29,7 +32,7 @@ USED_ANEW_SECONDS = 86_400.0
 
 def content_key(*parts: str) -> str:
     """The name of an entry: a hash of everything that its content depends on."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(_FORMAT)
     for part in parts:
         digest.update(part.encode())
         digest.update(b"\0")
@@ -40,7 +43,7 @@ def cache_directory() -> Path | None:
     """Where entries are kept; None where the user wants none kept or no directory is known."""
     chosen = os.environ.get("GRAPHC_CACHE")
     if chosen is not None:
-        return Path(chosen) if chosen else None
+        return Path(os.path.expanduser(chosen)) if chosen else None
     try:
         import platformdirs
     except ImportError:
@@ -70,7 +73,7 @@ class DiskCache:
         except OSError as error:
             self._warn(directory, f"cannot read it: {error}")
             return None
-        if hashlib.sha256(stored[_DIGEST:]).digest() == stored[:_DIGEST]:
+        if _digest(key, stored[_DIGEST:]) == stored[:_DIGEST]:
             return stored[_DIGEST:]
         self.reject(key)
         return None
@@ -89,7 +92,7 @@ class DiskCache:
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self._is_safe(directory):
-                _write(directory / key, hashlib.sha256(content).digest() + content)
+                _write(directory / key, _digest(key, content) + content)
                 if key.startswith(LOOKS_AT_NAMES):
                     _shrink(directory)
         except OSError as error:
@@ -114,6 +117,10 @@ class DiskCache:
             remedy = "set GRAPHC_CACHE to another directory, or to nothing"
             warnings.warn(f"the kernel cache {directory} is not used as it should be: {problem} ({remedy})",
                           RuntimeWarning, stacklevel=3)  # fmt: skip
+
+
+def _digest(key: str, content: bytes) -> bytes:
+    return hashlib.sha256(key.encode() + content).digest()
 
 
 def _write(target: Path, content: bytes) -> None:
