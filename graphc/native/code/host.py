@@ -20,6 +20,16 @@ def processor() -> str:
     return str(llvm.get_default_triple()).partition("-")[0]
 
 
+UNFINISHED = frozenset(["ampere1b", "oryon-1"])
+"""Processors whose model in LLVM lacks instructions: where it meets one of those, it ends the process."""
+
+
+def processor_model() -> str:
+    """LLVM's name for the model of this machine's processor, by which it orders instructions."""
+    name = str(llvm.get_host_cpu_name())
+    return "generic" if name in UNFINISHED else name
+
+
 _own = threading.local()
 
 
@@ -30,7 +40,7 @@ def machine(effort: int = 3) -> Any:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         target = llvm.Target.from_default_triple()
-        machines[effort] = target.create_target_machine(opt=effort, cpu=llvm.get_host_cpu_name(), features=features(),
+        machines[effort] = target.create_target_machine(opt=effort, cpu=processor_model(), features=features(),
                                                         jit=True)  # fmt: skip
         give_back_pages()
     return machines[effort]
@@ -45,7 +55,7 @@ def features() -> str:
 def identity() -> str:
     """What machine code depends on beside the IR: processor, instruction sets and LLVM's version."""
     version = ".".join(map(str, llvm.llvm_version_info))
-    return f"{llvm.get_default_triple()} {llvm.get_host_cpu_name()} {features()} LLVM {version}"
+    return f"{llvm.get_default_triple()} {processor_model()} {features()} LLVM {version}"
 
 
 FINAL = "; final\n"
