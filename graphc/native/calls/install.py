@@ -16,6 +16,7 @@ from graphc.native.calls.capi import FAST_WITH_NAMES, Method, functions, method,
 from graphc.native.calls.entry import Entry
 from graphc.native.calls.frame import SHARED
 from graphc.native.calls.record import PLACES
+from graphc.native.calls.walker import TABLE
 from graphc.native.code.library import LIBRARY
 from graphc.native.driver import WORD_BYTES
 from graphc.native.workspace import Workspace
@@ -60,8 +61,9 @@ def _compiled(owner: type) -> tuple[Method, list[Any]]:
              (State, "spare"), (State, "claimed"), (State, "wanted"), (Buffer, "array"), (Buffer, "readers"),
              (Buffer, "runs"))  # fmt: skip
     places = dict(zip(PLACES, (slot_of(*slot) for slot in slots), strict=True))
-    code = LIBRARY.load(calling.text(places), "call", "shared")
-    start, table = code.addresses
+    code = LIBRARY.load(calling.text(places), "call", TABLE)
+    start, where = code.addresses
+    table = ctypes.CFUNCTYPE(ctypes.c_void_p)(where)()
     objects = {"ndarray": np.ndarray, "none": None, "zero": 0, "one": 1, "false": False, "true": True, "gate": GATE,
                "slow": SLOW, "let_go": "release"}  # fmt: skip
     shared = functions() | {name: id(thing) for name, thing in objects.items()}

@@ -12,6 +12,8 @@ from graphc.native.code.scalars import I32, I64, POINTER
 from graphc.native.code.writer import CodePointer
 from graphc.native.driver import WORD_BYTES
 
+TABLE = "shared"
+"""The function that says where the table is."""
 
 class Walker:
     """A function being written, with a table of pointers that the process fills in."""
@@ -19,12 +21,15 @@ class Walker:
     def __init__(self, name: str, result: Any, arguments: Sequence[Any], shared: Sequence[str]) -> None:
         self.module = ir.Module(name)
         self._places = {name: place for place, name in enumerate(shared)}
-        self._table = ir.GlobalVariable(self.module, ir.ArrayType(POINTER, len(shared)), "shared")
+        self._table = ir.GlobalVariable(self.module, ir.ArrayType(POINTER, len(shared)), "table")
+        self._table.linkage = "internal"  # else code on 64-bit ARM has its address from memory, maybe out of reach
         self._table.initializer = ir.Constant(self._table.value_type, None)
         self._table.type = POINTER
         self.function = ir.Function(self.module, ir.FunctionType(result, arguments), name)
         self.b = ir.IRBuilder(self.function.append_basic_block("entry"))
         self.null = ir.Constant(POINTER, None)
+        where = ir.Function(self.module, ir.FunctionType(POINTER, []), TABLE)
+        ir.IRBuilder(where.append_basic_block("entry")).ret(self._table)
 
     def block(self, name: str) -> Any:
         """A place to go to, written later."""

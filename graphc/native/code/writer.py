@@ -93,13 +93,13 @@ class Code:
             return
         b = self.b
         starts = [self.function.append_basic_block("from") for _ in range(count)]
-        others, done = self.function.append_basic_block("others"), self.function.append_basic_block("done")
-        b.cbranch(b.icmp_signed("==", as_value(first), I64(0)), starts[0], others)
-        b.position_at_end(others)
-        switch = b.switch(as_value(first), starts[0])
+        done = self.function.append_basic_block("done")
+        for i, start in enumerate(starts[:-1]):  # of a switch LLVM would make a table, which may lie out of reach
+            others = self.function.append_basic_block("others")
+            b.cbranch(b.icmp_signed("<=", as_value(first), I64(i)), start, others)
+            b.position_at_end(others)
+        b.branch(starts[-1])
         for i, start in enumerate(starts):
-            if i:
-                switch.add_case(I64(i), start)
             b.position_at_end(start)
             body(i)
             b.branch(starts[i + 1] if i + 1 < count else done)
