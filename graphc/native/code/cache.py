@@ -28,6 +28,8 @@ LOOKS_AT_NAMES = ("00", "40", "80", "c0")
 """The size is looked at with each new entry whose name, a hash, begins so: one in 64."""
 USED_ANEW_SECONDS = 86_400.0
 """An entry that was last used so long ago is marked as used when it is read."""
+IN_USE: tuple[type[OSError], ...] = (PermissionError,) if os.name == "nt" else ()
+"""What Windows says of an entry that another process reads, removes or replaces just now."""
 
 
 def content_key(*parts: str) -> str:
@@ -68,10 +70,9 @@ class DiskCache:
             with open(directory / key, "rb", buffering=0) as file:
                 stored = file.read()
                 _mark_used(file)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
         except OSError as error:
-            self._warn(directory, f"cannot read it: {error}")
+            if not isinstance(error, (FileNotFoundError, NotADirectoryError, *IN_USE)):
+                self._warn(directory, f"cannot read it: {error}")
             return None
         if _digest(key, stored[_DIGEST:]) == stored[:_DIGEST]:
             return stored[_DIGEST:]
@@ -129,10 +130,17 @@ def _write(target: Path, content: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-        os.replace(name, target)
+        _replace(name, target)
     except BaseException:
         os.unlink(name)
         raise
+
+
+def _replace(name: str, target: Path) -> None:
+    try:
+        os.replace(name, target)
+    except IN_USE:  # the entry that is there is as good: another process reads or writes it
+        os.unlink(name)
 
 
 def _mark_used(file: FileIO) -> None:
@@ -155,6 +163,6 @@ def _shrink(directory: Path) -> None:
     for _, size, path in sorted(found):
         if total <= LARGEST_BYTES * 3 // 4:
             return
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, *IN_USE):
             os.unlink(path)
         total -= size

@@ -7,6 +7,7 @@ this process's until it ends. The system has them from a file, and maps them aga
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from contextlib import suppress
 from functools import cache
@@ -38,7 +39,7 @@ def _unwritten() -> tuple[tuple[int, int], ...]:
     """
     library, mapping = str(Path(ffi.lib._name).resolve()), ""
     unwritten: dict[str, bool] = {}
-    for line in Path("/proc/self/smaps").read_text().splitlines():
+    for line in os.fsdecode(Path("/proc/self/smaps").read_bytes()).splitlines():
         name, value = line.split(maxsplit=1)
         if not name.endswith(":"):
             mapping = line
