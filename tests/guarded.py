@@ -1,30 +1,34 @@
 """Memory that ends where the next page may not be touched: what reads or writes past an array ends the process.
 
-    guarded(array)                  # a copy that ends at such a page
-    guarded(array, before=True)     # one that begins right after one
-    with guarding(monkeypatch): …   # programs whose arena, constants and results lie so, filled with NaN before
+guarded(array)                  # a copy that ends at such a page
+guarded(array, before=True)     # one that begins right after one
+with guarding(monkeypatch): …   # programs whose arena, constants and results lie so, filled with NaN before
 """
 
 from __future__ import annotations
 
 import ctypes
 import mmap
+import os
 from typing import Any
 
 import numpy as np
 
 PAGE = mmap.PAGESIZE
-NOTHING = 0
-"""PROT_NONE."""
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+PROT_NONE, PAGE_NOACCESS = 0, 1
 GRAIN = 16
 """Memory of the arena begins at multiples of so many bytes."""
 
 
-def _forbid(address: int) -> None:
-    if _libc.mprotect(address, PAGE, NOTHING):
-        raise OSError(ctypes.get_errno(), "mprotect failed")
+def forbid(address: int) -> None:
+    """Have the page that begins there not be touched any more."""
+    page = ctypes.c_void_p(address), ctypes.c_size_t(PAGE)
+    if os.name == "nt":
+        is_done = ctypes.CDLL("kernel32").VirtualProtect(*page, PAGE_NOACCESS, ctypes.byref(ctypes.c_uint32()))
+    else:
+        is_done = ctypes.CDLL(None).mprotect(*page, PROT_NONE) == 0
+    if not is_done:
+        raise OSError(f"the page at {address} cannot be protected")
 
 
 def _pages(nbytes: int) -> int:
@@ -40,7 +44,7 @@ def guarded(array: Any, *, before: bool = False) -> np.ndarray[Any, Any]:
     array = np.asarray(array)
     count = _pages(array.nbytes)
     memory = _mapped(count + 1)
-    _forbid(memory.ctypes.data + (0 if before else count * PAGE))
+    forbid(memory.ctypes.data + (0 if before else count * PAGE))
     start = PAGE if before else count * PAGE - array.nbytes
     copy = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape) if array.nbytes else (
         np.empty(array.shape, array.dtype))  # fmt: skip
@@ -87,7 +91,7 @@ def aligned(nbytes: int) -> np.ndarray[Any, Any]:
     memory = _mapped(_pages(nbytes))
     memory[:] = 0xFF
     for offset in GuardedArena.guards.get(nbytes, ()):
-        _forbid(memory.ctypes.data + offset)
+        forbid(memory.ctypes.data + offset)
     return memory
 
 

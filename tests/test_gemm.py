@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip("llvmlite")
 
+from guarded import PAGE, forbid
 from llvmlite import ir
 
 from graphc.native import vecmath
@@ -34,14 +35,11 @@ class Fence:
     """Memory with an unreadable page before and behind it: reading or writing past the end kills the process."""
 
     def __init__(self, nbytes):
-        page = mmap.PAGESIZE
-        self.inside = -(-max(nbytes, 1) // page) * page
-        self.map = mmap.mmap(-1, self.inside + 2 * page)
-        self.begin = ctypes.addressof(ctypes.c_char.from_buffer(self.map)) + page
-        if hasattr(ctypes.CDLL(None), "mprotect"):
-            protect = ctypes.CDLL(None).mprotect
-            for place in (self.begin - page, self.begin + self.inside):
-                assert protect(ctypes.c_void_p(place), ctypes.c_size_t(page), 0) == 0
+        self.inside = -(-max(nbytes, 1) // PAGE) * PAGE
+        self.map = mmap.mmap(-1, self.inside + 2 * PAGE)
+        self.begin = ctypes.addressof(ctypes.c_char.from_buffer(self.map)) + PAGE
+        forbid(self.begin - PAGE)
+        forbid(self.begin + self.inside)
 
 
 def fenced(array, *, at_end=True):

@@ -372,6 +372,7 @@ def test_kernels_are_kept_on_disk_and_damaged_entries_replaced(tmp_path):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == entries
 
 
+@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
 def test_a_directory_that_others_may_write_is_not_trusted(tmp_path):
     tmp_path.chmod(0o777)
     assert "other users may write to it" in python(SMALL, GRAPHC_CACHE=str(tmp_path))
@@ -394,7 +395,7 @@ def test_the_report_lists_kernels_and_what_is_not_native_and_the_dump_has_the_co
     assert "2 stretches of native code; 0 barriers" in text or "1 stretch of native code; 0 barriers" in text
     kernel, = f.report().program.describe().kernels
     assert (kernel.operations, kernel.nbytes) == (2 * 143 + 143, 8 * (143 + 13))
-    assert kernel.where.startswith("tests/test_native.py:")
+    assert kernel.where.startswith(f"{Path('tests', 'test_native.py')}:")
     assert f.peak_bytes > 0
     assert {path.suffix for path in tmp_path.iterdir()} == {".ll", ".s"}
     assert sum(f.profile(rng.normal(size=(11, 13))).levels) > 0

@@ -20,6 +20,8 @@ BROKEN = """
 import os, re, sys, warnings
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}})
+else:
+    os.cpu_count = lambda: 1
 import numpy as np, graphc as gr
 from graphc.native.code import host
 broken, modules, compile_module = {broken!r}, [], host.object_code
@@ -115,6 +117,8 @@ INTERRUPTED = """
 import faulthandler, os
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}})
+else:
+    os.cpu_count = lambda: 1
 import numpy as np, graphc as gr
 from graphc.native.code import host
 left, compile_module = {number}, host.object_code

@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import sys
 
 import numpy as np
 import pytest
@@ -186,6 +187,8 @@ def test_integers_have_numpys_answers_where_c_has_none(name):
         values = [special_values(dtype) for dtype in dtypes]
         if name == "power":
             values[1] = values[1][(values[1] >= 0)]
+        if name == "reciprocal" and sys.platform == "win32":  # 1 / 0 as an integer is another one there
+            values[0] = values[0][values[0] != 0]
         grid = [np.ravel(one) for one in np.meshgrid(*values, indexing="ij")]
         operands = [gr.placeholder(f"x{len(inputs) + i}", one.shape, one.dtype) for i, one in enumerate(grid)]
         try:
@@ -219,7 +222,7 @@ def test_conversions_are_numpys(source):
             fits = slice(None)
             if x.dtype.kind == "f" and dtype.kind in "iu" and dtype.str[1:] not in ("i4", "i8"):
                 limits = np.iinfo(dtype)
-                fits = (np.trunc(x) >= limits.min) & (np.trunc(x) <= limits.max)
+                fits = np.isfinite(x) & (np.trunc(x) >= limits.min) & (np.trunc(x) <= limits.max)
         y = given.astype(dtype) if dtype != x.dtype else given + 0 if dtype.kind != "b" else given
         if y is not given:
             np.testing.assert_array_equal(run(native([given], [y]), [x])[0][fits], expected[fits])

@@ -18,6 +18,7 @@ from graphc.executor.blas import SingleThreadedBlas
 from graphc.executor.threads import POOL, Pool, available_cores
 from graphc.ir import Graph
 
+FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 WIDE = 192
 """A product of such matrices is worth a second thread."""
 
@@ -140,6 +141,7 @@ def test_concurrent_calls_never_mix(program):
     assert not wrong
 
 
+@FORKS
 def test_a_fork_has_workers_of_its_own(program):
     (right,) = program.run([feed()], {}, [None])
 
@@ -204,6 +206,12 @@ def run_script(text):
         from graphc.executor import NumpyProgram
         from graphc.ir import Graph
         signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what shells run in the background
+
+        def interrupt():
+            if os.name == "nt":  # where `kill` ends the process
+                signal.raise_signal(signal.SIGINT)
+            else:
+                os.kill(os.getpid(), signal.SIGINT)
     """
     source = textwrap.dedent(setup) + textwrap.dedent(text)
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=600, check=False)
@@ -220,7 +228,7 @@ def test_an_interrupt_ends_a_run_within_a_second(threads, size):
         for _ in range({100 if size == 3000 else 40_000}):
             y = gr.tanh(y @ x)
         program = NumpyProgram(Graph([x], [y]), {threads})
-        timer = threading.Timer(0.2, lambda: (times.append(time.process_time()), os.kill(os.getpid(), signal.SIGINT)))
+        timer = threading.Timer(0.2, lambda: (times.append(time.process_time()), interrupt()))
         times = []
         ones = np.full((size, size), 1 / size, "f4")
         timer.start()
@@ -248,7 +256,7 @@ def test_an_interrupted_program_stays_usable():
         eye = np.eye(400, dtype="f4")
         (right,) = program.run([eye], {}, [None])
         for pause in (0.01, 0.02, 0.05, 0.1, 0.1, 0.1):
-            threading.Timer(pause, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+            threading.Timer(pause, interrupt).start()
             try:
                 while True:
                     program.run([eye], {}, [None])
@@ -311,6 +319,7 @@ def test_blas_is_restored_by_the_last_run():
     assert blas_threads() == before
 
 
+@FORKS
 def test_a_fork_in_the_middle_of_a_run_restores_blas():
     before = blas_threads()
     blas = SingleThreadedBlas()
