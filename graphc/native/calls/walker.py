@@ -15,6 +15,7 @@ from graphc.native.driver import WORD_BYTES
 TABLE = "shared"
 """The function that says where the table is."""
 
+
 class Walker:
     """A function being written, with a table of pointers that the process fills in."""
 
