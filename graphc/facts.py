@@ -52,6 +52,15 @@ def is_number(node: Node, value: float) -> bool:
     return stored is not None and stored == value and bool(np.signbit(float(stored)) == np.signbit(float(value)))
 
 
+TRUTHS = (OPS["all"], OPS["any"])
+"""Reductions to whether elements are true."""
+
+
+def depends_on_order(node: Node) -> bool:
+    """Whether a reduction's result depends on the order of its steps: the rounding of a sum, the sign of a zero."""
+    return node.op not in TRUTHS and node.type.is_float
+
+
 def are_floats(**binding: Any) -> bool:
     """Whether every node that a rule's holes matched holds floats."""
     return all(value.type.is_float for value in binding.values() if isinstance(value, Node))

@@ -1,14 +1,16 @@
 """Ops that move elements without changing them: chains become one, what moves nothing goes, the rest moves outward.
 
 A value is computed in the order it has and seen in another order as late as possible: f(view(x)) = view(f(x)). There
-views meet, and often cancel. Every rule is exact.
+views meet, and often cancel. Every rule is exact, but for the order in which sums are added up.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from graphc import ops
+from graphc.facts import depends_on_order
 from graphc.ir import Graph, Node
 from graphc.op import Op
 from graphc.operators import OPS
@@ -169,10 +171,42 @@ def view_after_elementwise(node: Node) -> Outcome:
     return view.op.make((node.op.make(tuple(inner), node.attrs),), view.attrs)
 
 
+def _reduces_transposed(op: Op, operands: Operands) -> bool:
+    return op.reduction is not None and operands[0] is transpose
+
+
+@node_rule(_reduces_transposed, samples=[
+    sample(lambda x: ops.sum(transpose(x), 0), "i64[2,3]"),
+    sample(lambda x: ops.any(transpose(x, (2, 0, 1)), 1), "bool[2,3,4]"),
+    sample(lambda x: ops.max(transpose(x), 1, keepdims=True), "i8[2,3,4]")])  # fmt: skip
+def reduce_transposed(node: Node) -> Outcome:
+    """A reduction of x with its axes permuted is one of x."""
+    return None if depends_on_order(node) else _reduced_before(node)
+
+
+@node_rule(_reduces_transposed, kind="fast", samples=[
+    sample(lambda x: ops.sum(transpose(x), 0), "f64[2,3]"),
+    sample(lambda x: ops.max(transpose(x, (2, 0, 1)), 1), "f64[2,3,4]")])  # fmt: skip
+def reduce_transposed_floats(node: Node) -> Outcome:
+    """A reduction of x with its axes permuted is one of x, which adds in another order."""
+    return _reduced_before(node)
+
+
+def _reduced_before(node: Node) -> Node:
+    view, axes, keepdims = node.inputs[0], node.attrs["axis"], node.attrs["keepdims"]
+    order = view.attrs["axes"]
+    total = node.op(view.inputs[0], axis=tuple(sorted(order[axis] for axis in axes)), keepdims=keepdims)
+    left = order if keepdims else [axis for at, axis in enumerate(order) if at not in axes]
+    return transpose(total, [sorted(left).index(axis) for axis in left])
+
+
 RULES = RuleSet.of(globals())
+STRICT = RULES.strict
 
 
-@graph_pass
-def movement(graph: Graph, *, firings: Firings | None = None) -> Graph:
-    """Merge, drop and move outward what only moves elements."""
-    return apply_rules(graph, RULES, firings)
+@graph_pass(kind="stabilizing")
+def movement(graph: Graph, *, fast_math: bool = False, fusible: Callable[[Node], bool] | None = None,
+             firings: Firings | None = None) -> Graph:  # fmt: skip
+    """Merge, drop and move outward what only moves elements; past a reduction of floats where the order of its steps is
+    free: with `fast_math`, and where the backend writes its own code (`fusible` tells for which nodes)."""
+    return apply_rules(graph, STRICT if fusible is None and not fast_math else RULES, firings)

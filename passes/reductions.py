@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 
 from graphc import ops
-from graphc.facts import is_fixed
+from graphc.facts import TRUTHS, depends_on_order, is_fixed
 from graphc.folding import fold_numbers
 from graphc.ir import Graph, Node
 from graphc.op import Op
-from graphc.ops import astype, broadcast_to, max, min, prod, reshape, sum, transpose
+from graphc.ops import astype, broadcast_to, max, min, prod, reshape, sum
 from graphc.patterns import Operands
 from graphc.pipeline import graph_pass
 from graphc.rewrite import Firings, RuleSet, apply_rules
@@ -21,7 +21,6 @@ from graphc.rules import Outcome, node_rule, rule, sample
 from graphc.samples import call
 from graphc.types import broadcast_shapes
 
-TRUTHS = (ops.all, ops.any)
 IDEMPOTENT = (max, min, *TRUTHS)
 """Reductions of equal elements to that element."""
 Axes = tuple[int, ...]
@@ -29,11 +28,6 @@ Axes = tuple[int, ...]
 
 def _reduces(op: Op, operands: Operands) -> bool:
     return op.reduction is not None
-
-
-def _by_order(node: Node) -> bool:
-    """Whether a reduction's result depends on the order of its steps: the rounding of a sum, the sign of a zero."""
-    return node.op not in TRUTHS and node.type.is_float
 
 
 # Over one element.
@@ -136,7 +130,7 @@ def _reduces_same(op: Op, operands: Operands) -> bool:
     sample(lambda x: max(max(x, (0, 2)), 0, keepdims=True), "i8[2,3,4]")])  # fmt: skip
 def reduce_twice(node: Node) -> Outcome:
     """A reduction of a reduction is one over the axes of both."""
-    return None if _by_order(node) else _reduced_at_once(node)
+    return None if depends_on_order(node) else _reduced_at_once(node)
 
 
 @node_rule(_reduces_same, kind="fast", samples=[
@@ -148,34 +142,6 @@ def reduce_floats_twice(node: Node) -> Outcome:
 
 
 # Of views.
-
-
-def _of_bare(node: Node) -> Node:
-    order, axes, keepdims = node.inputs[0].attrs["axes"], node.attrs["axis"], node.attrs["keepdims"]
-    total = node.op(node.inputs[0].inputs[0], axis=tuple(sorted(order[axis] for axis in axes)), keepdims=keepdims)
-    left = order if keepdims else [axis for at, axis in enumerate(order) if at not in axes]
-    return transpose(total, [sorted(left).index(axis) for axis in left])
-
-
-def _reduces_transposed(op: Op, operands: Operands) -> bool:
-    return op.reduction is not None and operands[0] is transpose
-
-
-@node_rule(_reduces_transposed, samples=[
-    sample(lambda x: sum(transpose(x), 0), "i64[2,3]"),
-    sample(lambda x: ops.any(transpose(x, (2, 0, 1)), 1), "bool[2,3,4]"),
-    sample(lambda x: max(transpose(x), 1, keepdims=True), "i8[2,3,4]")])  # fmt: skip
-def reduce_transposed(node: Node) -> Outcome:
-    """A reduction of x with its axes permuted is one of x."""
-    return None if _by_order(node) else _of_bare(node)
-
-
-@node_rule(_reduces_transposed, kind="fast", samples=[
-    sample(lambda x: sum(transpose(x), 0), "f64[2,3]"),
-    sample(lambda x: max(transpose(x, (2, 0, 1)), 1), "f64[2,3,4]")])  # fmt: skip
-def reduce_transposed_floats(node: Node) -> Outcome:
-    """A reduction of x with its axes permuted is one of x, which adds in another order."""
-    return _of_bare(node)
 
 
 def _reduces_reshaped(op: Op, operands: Operands) -> bool:
@@ -193,7 +159,7 @@ def _of_all_elements(node: Node) -> Node | None:
     sample(lambda x: ops.any(reshape(x, 6)), "bool[2,3]")])  # fmt: skip
 def reduce_reshaped(node: Node) -> Outcome:
     """A reduction of all elements does not see their shape."""
-    return None if _by_order(node) else _of_all_elements(node)
+    return None if depends_on_order(node) else _of_all_elements(node)
 
 
 @node_rule(_reduces_reshaped, kind="fast", samples=[sample(lambda x: sum(reshape(x, 6)), "f64[2,3]")])

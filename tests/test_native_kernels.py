@@ -353,3 +353,13 @@ def test_tiles_touch_nothing_beyond_their_memory(monkeypatch):
         found = program.run([guarded(feed, before=before) for feed in feeds], {}, [None, None])
         for value, expected in zip(found, right, strict=True):
             np.testing.assert_array_equal(value, expected)
+
+
+def test_a_reduction_of_a_transpose_reads_what_is_transposed():
+    x = gr.placeholder("x", (6, 40, 50))
+    f = gr.compile([x], gr.mean(gr.moveaxis(x, 1, -1), axis=-1), backend="native")
+    assert not [node for node in f.graph.nodes if node.op is gr.transpose]
+    values = np.random.default_rng(0).normal(size=(6, 40, 50)).astype("float32")
+    np.testing.assert_allclose(f(values), values.mean(axis=1), rtol=1e-4, atol=1e-6)
+    kept = gr.compile([x], gr.mean(gr.moveaxis(x, 1, -1), axis=-1), backend="numpy")
+    assert [node for node in kept.graph.nodes if node.op is gr.transpose], "NumPy adds up in the order asked for"
