@@ -171,13 +171,59 @@ def test_asking_for_code_lets_go(call, native, monkeypatch):
     interrupt(library, "_lock", lambda: call(library), monkeypatch)
 
 
-@pytest.mark.parametrize("call", [LIBRARY_CALLS["load"], LIBRARY_CALLS["begin_driver"]], ids=["load", "begin_driver"])
-def test_what_llvms_binding_has_left_taken_is_let_go_of(call, native, monkeypatch):
-    monkeypatch.setenv("GRAPHC_CACHE", "")
-    monkeypatch.setattr(native.background, "available_cores", lambda: 1)  # who waits compiles
-    native.host.identity()
-    library = native.library.Library()
-    interrupt(native.host.ffi.lib._lock, "_lock", lambda: call(library), monkeypatch)
+class Recorded:
+    """The lock of LLVM's binding, and who has taken it."""
+
+    def __init__(self):
+        self._lock = threading.RLock()
+        self.threads = set()
+
+    def acquire(self, *args, **named):
+        self.threads.add(threading.current_thread())
+        return self._lock.acquire(*args, **named)
+
+    def release(self):
+        self._lock.release()
+
+
+def test_llvm_is_not_called_by_the_main_thread_which_interrupts_come_to(native, monkeypatch):
+    monkeypatch.setattr(native.host.ffi.lib._lock, "_lock", lock := Recorded())
+    monkeypatch.setattr(native.library, "LIBRARY", library := native.library.Library())
+    monkeypatch.setattr(library._disk, "get", lambda key: None)
+    for function in (native.host.identity, native.host.features, native.host.processor):
+        function.cache_clear()
+    library.begin_driver()
+    library.kernel(("nothing",), lambda: NOTHING, "kernel")
+    assert library.finish()
+    assert library.load(NOTHING.replace("kernel", "other"), "other").address
+    assert lock.threads
+    assert threading.main_thread() not in lock.threads
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+def test_where_another_thread_works_for_the_main_one_an_interrupt_ends_the_wait_alone(native):
+    """Sent by the thread that works, to come at a time we know."""
+    done, go_on = threading.Event(), threading.Event()
+
+    def work():
+        os.kill(os.getpid(), signal.SIGINT)
+        go_on.wait(60)
+        done.set()
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            native.background.apart(work)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert not done.is_set()
+    go_on.set()
+    assert done.wait(60)
+
+
+def test_errors_of_what_another_thread_does_are_raised(native):
+    with pytest.raises(ZeroDivisionError):
+        native.background.apart(lambda: 1 / 0)
 
 
 def test_installing_calls_lets_go(native, monkeypatch):

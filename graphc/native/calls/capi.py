@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import sys
-import sysconfig
 from functools import cache
 from typing import Any
 
@@ -17,6 +16,8 @@ import numpy as np
 from graphc.native.driver import WORD_BYTES
 from graphc.native.objects import ARRAY_DATA, LIST_ITEMS, knows_objects
 
+PLAIN_OBJECT = 16
+"""The bytes of an object without a value; it has a lock, too, where not one lock guards all of them."""
 TYPE = object.__basicsize__ - 8
 """Where an object keeps the pointer to its type."""
 TUPLE_SIZE, TUPLE_ITEMS = object.__basicsize__, tuple.__basicsize__
@@ -71,7 +72,7 @@ def _numpy_table() -> Any:
 @cache
 def can_enter() -> bool:
     """Whether everything lies where native code looks for it, and one lock guards all Python objects."""
-    if not knows_objects() or sysconfig.get_config_var("Py_GIL_DISABLED") or sys.byteorder != "little":
+    if not knows_objects() or object.__basicsize__ != PLAIN_OBJECT or sys.byteorder != "little":
         return False
     try:
         known = all(_numpy_table()[place] == id(kind) for place, kind in _NUMPY_TYPES.items())

@@ -8,10 +8,43 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from time import monotonic
+from typing import Any, TypeVar
 
 from graphc.executor.threads import available_cores
 from graphc.locks import exclusively
+
+Result = TypeVar("Result")
+
+WHILE = 0.05
+"""So many seconds at a time a thread works on jobs that another one waits for."""
+
+
+def apart(function: Callable[[], Result]) -> Result:
+    """What a function returns that the main thread has another one call: interrupts come to the main thread alone.
+
+    They would leave the lock of LLVM's binding taken, or have it free memory twice.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return function()
+    found: list[Result] = []
+    errors: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            found.append(function())
+        except BaseException as error:
+            errors.append(error)
+
+    try:
+        thread = threading.Thread(target=call, name="graphc compiles")
+        thread.start()
+    except RuntimeError:  # the system has no more threads
+        return function()
+    thread.join()
+    for error in errors:
+        raise error
+    return found[0]
 
 
 class Job:
@@ -48,7 +81,7 @@ class Job:
     def wait(self, queue: Queue) -> None:
         """Return when it is done; whoever waits helps with what others have left."""
         while not self.is_done:
-            (queue.take() or self).run()
+            apart(lambda: queue.work_for(self))
 
     def result(self, queue: Queue) -> Any:
         """The value, waited for."""
@@ -93,6 +126,12 @@ class Queue:
 
     def _count_out(self) -> None:
         self._threads -= 1
+
+    def work_for(self, job: Job) -> None:
+        """Run the oldest jobs, and that one where none is left, for a while: who has asked for it may have gone."""
+        end = monotonic() + WHILE
+        while not job.is_done and monotonic() < end:
+            (self.take() or job).run()
 
     def take(self) -> Job | None:
         """The oldest job that nobody has begun."""

@@ -5,19 +5,20 @@ from __future__ import annotations
 import ctypes
 import itertools
 import threading
-from contextlib import suppress
 from functools import cache
 from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite.binding import ffi
 
+from graphc.native.code.background import apart
 from graphc.native.code.pages import give_back_pages
 
 
+@cache
 def processor() -> str:
     """The first part of LLVM's name for this machine: x86_64, aarch64."""
-    return str(llvm.get_default_triple()).partition("-")[0]
+    return apart(lambda: str(llvm.get_default_triple())).partition("-")[0]
 
 
 UNFINISHED = frozenset(["ampere1b", "oryon-1"])
@@ -46,16 +47,17 @@ def machine(effort: int = 3) -> Any:
     return machines[effort]
 
 
+@cache
 def features() -> str:
     """The host's instruction sets, as LLVM writes them."""
-    return str(llvm.get_host_cpu_features().flatten())
+    return apart(lambda: str(llvm.get_host_cpu_features().flatten()))
 
 
 @cache
 def identity() -> str:
     """What machine code depends on beside the IR: processor, instruction sets and LLVM's version."""
     version = ".".join(map(str, llvm.llvm_version_info))
-    return f"{llvm.get_default_triple()} {processor_model()} {features()} LLVM {version}"
+    return apart(lambda: f"{llvm.get_default_triple()} {processor_model()} {features()} LLVM {version}")
 
 
 FINAL = "; final\n"
@@ -110,14 +112,6 @@ def locks() -> list[Any]:
     """What LLVM's binding locks its functions by, as far as it is known."""
     lock = getattr(getattr(ffi.lib, "_lock", None), "_lock", None)
     return [] if lock is None else [lock]
-
-
-def release_locks() -> None:
-    """Let go of what an interrupt in a function of LLVM's binding has left taken by this thread."""
-    for lock in locks():
-        with suppress(RuntimeError):  # nothing is
-            while True:
-                lock.release()
 
 
 _libraries = itertools.count()

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from graphc.ir import Node
 from graphc.locks import exclusively
@@ -18,8 +18,6 @@ from graphc.native.code.background import Job, Queue
 from graphc.native.code.cache import DiskCache, content_key
 from graphc.native.code.pages import give_back_pages
 from graphc.native.code.spelling import spelled, writers
-
-Result = TypeVar("Result")
 
 PATIENCE = 10.0
 """A fork waits at most so many seconds for a kernel being compiled: it may be the forking thread that does it."""
@@ -76,15 +74,15 @@ class Library:
                 self._by_structure[found_by] = made
             return self._by_structure[found_by]
 
-        made = self._exclusively(begin)
+        made = exclusively(self._lock, begin)
         if made.job.is_done and made.job.error is not None:
             raise made.job.error
         return made
 
     def finish(self) -> bool:
         """Wait for all kernels; whether LLVM has accepted every one of them."""
-        waiting = self._exclusively(self._unwaited)
-        for made in waiting:
+        waiting = exclusively(self._lock, self._unwaited)
+        for made in reversed(waiting):  # who waits for the last one helps with all before it
             made.wait()
         if waiting:
             give_back_pages()
@@ -99,17 +97,10 @@ class Library:
 
         Raises RuntimeError where LLVM rejects the IR.
         """
-        made = self._exclusively(lambda: self._made(content_key(text, host.identity()), lambda: text, symbols))
-        loaded = made.loaded
+        key = content_key(text, host.identity())
+        loaded = exclusively(self._lock, lambda: self._made(key, lambda: text, symbols)).loaded
         give_back_pages()
         return loaded
-
-    def _exclusively(self, function: Callable[[], Result]) -> Result:
-        """What a function returns, while no other thread asks for code."""
-        try:
-            return exclusively(self._lock, function)
-        finally:
-            host.release_locks()
 
     def _made(self, key: str, write: Callable[[], str], symbols: tuple[str, ...]) -> Made:
         if key not in self._by_content:
@@ -122,13 +113,6 @@ class Library:
 
     def _loaded(self, key: str, stored: bytes | None, text: str, symbols: tuple[str, ...],
                 write: Callable[[], str]) -> host.Loaded:  # fmt: skip
-        try:
-            return self._read_or_compiled(key, stored, text, symbols, write)
-        finally:
-            host.release_locks()
-
-    def _read_or_compiled(self, key: str, stored: bytes | None, text: str, symbols: tuple[str, ...],
-                          write: Callable[[], str]) -> host.Loaded:  # fmt: skip
         if text:
             _dump(key, text)
         if stored is not None:
@@ -150,12 +134,9 @@ class Library:
 
     def begin_driver(self) -> Made:
         """Have it compiled while something else is done."""
-
-        def begin() -> Made:
-            text = host.FINAL + driver.text(host.processor())
-            return self._made(content_key(text, host.identity()), lambda: text, driver.SYMBOLS)
-
-        return self._exclusively(begin)
+        text = host.FINAL + driver.text(host.processor())
+        key = content_key(text, host.identity())
+        return exclusively(self._lock, lambda: self._made(key, lambda: text, driver.SYMBOLS))
 
     def pause(self) -> None:
         """Before a fork, wait for what is being compiled, and let nobody begin: LLVM keeps locks that a child could

@@ -13,10 +13,9 @@ from collections.abc import Callable, MutableSequence
 from functools import cache
 from typing import Any
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 
-from graphc.native.code.host import processor
+from graphc.native.code.host import features, processor
 from graphc.native.vecmath.arithmetic import (
     ceil,
     floor,
@@ -103,4 +102,4 @@ def host_has_fma() -> bool:
     """Whether this machine multiplies and adds in one rounding: every 64-bit ARM does."""
     if processor() in ("aarch64", "arm64"):
         return True
-    return bool(llvm.get_host_cpu_features().get("fma", False))
+    return "+fma" in features().split(",")
