@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from fuzz_errors import with_errors
 from fuzz_programs import Made, Program
 from guarded import guarded
 
@@ -21,8 +22,12 @@ from graphc.types import TupleType
 Arrays = Sequence[Any]
 STEPS = 64
 """How many rounding errors of the largest value a result may be off, ..."""
-NOISE = 16
-"""... or so many times what rounding errors make of the inputs, or of the whole in NumPy."""
+SUMS = 1e-12
+"""... or so much of that value, for sums of many float64, ..."""
+NOISE = 4
+"""... or so many times what errors in every step make of it, or rounding ones in NumPy."""
+RUNS = 3
+"""So many times errors are drawn for every step."""
 DERIVED = 1e-5
 """How far a derivative may be off differences, relative to the slope's size."""
 
@@ -178,22 +183,10 @@ def _bits(array: Any) -> bytes:
 
 
 def _check_values(program: Program, made: Made, rows: int, feeds: Arrays, expected: Arrays, found: Arrays) -> None:
-    """Each output against what float64 makes of the same formulas, as near as rounding errors of its inputs allow."""
-    twin = program.made("float64")
-    wide = program.feeds("float64", rows)
-    exact = _evaluated(twin, wide)
-    rng = np.random.default_rng(program.seed)
-    eps = float(np.finfo(program.dtype).eps)
-    nodes = [*made.outputs, *made.updates.values()]
-    coarse = max((float(np.finfo(node.dtype).eps) for node in topological(nodes)
+    """Each output against what float64 makes of the same formulas, as near as rounding errors allow."""
+    exact, shift = _true_values(program, rows)
+    coarse = max((float(np.finfo(node.dtype).eps) for node in topological([*made.outputs, *made.updates.values()])
                   if not isinstance(node.type, TupleType) and node.type.is_float), default=0.0)  # fmt: skip
-    shift = [0.0] * len(nodes)
-    start = [variable.value for variable in twin.variables]
-    for _ in range(2):
-        for variable, value in zip(twin.variables, start, strict=True):
-            variable.value = _noisy(value, eps, rng)
-        moved = _evaluated(twin, [_noisy(feed, eps, rng) for feed in wide])
-        shift = [max(known, _distance(a, b)) for known, a, b in zip(shift, exact, moved, strict=True)]
     sure = [*made.exact, *[False] * len(made.updates)]
     for number, (true, reference, value) in enumerate(zip(exact, expected, found, strict=True)):
         if true.dtype.kind != "f" or sure[number]:
@@ -203,16 +196,17 @@ def _check_values(program: Program, made: Made, rows: int, feeds: Arrays, expect
             continue
         assert np.all(np.isfinite(value)), f"output {number}: {value}, expected {true}"
         error = _distance(true, value)
-        size = max(float(np.abs(true).max(initial=0)), 1e-3)
-        allowed = STEPS * coarse * max(size, 1) + NOISE * (shift[number] + _distance(true, reference))
-        if program.dtype == "float64":
-            allowed += 1e-10 * max(size, 1)
+        size = max(float(np.abs(true).max(initial=0)), 1)
+        allowed = max(STEPS * coarse, SUMS) * size + NOISE * (shift[number] + _distance(true, reference))
         assert error <= allowed, f"output {number} is off by {error}, allowed {allowed}:\n{value}\nexpected\n{true}"
 
 
-def _noisy(array: Any, eps: float, rng: np.random.Generator) -> Any:
-    """An array whose numbers are a few rounding errors off."""
-    return array * (1 + 4 * eps * rng.choice([-1.0, 1.0], array.shape)) if array.dtype.kind == "f" else array
+def _true_values(program: Program, rows: int) -> tuple[list[Any], list[float]]:
+    """What float64 makes of a program, and how far errors in every step move each result."""
+    twin, feeds = program.made("float64"), program.feeds("float64", rows)
+    exact, rng = _evaluated(twin, feeds), np.random.default_rng(program.seed)
+    drawn = [with_errors(twin, feeds, program.dtype, rng) for _ in range(RUNS)]
+    return exact, [max(map(_distance, [true] * RUNS, moved)) for true, *moved in zip(exact, *drawn, strict=True)]
 
 
 def _distance(one: Any, other: Any) -> float:

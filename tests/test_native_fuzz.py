@@ -14,6 +14,7 @@ import graphc as gr
 
 pytest.importorskip("llvmlite")
 
+import fuzz_checks
 from fuzz_checks import check, everything_parallel, same_bits
 from fuzz_programs import drawn, smaller
 from guarded import guarded, guarding
@@ -60,6 +61,31 @@ def _fails_alike(program, kind):
 @pytest.mark.parametrize("seed", range(20))
 def test_programs_are_right(seed):
     assert_right(drawn(seed, 8))
+
+
+ILL_CONDITIONED = 1500764
+"""Computes cosines of float32 near 1000."""
+FAULTS = {"float64": 1e-4, "float32": 0.05, "float16": 1.0}
+
+
+def test_an_ill_conditioned_program_is_right():
+    assert_right(drawn(ILL_CONDITIONED, 40))
+
+
+@pytest.mark.parametrize("seed", [*range(20), ILL_CONDITIONED])
+def test_a_wrong_value_is_found(seed):
+    """One element of one result is off by a part of the largest one."""
+    program = drawn(seed, 40)
+    made, feeds = program.made(), program.feeds()
+    expected = fuzz_checks._evaluated(made, feeds)
+    for number, value in enumerate(expected):
+        size = np.abs(value).max(initial=0)
+        if value.dtype.kind == "f" and 0 < size < np.inf:
+            wrong = np.array(value)
+            wrong.flat[-1] += max(size, 1) * FAULTS[program.dtype]
+            found = [*expected[:number], wrong, *expected[number + 1 :]]
+            with pytest.raises(AssertionError, match=f"output {number}"):
+                fuzz_checks._check_values(program, made, program.rows, feeds, expected, found)
 
 
 @pytest.mark.slow
