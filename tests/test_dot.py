@@ -179,6 +179,14 @@ def test_a_long_chain_is_drawn_in_linear_time():
     assert gr.to_dot(x).count("->") == 5000
 
 
+def test_a_kernel_is_drawn_with_the_ops_and_the_named_nodes_that_it_holds():
+    pytest.importorskip("llvmlite")
+    x = gr.placeholder("x", (4, 300))
+    y = gr.nn.softmax(gr.exp(x).named("e") * 2).named("p")
+    drawn = gr.compile([x], y, backend="native", threads=1).to_dot()
+    assert r'label="%p\nkernel of exp %e, multiply, max, subtract, exp, sum, divide\n%p\nf32[4, 300]"' in drawn
+
+
 def test_networkx():
     networkx = pytest.importorskip("networkx")
     x, _, _, loss = model()

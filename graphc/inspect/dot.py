@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -106,10 +107,19 @@ class Drawing:
 
 
 def _operation(node: Node, printer: Printer) -> str:
-    """The op with its attributes, where they are short."""
+    """The op with its attributes, where they are short, or with the ops of the graph that it holds."""
+    bodies = [value for value in node.attrs.values() if isinstance(value, Graph)]
+    if bodies:
+        return textwrap.fill(f"{node.op.name} of {', '.join(_held(bodies))}", LONGEST, break_long_words=False)
     shown = printer.expression(node).replace(f"({', '.join(printer.names[source] for source in node.inputs)})", "", 1)
     shown = " ".join(shown.split())
     return shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}…"
+
+
+def _held(bodies: Sequence[Graph]) -> list[str]:
+    """What graphs compute: each op once, and those nodes that have a name under it."""
+    computed = [node for body in bodies for node in body.nodes if node.inputs]
+    return list(dict.fromkeys(f"{node.op.name} %{node.name}" if node.name else node.op.name for node in computed))
 
 
 def quoted(text: str) -> str:
