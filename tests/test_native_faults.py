@@ -145,6 +145,13 @@ def test_an_entry_by_the_name_of_another_is_replaced(tmp_path):
     assert {name: (tmp_path / name).read_bytes() for name in entries} == entries
 
 
+def test_code_that_cannot_be_written_to_be_read_costs_a_warning(tmp_path):
+    (tmp_path / "file").write_text("")
+    printed = python(SMALL, GRAPHC_CACHE="", GRAPHC_DUMP=str(tmp_path / "file"))
+    assert printed.count("are not written") == 1
+    assert "NumPy" not in printed
+
+
 @posix
 def test_the_cache_may_be_named_from_the_home_directory(tmp_path):
     assert not python(SMALL, GRAPHC_CACHE="~/kernels", HOME=str(tmp_path))

@@ -176,11 +176,16 @@ def _dump_directory() -> str:
 
 def _dump(key: str, text: str) -> None:
     """Write IR and assembly to the directory that GRAPHC_DUMP names, for people to read."""
-    if _dump_directory():
-        path = Path(_dump_directory())
+    if not _dump_directory():
+        return
+    path, assembly = Path(_dump_directory()), host.assembly(text)
+    try:
         path.mkdir(parents=True, exist_ok=True)
         (path / f"{key[:16]}.ll").write_text(text, encoding="utf-8")
-        (path / f"{key[:16]}.s").write_text(host.assembly(text), encoding="utf-8")
+        (path / f"{key[:16]}.s").write_text(assembly, encoding="utf-8")
+    except OSError as error:
+        warnings.warn(f"IR and assembly of kernels are not written: {error} (set GRAPHC_DUMP to another directory, "
+                      "or to nothing)", RuntimeWarning, stacklevel=2)  # fmt: skip
 
 
 def warn_of_fallback(node: Node, error: Exception) -> None:
