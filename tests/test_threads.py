@@ -309,14 +309,45 @@ def test_blas_is_restored_by_the_last_run():
     before = blas_threads()
     blas = SingleThreadedBlas()
     blas.find_libraries()
-    with blas:
-        with blas:
-            assert blas_threads() == [1] * len(before)
-        assert blas_threads() == [1] * len(before)
+
+    def run():
+        assert blas.call(blas_threads) == [1] * len(before)
+        return blas_threads()
+
+    assert blas.call(run) == [1] * len(before)
     assert blas_threads() == before
-    with pytest.raises(KeyboardInterrupt), blas:
-        raise KeyboardInterrupt
-    assert blas_threads() == before
+
+
+@pytest.mark.parametrize("left", range(1, 6))
+def test_an_interrupt_at_any_time_restores_blas(left):
+    """As it may come after each call of C code: those that ask for a number of threads, set it, or compute."""
+    before, blas = blas_threads(), SingleThreadedBlas()
+    library = Interrupted(left, before[0])
+    blas._libraries, blas._modules = [library], len(sys.modules)
+    with pytest.raises(KeyboardInterrupt):
+        blas.call(lambda: library.get_num_threads() == 1 and library.get_num_threads())
+    assert library.threads == before[0]
+    assert not blas._users
+
+
+class Interrupted:
+    """A BLAS library, and an interrupt that comes after so many calls of it."""
+
+    def __init__(self, left, threads):
+        self.left, self.threads = left, threads
+
+    def get_num_threads(self):
+        return self._interrupted(self.threads)
+
+    def set_num_threads(self, threads):
+        self.threads = threads
+        self._interrupted()
+
+    def _interrupted(self, value=None):
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+        return value
 
 
 @FORKS
@@ -329,5 +360,4 @@ def test_a_fork_in_the_middle_of_a_run_restores_blas():
         blas.restore_in_child()
         return blas_threads() == before
 
-    with blas:
-        assert in_child(is_restored) == 0
+    assert blas.call(lambda: in_child(is_restored)) == 0

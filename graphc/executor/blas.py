@@ -6,15 +6,18 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
 from graphc.locks import exclusively
 
+Result = TypeVar("Result")
+
 
 class SingleThreadedBlas:
-    """A context in which the BLAS libraries of the process use one thread each; ends with the last of its users."""
+    """The BLAS libraries of the process, which use one thread each until the last of its users has ended."""
 
     def __init__(self) -> None:
         self._libraries: list[Any] = []
@@ -24,8 +27,9 @@ class SingleThreadedBlas:
     def reset(self) -> None:
         """Start anew, as after a fork in the middle of other threads' runs."""
         self._lock = threading.RLock()
-        self._users = 0
-        self._threads: list[int] = []
+        self._users: set[object] = set()
+        self._threads: list[int] | None = None
+        """How many each library has of its own; None while it has them."""
 
     def find_libraries(self) -> None:
         """Look for BLAS libraries, unless no module was imported since the last time (a look takes a millisecond)."""
@@ -33,26 +37,37 @@ class SingleThreadedBlas:
             found = ThreadpoolController().select(user_api="blas").lib_controllers
             exclusively(self._lock, lambda: self._keep(found))
 
+    def call(self, function: Callable[[], Result]) -> Result:
+        """What a function returns that uses BLAS. No context holds it, which an interrupt could keep from its end."""
+        user, interrupt = object(), None
+        try:
+            exclusively(self._lock, lambda: self._hold(user))
+            return function()
+        finally:
+            while user in self._users or (self._threads is not None and not self._users):
+                try:
+                    exclusively(self._lock, lambda: self._let_go(user))
+                except KeyboardInterrupt as error:  # for later: BLAS would keep one thread
+                    interrupt = error
+            if interrupt is not None:
+                raise interrupt
+
     def _keep(self, found: list[Any]) -> None:
-        if self._users == 0:
+        if self._threads is None:
             self._libraries, self._modules = found, len(sys.modules)
 
-    def __enter__(self) -> None:
-        exclusively(self._lock, self._begin)
-
-    def __exit__(self, *error: object) -> None:
-        exclusively(self._lock, self._end)
-
-    def _begin(self) -> None:
-        if self._users == 0:
+    def _hold(self, user: object) -> None:
+        if self._threads is None:
             self._threads = [library.get_num_threads() for library in self._libraries]
+        if not self._users:
             self._set([1] * len(self._libraries))
-        self._users += 1
+        self._users.add(user)
 
-    def _end(self) -> None:
-        if self._users == 1:
+    def _let_go(self, user: object) -> None:
+        self._users.discard(user)
+        if not self._users and self._threads is not None:  # a fork in the middle of a run has reset it
             self._set(self._threads)
-        self._users = max(self._users - 1, 0)  # a fork inside the context has reset it
+            self._threads = None
 
     def _set(self, threads: list[int]) -> None:
         for library, count in zip(self._libraries, threads, strict=True):
@@ -60,7 +75,7 @@ class SingleThreadedBlas:
 
     def restore_in_child(self) -> None:
         """A forked child has none of the runs of its parent's other threads."""
-        if self._users:
+        if self._threads is not None:
             self._set(self._threads)
         self.reset()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -41,7 +40,7 @@ class NumpyProgram:
         self._steps = tuple(step for stage in self._emitted.stages for step in stage)
         self._result_bytes = result_bytes(plan, len(graph.outputs) if results is None else results)
         self._workspaces: list[list[Any]] = []
-        self._blas = _blas(graph)
+        self._call = _caller(graph)
         self._variables = [(plan.slots[variable], variable) for variable in graph.variables]
         given = dict(plan.given())
         self._given = [(index, slot, static_shape(graph.outputs[index].array_type), graph.outputs[index].dtype)
@@ -57,8 +56,8 @@ class NumpyProgram:
         workspace = self._take_workspace()
         values = workspace.copy()
         self._fill(values, inputs, state, targets)
-        with np.errstate(all="ignore"), self._blas:
-            self._run_steps(values)
+        with np.errstate(all="ignore"):
+            self._call(lambda: self._run_steps(values))
         if len(self._workspaces) < WORKSPACES_KEPT:  # after an error it is dropped, with whatever state it is in
             self._workspaces.append(workspace)
         return self._finish(values, targets)
@@ -120,12 +119,14 @@ class NumpyProgram:
             self._fill(fresh, inputs, state, targets)
             return fresh
 
-        with np.errstate(all="ignore"), self._blas:
-            return profile(self.plan, self._emitted, values)
+        with np.errstate(all="ignore"):
+            measured: Profile = self._call(lambda: profile(self.plan, self._emitted, values))
+            return measured
 
 
-def _blas(graph: Graph) -> AbstractContextManager[None]:
+def _caller(graph: Graph) -> Callable[[Callable[[], Any]], Any]:
+    """What calls a function that runs the graph: it holds BLAS to one thread where that matters."""
     if not any(node.op.blas and operations(node) >= LEAST_BLAS_OPERATIONS for node in graph.nodes):
-        return nullcontext()
+        return lambda function: function()
     SINGLE_THREADED_BLAS.find_libraries()
-    return SINGLE_THREADED_BLAS
+    return SINGLE_THREADED_BLAS.call

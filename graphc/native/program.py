@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter
 from typing import Any
 
@@ -74,7 +73,7 @@ class NativeProgram:
         shared = any(stage.shared for stage in self.stages)
         eager = repays_waking(self.stages, self.threads)
         self.helpers = Helpers(self.threads, eager=eager) if shared else None
-        self._blas = self._blas_context()
+        self._call = self._caller()
 
     def run(self, inputs: Sequence[Array], state: Mapping[Variable, Array],
             targets: Sequence[Array | None]) -> list[Any]:  # fmt: skip
@@ -124,16 +123,19 @@ class NativeProgram:
 
     def _run_mixed(self, workspace: Workspace, values: list[Any]) -> None:
         """Native code and NumPy in turn."""
+        with np.errstate(all="ignore"):
+            self._call(lambda: self._run_each(workspace, values))
+
+    def _run_each(self, workspace: Workspace, values: list[Any]) -> None:
         step: Any = None
         try:
-            with np.errstate(all="ignore"), self._blas:
-                for step, word in self._steps:
-                    if word:
-                        if self.helpers is not None:
-                            self.helpers.call(workspace)
-                        self._drive(workspace.context + WORD_BYTES * word)
-                    else:
-                        step(values)
+            for step, word in self._steps:
+                if word:
+                    if self.helpers is not None:
+                        self.helpers.call(workspace)
+                    self._drive(workspace.context + WORD_BYTES * word)
+                else:
+                    step(values)
         except GraphcError:
             raise
         except Exception as error:
@@ -158,12 +160,12 @@ class NativeProgram:
             if word != FINE:
                 raise failed(self.positions[status], status.problem(word))
 
-    def _blas_context(self) -> AbstractContextManager[None]:
-        """What holds BLAS to one thread, where NumPy computes products."""
+    def _caller(self) -> Callable[[Callable[[], None]], None]:
+        """What calls a function that runs the program: it holds BLAS to one thread, where NumPy computes products."""
         if not any(work.task is None and work.node.op.blas for work in self.works.listed):
-            return nullcontext()
+            return lambda function: function()
         SINGLE_THREADED_BLAS.find_libraries()
-        return SINGLE_THREADED_BLAS
+        return SINGLE_THREADED_BLAS.call
 
     def new_workspace(self, emitted: Emitted | None = None) -> Workspace:
         """Memory for one run at a time."""
@@ -201,7 +203,8 @@ class NativeProgram:
         self._fill(values, emitted, inputs, state, targets)
         seconds: dict[Node, float] = {}
         started = perf_counter()
-        with np.errstate(all="ignore"), self._blas:
+
+        def run() -> None:
             for step, word in _with_words(emitted):
                 before = perf_counter()
                 if word:
@@ -211,6 +214,9 @@ class NativeProgram:
                 node = emitted.steps.node_of.get(step)
                 if node is not None:
                     seconds[node] = seconds.get(node, 0.0) + perf_counter() - before
+
+        with np.errstate(all="ignore"):
+            self._call(run)
         levels = tuple(sum(seconds.get(node, 0.0) for node in level) for level in self.graph.levels())
         return Profile(seconds, levels, perf_counter() - started)
 
