@@ -331,7 +331,41 @@ def test_a_large_transposed_operand_is_walked_in_tiles_and_a_small_one_is_not():
         accesses = [Access((1, size)), Access((size, 1))]
         return form.Kernel(gr.Graph([x, y], [x * y]), accesses).form.tiled
 
-    assert (tiled(300), tiled(70)) == (0, None)
+    assert (tiled(300), tiled(30)) == (0, None)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int8"])
+def test_a_result_that_is_seen_transposed_is_written_so(monkeypatch, unit, dtype):
+    for module in (lanes, tiles):
+        monkeypatch.setattr(module, "host_unit", lambda: unit)
+    monkeypatch.setattr(form, "FAR_BYTES", 1)
+    for shape in ((1, 65), (31, 129), (33, 100), (64, 17), (5, 40, 70)):
+        x, y = gr.placeholder("x", shape, dtype), gr.placeholder("y", shape[-1:], dtype)
+        feeds = [(rng.normal(size=node.shape) * 3).astype(dtype) for node in (x, y)]
+        outputs = [gr.transpose(x + y), gr.swapaxes(x * y, -1, -2), gr.transpose(x)]
+        check([x, y], outputs, feeds)
+        run = gr.compile([x, y], outputs, backend="native")
+        if 1 not in shape:
+            works = NativeProgram(run.plan.graph, 2).works.listed
+            assert all(work.task is not None for work in works)
+            assert len(works) == 2
+
+
+def test_a_transposed_result_is_written_to_targets_and_beside_others():
+    x = gr.placeholder("x", (70, 90), "float32")
+    product = x * 2
+    outputs = [gr.transpose(product), gr.transpose(gr.exp(x)), gr.exp(x)[1:, ::-2], gr.broadcast_to(x[0] * 3, (5, 90))]
+    feed = rng.normal(size=x.shape).astype("float32")
+    right = evaluate(outputs, {x: feed})
+    for threads in (1, 2, 3):
+        run = gr.compile([x], outputs, backend="native", threads=threads)
+        program = NativeProgram(run.plan.graph, threads)
+        targets = [np.full(node.shape, 7, "float32") for node in outputs]
+        for found in (run(feed), program.run([feed], {}, targets)):
+            for value, expected in zip(found, right, strict=True):
+                np.testing.assert_allclose(value, expected, rtol=1e-6)
+        assert all(work.task is not None for work in program.works.listed)
 
 
 def test_what_runs_backward_is_read_where_it_lies():
@@ -342,15 +376,40 @@ def test_what_runs_backward_is_read_where_it_lies():
     np.testing.assert_allclose(run(feed), np.tanh(feed[:, ::-1]) + feed[::-1, ::-1], rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int8", "bool"])
+def test_elements_some_steps_apart_are_read_in_vectors(monkeypatch, unit, dtype):
+    monkeypatch.setattr(lanes, "host_unit", lambda: unit)
+    for step, length in ((2, 1), (2, 40), (3, 7), (3, 131), (4, 5000), (5, 40)):
+        x = gr.placeholder("x", (3, step * length), dtype)
+        first, last = x[:, ::step], x[:, step - 1 :: step]
+        feed = (rng.normal(size=x.shape) * 3).astype(dtype)
+        check([x], [first * last, gr.logical_not(last), gr.max(first * last, 1)], [feed], rtol=1e-5)
+
+
+def test_steps_touch_nothing_beyond_their_memory(monkeypatch):
+    x = gr.placeholder("x", (5, 12 * 43), "float32")
+    outputs = [x[:, 1::2] * 2, gr.tanh(x[:, 2::3]), gr.tanh(x[:, 3::4]) * 2 + gr.exp(x[:, ::4]), x[:, 11:24:3] + 1]
+    run = gr.compile([x], outputs, backend="native")
+    feed = rng.normal(size=x.shape).astype("float32")
+    right = run(feed)
+    guarding(monkeypatch)
+    program = NativeProgram(run.plan.graph, 2)
+    for before in (False, True):
+        found = program.run([guarded(feed, before=before)], {}, [None] * 4)
+        for value, expected in zip(found, right, strict=True):
+            np.testing.assert_array_equal(value, expected)
+
+
 def test_tiles_touch_nothing_beyond_their_memory(monkeypatch):
     x, y = gr.placeholder("x", (129, 300)), gr.placeholder("y", (300, 129))
-    run = gr.compile([x, y], [x.T * y, gr.flip(x, 1).T * y], backend="native")
+    run = gr.compile([x, y], [x.T * y, gr.flip(x, 1).T * y, (x * 2).T, x.T], backend="native")
     feeds = [rng.normal(size=node.shape).astype("float32") for node in (x, y)]
     right = run(*feeds)
     guarding(monkeypatch)
     program = NativeProgram(run.plan.graph, 2)
     for before in (False, True):
-        found = program.run([guarded(feed, before=before) for feed in feeds], {}, [None, None])
+        found = program.run([guarded(feed, before=before) for feed in feeds], {}, [None] * 4)
         for value, expected in zip(found, right, strict=True):
             np.testing.assert_array_equal(value, expected)
 

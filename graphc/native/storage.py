@@ -17,7 +17,7 @@ from graphc.executor.places import LARGEST_CONSTANT
 from graphc.ir import Graph, Node
 from graphc.native.joins import joins_of
 from graphc.native.strides import Steps, broadcast_strides, contiguous
-from graphc.native.turned import turned
+from graphc.native.turned import seen_outputs, turned, written_turned
 from graphc.op import OPS
 from graphc.types import TupleType, Type
 
@@ -53,6 +53,8 @@ class Storage:
     """The output whose array a root in RESULT memory has."""
     parts: dict[Node, list[Node]] = field(default_factory=dict)
     """The items of a kernel or loop with several results, by number."""
+    copies: dict[Node, Layout] = field(default_factory=dict)
+    """The views that are copied, and where they lie in their operand's memory."""
 
     def root(self, node: Node) -> Node:
         """The value whose memory a value has: for a tuple that a body returns, the tuple."""
@@ -103,7 +105,8 @@ class _Finder:
         self.items = {(node.inputs[0], node.attrs["index"]): node for node in graph.nodes if node.op.name == "item"}
         self.stand_ins: dict[Node, Any] = {}
         self.joins = joins_of(graph, is_kernel)
-        self.turned = turned(graph, is_kernel)
+        self.turned, self.seen = turned(graph, is_kernel), seen_outputs(graph)
+        self.written_turned = written_turned(graph, is_kernel)
         viewed = [node.inputs[0].type.nbytes for node in graph.nodes if node.op.view and node.inputs]
         viewed += [join.whole.type.nbytes for join in self.joins.values()]
         self.region = np.empty(max(viewed, default=0) + 64, np.uint8)
@@ -122,13 +125,29 @@ class _Finder:
                 self.made.layout[node] = self.made.layout[self.made.parts[node.inputs[0]][node.attrs["index"]]]
             elif self.is_kernel(node) or (isinstance(node.type, TupleType) and self.has_loops(node)):
                 self._filled(node)
-            elif node in self.turned or not self._view(node):
+            elif self._view(node):
+                if node in self.turned or (node in self.seen and not made.is_whole(node)):
+                    self._copied(node)
+            else:
                 writes = isinstance(node.type, Type) and (
                     node.op.writes_out or self.has_loops(node) or not node.type.nbytes)  # fmt: skip
                 self._place(node, Home.ARENA if writes else Home.OWN)
         return made
 
+    def _copied(self, node: Node) -> None:
+        """Give a view memory of its own."""
+        self.made.copies[node] = self.made.layout[node]
+        self.stand_ins.pop(node)
+        self._place(node, Home.ARENA)
+
     def _place(self, node: Node, home: Home) -> None:
+        if node in self.written_turned:
+            output = self.written_turned[node]
+            self._place(output, home)
+            strides = self.made.layout[output].strides
+            self.made.layout[node] = Layout(output, 0, tuple(strides[output.attrs["axes"].index(axis)]
+                                                             for axis in range(node.ndim)))  # fmt: skip
+            return
         if node in self.joins:
             self.made.layout[node] = self._joined(node)
             return

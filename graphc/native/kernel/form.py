@@ -22,7 +22,7 @@ from graphc.lookups import lookup_of, marked_axis
 from graphc.maps import is_map
 from graphc.native.code.functions import Function, function_of
 from graphc.native.kernel.extents import Access, Space, spread_accesses
-from graphc.native.kernel.lanes import Width, width_of, widths
+from graphc.native.kernel.lanes import LARGEST_STEP, Width, width_of, widths
 from graphc.native.kernel.phases import Plan
 from graphc.windows import windows_of
 
@@ -32,7 +32,9 @@ TILE = (32, 64)
 """Where some value lies across the rows, in columns, so many rows are walked together, so many elements of each at a
 time: what a processor fetches for one row is there for the next."""
 MOST_STAGES = 4
-FAR_BYTES = 1 << 15
+LEAST_COLUMNS = 8
+"""Fewer are not worth a tile."""
+FAR_BYTES = 1 << 12
 """A smaller value is near anyway."""
 IN_CODE = frozenset([0.0, 0.5, 1.0, 2.0, math.inf])
 """The sizes of floats that are in the code; all others stand in the table: a mean's factor or a learning rate."""
@@ -42,7 +44,9 @@ code around a loop would keep all constants that the loop reads."""
 Word = tuple[str, int, int]
 """A number of the table: what it is, of which pointer, along which axis."""
 Steps = tuple[tuple[int | None, ...], ...]
-"""Of each pointer along each axis: 0, 1 or -1 along the row, or None for a number of the table."""
+"""Of each pointer along each axis: 0, 1, -1 or a small number along the row, or None for a number of the table."""
+STEPS = (0, 1, -1, *range(2, LARGEST_STEP + 1))
+"""Steps along the row of which the code knows how to read them in vectors."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class Form:
     tiled: int | None = None
     """The axis of which several rows are walked together."""
     staged: tuple[int, ...] = ()
-    """The pointers whose elements lie side by side along that axis, and are first brought to the stack."""
+    """The pointers whose elements lie side by side along that axis, and pass the stack row by row."""
     compact: bool = False
     """Whether it is written once, and calls functions: soon compiled, for it takes longer to run, ..."""
     functions: tuple[Function, ...] = ()
@@ -117,7 +121,7 @@ class Kernel:
 
     def _tiled_axis(self) -> int | None:
         """The axis along which a value lies closer than along the row, so that rows next to each other share lines."""
-        if self.stretch or self.space.sizes[-1] <= TILE[1] or any(node.op.reduction for node in self.body.nodes):
+        if self.stretch or self.space.sizes[-1] < LEAST_COLUMNS or any(node.op.reduction for node in self.body.nodes):
             return None
         for node, (*outer, inner) in zip(self.pointed, self.steps, strict=True):
             close = [axis for axis, step in enumerate(outer) if 0 < abs(step) < abs(inner)]
@@ -128,9 +132,8 @@ class Kernel:
     def _staged(self) -> tuple[int, ...]:
         if self.tiled is None:
             return ()
-        across = [i for i, steps in enumerate(self.steps[: len(self.body.inputs)])
-                  if steps[self.tiled] == 1 and steps[-1] not in (0, 1)]  # fmt: skip
-        return tuple(i for i in across if self.body.inputs[i] not in self.plan.boxed)[:MOST_STAGES]
+        across = (i for i, (*outer, inner) in enumerate(self.steps) if outer[self.tiled] == 1 and inner not in (0, 1))
+        return tuple(i for i in across if self.pointed[i] not in self.plan.boxed)[-MOST_STAGES:]
 
     @property
     def chunks(self) -> int:
@@ -156,8 +159,8 @@ class Kernel:
         several = self.stretch or math.prod(self.space.sizes[:-1]) > 1
         short = not self.chunked and several and length <= most * self.width.native
         varies = tuple(self.space.varies(node) for node in self.body.nodes)
-        backward = {i for i, node in enumerate(self.body.inputs) if node not in self.plan.boxed}
-        steps = tuple(self._form_of_steps(steps, (0, 1, -1) if i in backward else (0, 1))
+        apart = {i for i, node in enumerate(self.body.inputs) if node not in self.plan.boxed}
+        steps = tuple(self._form_of_steps(steps, STEPS if i in apart else (0, 1))
                       for i, steps in enumerate(self.steps))  # fmt: skip
         numbers = {node: i for i, node in enumerate(self.body.nodes)}
         stashes = tuple(sorted((numbers[node], self.plan.row_bytes(node)) for node in self.plan.stashed))
@@ -173,7 +176,7 @@ class Kernel:
         """What it calls, for every width of vectors in which it may compute a node."""
         if not self.compact:
             return ()
-        along = widths(self.width, length, may_mask=may_mask(steps))
+        along = widths(self.width, length, may_mask=may_mask(steps, self._staged()))
         called = (function_of(node, width) for node in self.body.nodes
                   for width in (sorted(along) if self.plan.is_inner(node) else [1]))  # fmt: skip
         return tuple(dict.fromkeys(function for function in called if function is not None))
@@ -258,9 +261,9 @@ class Kernel:
         return self.chunks if kind == "chunks" else math.prod(self.pointed[pointer].array_type.static_shape)
 
 
-def may_mask(steps: Steps) -> bool:
-    """Whether all that lies along the row does so without gaps."""
-    return all(inner is not None for *_, inner in steps)
+def may_mask(steps: Steps, staged: Sequence[int]) -> bool:
+    """Whether all that lies along the row does so without gaps, or passes the stack."""
+    return all(inner is not None or i in staged for i, (*_, inner) in enumerate(steps))
 
 
 def structure_of(body: Graph, form: Form) -> Hashable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -23,6 +23,9 @@ HEAVY = 40.0
 
 It takes two vectors at once: each waits for its own chain of operations, longer than the processor looks ahead.
 """
+
+LARGEST_STEP = 4
+"""Elements up to so many apart are read in whole vectors, of which the rest is left out."""
 
 
 @dataclass(frozen=True)
@@ -116,17 +119,60 @@ def read(code: Code, place: Any, lanes: Lanes, dtype: np.dtype[Any], step: Any =
     b, kind = code.b, stored_type(dtype)
     if lanes.width == 1 or (isinstance(step, int) and step == 0):
         return computed(b, b.load(place, typ=kind, align=dtype.itemsize), dtype)
-    wide = Wide(kind, lanes.width)
     if isinstance(step, int) and step == -1:
         return _backward(code, place, lanes, dtype)
+    if isinstance(step, int) and 1 < step <= LARGEST_STEP:
+        return computed(b, _every(code, place, lanes, step, dtype), dtype)
     if not isinstance(step, int) or step != 1:
-        raw = _gathered(code, place, lanes.width, kind, step, dtype.itemsize)
-    elif lanes.mask is None:
-        raw = b.load(place, typ=wide, align=dtype.itemsize)
+        return computed(b, _gathered(code, place, lanes.width, kind, step, dtype.itemsize), dtype)
+    return computed(b, load_lanes(code, place, lanes, dtype), dtype)
+
+
+def load_lanes(code: Code, place: Any, lanes: Lanes, dtype: np.dtype[Any]) -> Any:
+    """Elements side by side as they are in memory; zeros in the place of those that are not there."""
+    b, kind = code.b, stored_type(dtype)
+    if lanes.width == 1:
+        return b.load(place, typ=kind, align=dtype.itemsize)
+    wide = Wide(kind, lanes.width)
+    if lanes.mask is None:
+        return b.load(place, typ=wide, align=dtype.itemsize)
+    return code.call(f"llvm.masked.load.{suffix(wide)}.p0", wide, place, ir.IntType(32)(dtype.itemsize), lanes.mask,
+                     zeros(kind, lanes.width))  # fmt: skip
+
+
+def store_lanes(code: Code, raw: Any, place: Any, lanes: Lanes, dtype: np.dtype[Any]) -> None:
+    """The same the other way; the memory of those that are not there is not touched."""
+    if lanes.mask is None:
+        code.b.store(raw, place, align=dtype.itemsize)
     else:
-        raw = code.call(f"llvm.masked.load.{suffix(wide)}.p0", wide, place, ir.IntType(32)(dtype.itemsize), lanes.mask,
-                        zeros(kind, lanes.width))  # fmt: skip
-    return computed(b, raw, dtype)
+        code.store_where(raw, place, lanes.mask, dtype)
+
+
+def _every(code: Code, place: Any, lanes: Lanes, step: int, dtype: np.dtype[Any]) -> Any:
+    """Every so many elements, out of whole vectors, of which the last ends where the last of the elements is."""
+    width = lanes.width
+    starts = [min(k * width, (width - 1) * (step - 1)) for k in range(step)]
+    holds = [next(k for k in range(step) if lane * step < starts[k] + width) for lane in range(width)]
+    found, *others = (_part(code, place, lanes, (start, step), dtype) for start in starts)
+    for k, vector in enumerate(others, 1):
+        before = [lane * step if k == 1 else lane for lane in range(width)]
+        order = [width + lane * step - starts[k] if holds[lane] == k else before[lane] if holds[lane] < k else 0
+                 for lane in range(width)]  # fmt: skip
+        found = code.b.shuffle_vector(found, vector, _order(order))
+    return found
+
+
+def _part(code: Code, place: Any, lanes: Lanes, part: tuple[int, int], dtype: np.dtype[Any]) -> Any:
+    """As many neighbours as there are lanes, from a place among the elements of the lanes on."""
+    (start, step), width, mask = part, lanes.width, lanes.mask
+    if mask is not None:
+        here = [at // step if at % step == 0 else width for at in range(start, start + width)]
+        mask = code.b.shuffle_vector(mask, ir.Constant(mask.type, None), _order(here))
+    return load_lanes(code, code.at(place, start, stored_type(dtype)), Lanes(0, width, mask), dtype)
+
+
+def _order(lanes: Sequence[int]) -> Any:
+    return ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes)
 
 
 def _backward(code: Code, place: Any, lanes: Lanes, dtype: np.dtype[Any]) -> Value:
@@ -143,16 +189,12 @@ def write(code: Code, value: Value, place: Any, lanes: Lanes, step: Any = 1) -> 
     """The same the other way."""
     b, dtype = code.b, value.dtype
     raw = stored(b, value)
-    if lanes.width == 1:
-        b.store(raw, place, align=dtype.itemsize)
-    elif not isinstance(step, int) or step != 1:
+    if lanes.width > 1 and (not isinstance(step, int) or step != 1):
         for lane in range(lanes.width):
             at = b.gep(place, [_times(b, step, lane)], inbounds=True, source_etype=raw.type.element)
             b.store(b.extract_element(raw, ir.IntType(32)(lane)), at, align=dtype.itemsize)
-    elif lanes.mask is None:
-        b.store(raw, place, align=dtype.itemsize)
     else:
-        code.store_where(raw, place, lanes.mask, dtype)
+        store_lanes(code, raw, place, lanes, dtype)
 
 
 def _times(b: Any, step: Any, lane: int) -> Any:

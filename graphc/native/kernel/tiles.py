@@ -1,26 +1,29 @@
 """Walks over tiles: some rows along one axis, and of each some elements, then the next elements of the same rows.
 
-A value that lies across the rows, as a transposed matrix does, has elements of many rows in each line of memory. What
-lies side by side across the rows of a tile is first brought to the stack, line by line: read where it is, lines a power
-of two apart would drive one another out.
+A value that lies across the rows, as a transposed matrix does, has elements of many rows in each line of memory. Its
+part of a tile is on the stack, row by row: an operand's is brought there before it is read, and a result's is brought
+to memory after it was written.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from graphc.native.code.indices import as_value, plus, smaller, times
+from llvmlite import ir
+
+from graphc.native.code.indices import Index, as_value, larger, plus, smaller, times
 from graphc.native.code.scalars import I64, stored_type
 from graphc.native.code.vectors import host_unit
 from graphc.native.kernel.form import TILE
-from graphc.native.kernel.lanes import Lanes, first_lanes, read, write
+from graphc.native.kernel.lanes import Lanes, first_lanes, load_lanes, store_lanes
 
 if TYPE_CHECKING:
     from graphc.native.kernel.rows import Writer
 
 ROWS, COLUMNS = TILE
-PITCH = ROWS + 1
-"""Elements from one column of a stage to the next: an odd number, so that those of a row lie in lines of their own."""
+GROUP = 16
+"""So many rows of some columns are in registers at once."""
 
 
 class Tiles:
@@ -29,13 +32,11 @@ class Tiles:
     def __init__(self, of: Writer, tiled: int) -> None:
         self.of, self.code, self.b, self.tiled = of, of.code, of.b, tiled
         self.axes = len(of.kernel.space.sizes)
-        self.stages = {pointer: self.code.room(COLUMNS * PITCH, self._kind(pointer))
-                       for pointer in of.kernel.form.staged}  # fmt: skip
+        self.stages = {pointer: _Stage(self, pointer) for pointer in of.kernel.form.staged}
         self.start: Any = None
         self.begin: Any = None
-
-    def _kind(self, pointer: int) -> Any:
-        return stored_type(self.of.kernel.pointed[pointer].array_type.dtype)
+        self.rows: Any = None
+        self.columns: Any = None
 
     def walk(self, first: Any, last: Any) -> None:
         """All tiles from the first to the last."""
@@ -53,40 +54,135 @@ class Tiles:
         self.start, self.begin = b.mul(group, I64(ROWS)), b.mul(chunk, I64(COLUMNS))
         stop = smaller(b, b.add(self.start, I64(ROWS)), sizes[self.tiled])
         end = smaller(b, b.add(self.begin, I64(COLUMNS)), sizes[-1])
-        of.coordinates = [known.get(axis, self.start) for axis in range(self.axes - 1)]
-        for pointer in self.stages:
-            self._stage(pointer, b.sub(stop, self.start), end)
+        self.rows, self.columns = b.sub(stop, self.start), b.sub(end, self.begin)
+
+        def go_to(row: Any) -> None:
+            of.coordinates = [known.get(axis, row) for axis in range(self.axes - 1)]
 
         def row(at: Any) -> None:
-            of.coordinates = [known.get(axis, at) for axis in range(self.axes - 1)]
+            go_to(at)
             of.row(self.begin, end)
 
+        operands = len(of.kernel.body.inputs)
+        go_to(self.start)
+        for pointer, stage in self.stages.items():
+            if pointer < operands:
+                stage.fetch()
         self.code.loop(self.start, stop, 1, row)
-
-    def _stage(self, pointer: int, rows: Any, end: Any) -> None:
-        """Bring the tile of an operand to the stack, column by column."""
-        node, kind = self.of.kernel.pointed[pointer], self._kind(pointer)
-        dtype, unit = node.array_type.dtype, host_unit()
-        width = min(unit.vector_bytes // dtype.itemsize, ROWS)
-
-        def column(at: Any) -> None:
-            there, _ = self.of.lies(pointer, node, Lanes(at, 1))
-            here = self.code.at(self.stages[pointer], times(self.b, self.b.sub(at, self.begin), PITCH), kind)
-
-            def some(i: Any, *, width: int) -> None:
-                lanes = Lanes(i, width, first_lanes(self.code, width, self.b.sub(rows, i)) if width > 1 else None)
-                value = read(self.code, self.code.at(there, i, kind), lanes, dtype)
-                write(self.code, value, self.code.at(here, i, kind), lanes)
-
-            if unit.masked:
-                self.code.loop(0, rows, width, lambda i: some(as_value(i), width=width))
-            else:
-                self.code.loop(0, rows, 1, lambda i: some(as_value(i), width=1))
-
-        self.code.loop(self.begin, end, 1, column)
+        go_to(self.start)
+        for pointer, stage in self.stages.items():
+            if pointer >= operands:
+                stage.bring_back()
 
     def place(self, pointer: int, lanes: Lanes) -> tuple[Any, Any]:
         """The address of the first of some elements on the stage, and how far they are apart."""
-        at = plus(self.b, times(self.b, self.b.sub(as_value(lanes.position), self.begin), PITCH),
-                  self.b.sub(self.of.coordinates[self.tiled], self.start))  # fmt: skip
-        return self.code.at(self.stages[pointer], at, self._kind(pointer)), PITCH
+        row = self.b.sub(self.of.coordinates[self.tiled], self.start)
+        return self.stages[pointer].place(row, self.b.sub(as_value(lanes.position), self.begin)), 1
+
+
+class _Stage:
+    """The part of a tile that a pointer's array has: in memory column by column, here row by row.
+
+    Blocks of as many rows as columns are transposed in registers.
+    """
+
+    def __init__(self, tiles: Tiles, pointer: int) -> None:
+        self.tiles, self.pointer, self.code, self.b = tiles, pointer, tiles.code, tiles.b
+        self.node = tiles.of.kernel.pointed[pointer]
+        self.dtype = self.node.array_type.dtype
+        self.kind = stored_type(self.dtype)
+        self.side = min(host_unit().vector_bytes // self.dtype.itemsize, GROUP)
+        self._room = self.code.room(ROWS * COLUMNS, self.kind)
+
+    def place(self, row: Index, column: Index) -> Any:
+        """The address of an element of the tile."""
+        return self.code.at(self._room, plus(self.b, times(self.b, row, COLUMNS), column), self.kind)
+
+    def fetch(self) -> None:
+        """Bring the part here."""
+        self._each_block(self._fetch)
+
+    def bring_back(self) -> None:
+        """Bring the part to where it lies."""
+        self._each_block(self._bring_back)
+
+    def _each_block(self, move: Callable[[Any, Any, int, int], None]) -> None:
+        """Move some columns at a time, group by group of their rows; without masks, edges element by element."""
+        loop, b, side = self.code.loop, self.b, self.side
+        rows, columns = self.tiles.rows, self.tiles.columns
+
+        def group(row: Any, column: Any) -> None:
+            if host_unit().masked:
+                move(row, column, side, GROUP)
+                return
+            last_row, last_column = plus(b, row, GROUP), plus(b, column, side)
+            whole = b.and_(b.icmp_signed("<=", last_row, rows), b.icmp_signed("<=", last_column, columns))
+            with b.if_else(whole) as (then, otherwise):
+                with then:
+                    move(row, column, side, GROUP)
+                with otherwise:
+                    loop(column, smaller(b, last_column, columns), 1, lambda column: loop(
+                        row, smaller(b, last_row, rows), 1, lambda row: move(row, column, 1, 1)))  # fmt: skip
+
+        loop(0, columns, side, lambda column: loop(0, rows, GROUP, lambda row: group(row, column)))
+
+    def _fetch(self, first: Index, column: Any, side: int, count: int) -> None:
+        """Bring some rows of some columns here; what is not there is not used."""
+        b, found = self.b, []
+        last, masks = b.sub(self.tiles.columns, I64(1)), self._masks(first, side, count)
+        for at in [plus(b, column, i) for i in range(side)]:
+            there = at if masks[0] is None else smaller(b, at, last)
+            found.append([load_lanes(self.code, self._memory(plus(b, first, side * k), there), Lanes(0, side, mask),
+                                     self.dtype) for k, mask in enumerate(masks)])  # fmt: skip
+        for k, columns in enumerate(zip(*found, strict=True)):
+            for i, line in enumerate(transposed(b, columns)):
+                place = self.place(plus(b, first, side * k + i), column)
+                store_lanes(self.code, line, place, Lanes(0, side), self.dtype)
+
+    def _bring_back(self, first: Index, column: Any, side: int, count: int) -> None:
+        """Bring some rows of some columns to where they lie, but for what is not there."""
+        b, found = self.b, []
+        for k in range(count // side):
+            places = [self.place(plus(b, first, side * k + i), column) for i in range(side)]
+            lines = [load_lanes(self.code, each, Lanes(0, side), self.dtype) for each in places]
+            found.append(transposed(b, lines))
+        masks = self._masks(first, side, count)
+        for i, vectors in enumerate(zip(*found, strict=True)):
+            at = plus(b, column, i)
+            for k, (mask, vector) in enumerate(zip(masks, vectors, strict=True)):
+                there = mask and b.select(b.icmp_signed("<", at, self.tiles.columns), mask, mask.type(None))
+                place = self._memory(plus(b, first, side * k), at)
+                store_lanes(self.code, vector, place, Lanes(0, side, there), self.dtype)
+
+    def _masks(self, first: Index, side: int, count: int) -> list[Any]:
+        """Which rows are there, for each vector of a column; None where all are."""
+        if side == 1 or not host_unit().masked:
+            return [None] * (count // side)
+        left = self.b.sub(self.tiles.rows, as_value(first))
+        rows = (self.b.sub(left, I64(start)) for start in range(0, count, side))
+        return [first_lanes(self.code, side, larger(self.b, left, 0)) for left in rows]
+
+    def _memory(self, row: Any, column: Any) -> Any:
+        """The address of an element in memory."""
+        there, _ = self.tiles.of.lies(self.pointer, self.node, Lanes(plus(self.b, self.tiles.begin, column), 1))
+        return self.code.at(there, row, self.kind)
+
+
+def transposed(b: ir.IRBuilder, vectors: Sequence[Any]) -> list[Any]:
+    """As many vectors as each has lanes, rows for columns: ever larger squares change places."""
+    side, half, vectors = len(vectors), 1, list(vectors)
+    lanes = range(side)
+    while half < side:
+        upper = _order([lane if not lane & half else side + lane - half for lane in lanes])
+        lower = _order([lane + half if not lane & half else side + lane for lane in lanes])
+        for i in lanes:
+            if not i & half:
+                one, other = vectors[i], vectors[i + half]
+                vectors[i] = b.shuffle_vector(one, other, upper)
+                vectors[i + half] = b.shuffle_vector(one, other, lower)
+        half *= 2
+    return vectors
+
+
+def _order(lanes: list[int]) -> Any:
+    return ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes)

@@ -23,7 +23,7 @@ class Traversal:
 
     def __init__(self, code: Code, kernel: Kernel) -> None:
         self.code, self.width, self.form = code, kernel.width, kernel.form
-        self.may_mask = may_mask(kernel.form.steps)
+        self.may_mask = may_mask(kernel.form.steps, kernel.form.staged)
 
     def along(self, start: Any, end: Any, element: Element, carried: Sequence[Node]) -> list[Value]:
         """Write the code of all elements; gives the totals of the reductions that it carries."""

@@ -41,14 +41,12 @@ def _reshape(node: Node, storage: Storage) -> Pieces:
     return [Copy(x, shape, storage.steps(x), 0, own_steps(x))]
 
 
-def _transpose(node: Node, storage: Storage) -> Pieces:
-    """A copy, where many products read it."""
+def copied_view(node: Node, storage: Storage) -> Pieces:
+    """A copy of a view, from where it lies in its operand's memory."""
     (x,) = node.inputs
-    if x not in storage.layout:
-        raise NotNative("an element of a tuple")
-    steps = storage.steps(x)
-    turned = tuple(steps[axis] for axis in node.attrs["axes"])
-    return [Copy(x, node.array_type.static_shape, turned, 0, own_steps(node))]
+    at, width = storage.copies[node], node.array_type.dtype.itemsize
+    steps = tuple(stride // width for stride in at.strides)
+    return [Copy(x, node.array_type.static_shape, steps, 0, own_steps(node), at.offset - storage.layout[x].offset)]
 
 
 def _concatenate(node: Node, storage: Storage) -> Pieces:
@@ -167,5 +165,4 @@ def _part(x: Node, storage: Storage, array: View, base: int, box: Box) -> Copy:
 
 MOVEMENT: dict[str, Describer] = {
     "concatenate": _concatenate, "flip": _flip, "pad": _pad, "reshape": _reshape, "roll": _roll, "setitem": _setitem,
-    "transpose": _transpose,
 }  # fmt: skip

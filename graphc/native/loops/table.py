@@ -15,7 +15,7 @@ from graphc.native.kernel.phases import reduction_of
 from graphc.native.loops.folds import Extremum, Fold
 from graphc.native.loops.lookups import LOOKUPS
 from graphc.native.loops.maps import Map, Power, Search, filling
-from graphc.native.loops.movement import MOVEMENT
+from graphc.native.loops.movement import MOVEMENT, copied_view
 from graphc.native.loops.nests import Array, merged
 from graphc.native.loops.pieces import Describer, Loop, NotNative, Pieces, operand
 from graphc.native.loops.randoms import Draw, words
@@ -34,6 +34,10 @@ def pieces_of(node: Node, storage: Storage) -> Pieces | None:
     empty = all(storage.home[result] is not Home.OWN and not result.type.nbytes for result in storage.results(node))
     if empty and node.op.name not in LOOKUPS:
         return ()
+    if node.op.view and storage.root(node.inputs[0]) is node:  # it was written that way
+        return ()
+    if node in storage.copies:
+        return copied_view(node, storage)
     describe = LOOPS.get(node.op.name)
     return None if describe is None else describe(node, storage)
 
