@@ -57,7 +57,7 @@ class Epilogues:
             return None
         if left and len(stored) > 1 + sum(self._is_read(node, inside) for node in stored):
             return None
-        rest = self._space(left) if left else None
+        rest = self._space(left, space) if left else None
         return Split(tuple(along), left, rest) if rest is not None or not left else None
 
     def _along(self, members: Sequence[Node]) -> Sequence[Node]:
@@ -90,10 +90,10 @@ class Epilogues:
         whole = [node for node in (*read, *stored) if node.shape == product.shape and number_of(node) is None]
         return sum(node.type.nbytes for node in whole) - product.type.nbytes
 
-    def _space(self, members: Sequence[Node]) -> Space | None:
-        """The index space of a kernel of these nodes."""
+    def _space(self, members: Sequence[Node], before: Space) -> Space | None:
+        """The index space of a kernel of these nodes, which were in another."""
         first, *others = members
-        space = Space.of(first)
+        space = Space.of(first, before.returning)
         if space is None:
             return None
         space.take_below(self.recomputed.below(first.inputs))

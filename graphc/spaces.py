@@ -1,13 +1,15 @@
 """The index space of a kernel, and where in it the axes of each value lie.
 
 Inside a kernel all values have the rank of its index space, with 1 where they do not vary, so that broadcasting lines
-up. A reduction over the innermost axes may be used by later nodes of the kernel; any other one is only a result.
+up. A reduction over the innermost axes may be used by later nodes of the kernel, and so may one over other axes that
+are next to each other where its result is spread over them again; any other one is only a result.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -20,26 +22,38 @@ WHOLE_ROW = 4096
 """An index space of at most so many elements is one row, so that reductions over all of it may be used inside."""
 LARGEST_PART = 16384
 """The most elements that a reduction over outer axes may keep per block of rows."""
+LONGEST_COLUMN = 8192
+"""The most elements of columns that are walked again and again: those side by side stay in a second cache."""
+SHORT_COLUMN, MANY_WALKS = 512, 3
+"""Longer ones are walked so where so many reductions follow each other: down long columns every row is on a page of its
+own, and two walks along all rows are as fast."""
+LEAST_COLUMNS = 128
+"""Fewer columns are too few for threads to share."""
+LEAST_LINE = 64
+"""The fewest bytes that lie side by side in neighbouring columns."""
 FEW_ROWS = 4
 """What is computed for rows joins what is computed for so many times as many elements."""
+Returning = Callable[[Node], int]
 Axes = tuple[int, ...]
 """For each axis of a value the axis of the index space that it runs along, or -1 where it has size 1."""
 
 
 class Place(NamedTuple):
-    """Where a node's axes lie. A reduction also sets the number of inner axes, or is an end."""
+    """Where a node's axes lie. A reduction also sets the axes that are walked, or is an end."""
 
     axes: Axes
-    inner: int = 0
+    walked: frozenset[int] = frozenset()
     ends: bool = False
 
 
 @dataclass(eq=False)
 class Space:
-    """An index space of these sizes, of which the `inner` innermost axes are reduced inside."""
+    """An index space of these sizes, of which the `walked` axes are reduced inside: rows, or columns."""
 
     sizes: tuple[int, ...]
-    inner: int = 0
+    returning: Returning | None = None
+    """How many reductions, one after the other, have results that are spread over their operands' axes again."""
+    walked: frozenset[int] = frozenset()
     axes: dict[Node, Axes] = field(default_factory=dict)
     """Where members, and operands from outside, have their axes."""
     ends: set[Node] = field(default_factory=set)
@@ -48,13 +62,13 @@ class Space:
     """Whether a member is an index map; then at most one axis is reduced inside, for several would be walked as one."""
 
     @classmethod
-    def of(cls, node: Node) -> Space | None:
+    def of(cls, node: Node, returning: Returning | None = None) -> Space | None:
         """The space of a kernel that begins with a node, or None for a reduction that no kernel can hold.
 
         Its sizes are the node's own, or for a reduction those of its operand.
         """
         spanning = node.inputs[0] if node.op.reduction else node
-        space = cls(spanning.array_type.static_shape)
+        space = cls(spanning.array_type.static_shape, returning)
         found = Place(_identity(node)) if spanning is node else space._reduced(node, _identity(spanning))
         return space if found is not None and space._put(node, found) else None
 
@@ -67,9 +81,10 @@ class Space:
         first, *others = sorted(spaces, key=lambda space: -math.prod(space.sizes))
         if not others:
             return first
-        result = cls(first.sizes, max(space.inner for space in spaces), dict(first.axes), set(first.ends), first.boxed)
+        walked = frozenset[int]().union(*(space.walked for space in spaces))
+        result = cls(first.sizes, first.returning, walked, dict(first.axes), set(first.ends), first.boxed)
         for space in others:
-            if not space._fits_in(first) or not all(_agree(space.inner, other.inner) for other in spaces):
+            if not space._fits_in(first) or not all(_agree(space.walked, other.walked) for other in spaces):
                 return None
             if not result.ends.isdisjoint(space.axes) or not space.ends.isdisjoint(result.axes):
                 return None
@@ -77,7 +92,7 @@ class Space:
                 return None
             result.ends |= space.ends
             result.boxed |= space.boxed
-        return result if result._whole_inner(result.axes.values()) else None
+        return result if result._can_walk(result.axes.values()) else None
 
     def _fits_in(self, other: Space) -> bool:
         """Whether all that this space holds may be computed over another one, where an axis of size 1 is its rows."""
@@ -86,7 +101,7 @@ class Space:
         alike = len(self.sizes) == len(other.sizes) and all(
             size in (1, its) for size, its in zip(self.sizes, other.sizes, strict=True))  # fmt: skip
         few = math.prod(self.sizes) * FEW_ROWS <= math.prod(other.sizes)
-        return alike and few and not self.inner and not self.ends
+        return alike and few and not self.walked and not self.ends
 
     def take(self, node: Node) -> bool:
         """Add a node that reads a member or operand; False, and nothing changes, where it does not fit."""
@@ -128,10 +143,10 @@ class Space:
         for source in read_here(node):
             if source not in self.axes and number_of(source) is None:
                 new[source] = _operand_axes(source, node, found.axes)
-        before = self.inner, self.boxed
-        self.inner, self.boxed = found.inner or self.inner, self.boxed or is_map(node)
-        if not self._whole_inner(new.values() if self.inner == before[0] else [*self.axes.values(), *new.values()]):
-            self.inner, self.boxed = before
+        before = self.walked, self.boxed
+        self.walked, self.boxed = found.walked or self.walked, self.boxed or is_map(node)
+        if not self._can_walk(new.values() if self.walked == before[0] else [*self.axes.values(), *new.values()]):
+            self.walked, self.boxed = before
             return False
         self.axes |= new
         self.ends |= {node} if found.ends else set()
@@ -157,23 +172,45 @@ class Space:
         return None if axes is None else Place(axes)
 
     def _reduced(self, node: Node, axes: Axes) -> Place | None:
-        """Where the axes of a reduction's result lie; it sets the inner axes, or is an end."""
+        """Where the axes of a reduction's result lie; it sets the axes that are walked, or is an end."""
         over = node.attrs["axis"]
         reduced = {axes[axis] for axis in over} - {-1}
         kept = [-1 if axis in over else place for axis, place in enumerate(axes)]
         left = tuple(kept if node.attrs["keepdims"] else [place for axis, place in enumerate(kept) if axis not in over])
-        inner = len(self.sizes) - min(reduced, default=len(self.sizes))
-        if self._usable(reduced, inner) and all(axes[axis] in reduced for axis in over):
-            return Place(left, inner)
+        whole = set(self._real()) <= set(axes)
+        usable = self._usable(reduced) or (whole and self._usable_down(reduced, node))
+        if usable and all(axes[axis] in reduced for axis in over):
+            return Place(left, frozenset(reduced))
         part = math.prod(size for place, size in enumerate(self.sizes) if place in kept)
-        return Place(left, ends=True) if part <= LARGEST_PART and set(self._real()) <= set(axes) else None
+        fits = whole and part <= LARGEST_PART and not self._is_cut(kept, self.walked)
+        return Place(left, ends=True) if fits else None
 
-    def _usable(self, reduced: set[int], inner: int) -> bool:
+    def _usable(self, reduced: set[int]) -> bool:
         """Whether later members may use a reduction: it takes whole rows, unless all is one row too long for that."""
-        real = set(self._real())
-        if not reduced or reduced != real & set(range(len(self.sizes) - inner, len(self.sizes))):
+        real = list(self._real())
+        if not reduced or reduced != set(real[-len(reduced) :]) or not _agree(self.walked, reduced):
             return False
-        return _agree(self.inner, inner) and (reduced != real or math.prod(self.sizes) <= WHOLE_ROW)
+        return len(reduced) < len(real) or math.prod(self.sizes) <= WHOLE_ROW
+
+    def _usable_down(self, reduced: set[int], node: Node) -> bool:
+        """The same of a reduction down whole columns, of which many lie side by side."""
+        real = list(self._real())
+        if not reduced or max(reduced) == real[-1] or not _agree(self.walked, reduced):
+            return False
+        together = [axis for axis in real if min(reduced) <= axis <= max(reduced)]
+        line = math.prod(self.sizes[max(reduced) + 1 :]) * node.array_type.dtype.itemsize
+        if set(together) != reduced or line < LEAST_LINE or self._ends_apart(reduced):
+            return False
+        length = math.prod(self.sizes[axis] for axis in reduced)
+        if math.prod(self.sizes) < LEAST_COLUMNS * length or length > LONGEST_COLUMN or self.returning is None:
+            return False
+        walks = self.returning(node)
+        return walks >= (1 if self.walked or length <= SHORT_COLUMN else MANY_WALKS)
+
+    def _is_cut(self, axes: Iterable[int], walked: Container[int]) -> bool:
+        """Whether a result has an element for each of a column's, added up over the columns: they are walked apart."""
+        last = max(self._real(), default=0)
+        return last not in walked and last not in axes and any(axis in walked for axis in axes)
 
     def _real(self) -> Iterator[int]:
         return (axis for axis, size in enumerate(self.sizes) if size != 1)
@@ -198,14 +235,17 @@ class Space:
         real = [place for place in places if place != -1]
         return tuple(places) if real == sorted(set(real)) else None  # an outer product x[:, None] * x: twice one axis
 
-    def _whole_inner(self, values: Iterable[Axes]) -> bool:
-        """Whether each value varies over all of the inner axes or over none."""
-        if not self.inner:
+    def _can_walk(self, values: Iterable[Axes]) -> bool:
+        """Whether each value varies over all of the axes that are walked or over none."""
+        if not self.walked:
             return True
-        inner = {axis for axis in self._real() if axis >= len(self.sizes) - self.inner}
-        if self.boxed and len(inner) > 1:
+        down = max(self._real()) not in self.walked
+        if (self.boxed and (down or len(self.walked) > 1)) or (down and self._ends_apart(self.walked)):
             return False
-        return not inner or all(inner.issubset(axes) or inner.isdisjoint(axes) for axes in values)
+        return all(self.walked.issubset(axes) or self.walked.isdisjoint(axes) for axes in values)
+
+    def _ends_apart(self, walked: Container[int]) -> bool:
+        return any(self._is_cut(self.axes[end], walked) for end in self.ends)
 
 
 def number_of(node: Node) -> Node | None:
@@ -223,9 +263,9 @@ def only_ones_move(node: Node) -> bool:
     return before == after
 
 
-def _agree(inner: int, other: int) -> bool:
-    """Whether two numbers of inner axes fit one kernel: where one is 0, nothing is reduced yet."""
-    return 0 in (inner, other) or inner == other
+def _agree(walked: AbstractSet[int], other: AbstractSet[int]) -> bool:
+    """Whether one kernel can walk along both: where there are no axes, nothing is reduced yet."""
+    return not walked or not other or walked == other
 
 
 def _identity(node: Node) -> Axes:

@@ -18,6 +18,7 @@ from graphc.lookups import is_near, lookup_of, marked_axis
 from graphc.maps import read_elsewhere
 from graphc.pipeline import graph_pass
 from graphc.recompute import Recomputed
+from graphc.returning import Returning
 from graphc.spaces import Space, number_of, only_ones_move
 from graphc.types import TupleType
 from graphc.windows import windows_of
@@ -63,6 +64,7 @@ class _Fusion:
         self.results = set(graph.outputs)
         self.known: dict[Node, bool] = {}
         self.recomputed = Recomputed(graph, self.readers, self._can_fuse)
+        self.returning = Returning(graph, self.readers, self._can_fuse)
         self.enough = ENOUGH if _kinds(graph) <= MANY_KINDS else MOST
 
     def run(self) -> None:
@@ -127,7 +129,7 @@ class _Fusion:
             return
         if fits and self._join_sibling(node, deepest + 1):
             return
-        space = Space.of(node) if fits else None
+        space = Space.of(node, self.returning) if fits else None
         if space is not None:
             space.take_below(self.recomputed.below(node.inputs))
         self.unit[node] = Unit(deepest + 1, space, [node], _effort(node))

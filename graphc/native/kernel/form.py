@@ -6,6 +6,7 @@
 along one axis is a stretch, and `first` and `last` are elements. Otherwise the last axis is a row, walked whole or in
 chunks, the axes before it are counted by one row number, and `first` and `last` are rows. Only the length of short rows
 is in the code, which then has no loop along them; kernels that differ in nothing but other sizes share their code.
+Where columns are walked, `first` and `last` count groups of neighbouring ones.
 """
 
 from __future__ import annotations
@@ -73,6 +74,8 @@ class Form:
     """The axis of which several rows are walked together."""
     staged: tuple[int, ...] = ()
     """The pointers whose elements lie side by side along that axis, and pass the stack row by row."""
+    down: int | None = None
+    """The axis that is walked, where it is not the last."""
     compact: bool = False
     """Whether it is written once, and calls functions: soon compiled, for it takes longer to run, ..."""
     functions: tuple[Function, ...] = ()
@@ -93,9 +96,10 @@ class Kernel:
         self.space = Space.of(body, [*accesses, *results])
         self.stretch = len(self.space.sizes) == 1 and not self._uses_reductions()
         self.chunked = not self.stretch and self.space.sizes[-1] > CHUNK and not self._needs_whole_rows()
-        self.plan = Plan(body, self.space, self.stretch or self.chunked)
+        self.plan = Plan(body, self.space, self.stretch or self.chunked, self._down_axis())
         self.tiled: int | None = None
         self.width: Width = width_of(self.plan, compact=compact)
+        self.plan.keep(self.abreast)
         laid_out = [*accesses, *results] if results else accesses
         self.steps = [self.space.steps(node, access) for node, access in zip(self.pointed, laid_out, strict=False)]
         self.steps += [self.space.own_steps(node) for node in self.pointed[len(self.steps) :]]
@@ -109,6 +113,21 @@ class Kernel:
 
     def _uses_reductions(self) -> bool:
         return any(source.op.reduction for node in self.body.nodes for source in node.inputs)
+
+    def _down_axis(self) -> int | None:
+        """The axis that reductions used in the kernel are over, where it is not the last."""
+        for node in self.body.nodes:
+            for source in node.inputs:
+                if source.op.reduction:
+                    before, after = self.space.varies(source.inputs[0]), self.space.varies(source)
+                    walked = [axis for axis, kept in enumerate(after) if before[axis] and not kept]
+                    return walked[0] if walked and walked != [len(after) - 1] else None
+        return None
+
+    @property
+    def abreast(self) -> int:
+        """How many columns are walked at once."""
+        return 1 if self.plan.down is None else self.width.whole
 
     def _needs_whole_rows(self) -> bool:
         """Whether some reduction gives a number per row, or is used in the kernel."""
@@ -139,13 +158,15 @@ class Kernel:
     def chunks(self) -> int:
         """Into how many a row is cut."""
         length = TILE[1] if self.tiled is not None else CHUNK if self.chunked else self.space.sizes[-1]
-        return -(-self.space.sizes[-1] // length)
+        return -(-self.space.sizes[-1] // (length if self.plan.down is None else self.width.whole))
 
     @property
     def rows(self) -> int:
         """How many rows there are, or tiles, or elements of a stretch."""
         if self.stretch:
             return 1 if self.form.length else self.space.sizes[0]
+        if self.plan.down is not None:
+            return math.prod(self.space.sizes[:-1]) // self.space.sizes[self.plan.down] * self.chunks
         if self.tiled is None:
             return math.prod(self.space.sizes[:-1]) * self.chunks
         others = math.prod(size for axis, size in enumerate(self.space.sizes[:-1]) if axis != self.tiled)
@@ -157,7 +178,7 @@ class Kernel:
         length = self.space.sizes[-1]
         most = 1 if self.compact else SHORT_VECTORS if not self.stretch else 1 if self.width.once else 0
         several = self.stretch or math.prod(self.space.sizes[:-1]) > 1
-        short = not self.chunked and several and length <= most * self.width.native
+        short = not self.chunked and several and length <= most * self.width.native and self.plan.down is None
         varies = tuple(self.space.varies(node) for node in self.body.nodes)
         apart = {i for i, node in enumerate(self.body.inputs) if node not in self.plan.boxed}
         steps = tuple(self._form_of_steps(steps, STEPS if i in apart else (0, 1))
@@ -169,8 +190,9 @@ class Kernel:
         looked = tuple(tuple(1 if step == 1 else None for step in steps) for steps in self._looked_steps)
         marked = tuple(self.space.group_of(axis) for _, axis in self.marks)
         inside = length if short else 0
+        functions = self._functions(inside, steps)
         return Form(self.width, self.stretch, self.chunked, inside, varies, steps, stashes, cuts, looked, marked,
-                    self.tiled, self._staged(), self.compact, self._functions(inside, steps))  # fmt: skip
+                    self.tiled, self._staged(), self.plan.down, self.compact, functions)  # fmt: skip
 
     def _functions(self, length: int, steps: Steps) -> tuple[Function, ...]:
         """What it calls, for every width of vectors in which it may compute a node."""
@@ -178,7 +200,7 @@ class Kernel:
             return ()
         along = widths(self.width, length, may_mask=may_mask(steps, self._staged()))
         called = (function_of(node, width) for node in self.body.nodes
-                  for width in (sorted(along) if self.plan.is_inner(node) else [1]))  # fmt: skip
+                  for width in (sorted(along) if self.plan.is_wide(node) else [1]))  # fmt: skip
         return tuple(dict.fromkeys(function for function in called if function is not None))
 
     @cached_property
@@ -213,9 +235,9 @@ class Kernel:
         axes = len(self.space.sizes)
         inner = [] if self.stretch or self.form.length else [axes - 1]
         words = [("size", 0, axis) for axis in (*range(1, axes - 1), *inner)]
-        if self.tiled is not None:
+        if self.tiled is not None or self.plan.down is not None:
             words = [("size", 0, axis) for axis in range(axes)]
-        if self.chunked or self.tiled is not None:
+        if self.chunked or self.tiled is not None or self.plan.down is not None:
             words.append(("chunks", 0, 0))
         words += [("step", pointer, axis) for pointer, steps in enumerate(self.form.steps)
                   for axis, step in enumerate(steps) if step is None]  # fmt: skip

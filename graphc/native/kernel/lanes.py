@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,10 @@ HEAVY = 40.0
 
 It takes two vectors at once: each waits for its own chain of operations, longer than the processor looks ahead.
 """
+NEAR_BYTES = 1 << 19
+"""What is read and written of columns that are walked together, several times, stays in a second cache."""
+LEAST_GROUPS = 8
+"""Columns that are walked fall into so many groups, if there are enough."""
 
 LARGEST_STEP = 4
 """Elements up to so many apart are read in whole vectors, of which the rest is left out."""
@@ -42,7 +47,7 @@ class Width:
 
 def width_of(plan: Plan, *, compact: bool) -> Width:
     """The lanes for a body: those of one vector register, of its widest floats if it has any."""
-    inner = [node for node in plan.body.nodes if plan.is_inner(node)]
+    inner = [node for node in plan.body.nodes if plan.is_wide(node)]
     if not inner or not all(has_vectors(node) for node in inner):
         return Width(1, 1, masked=False, once=False)
     unit = host_unit()
@@ -53,13 +58,24 @@ def width_of(plan: Plan, *, compact: bool) -> Width:
         return Width(native, native, unit.masked, once=False)
     if compact:
         return Width(native, native, unit.masked, once=unit.masked)
-    return _wide(native, sum(map(_effort, inner)), unit)
+    wide = _wide(native, sum(map(_effort, inner)), unit)
+    return wide if plan.down is None else _few(wide, plan, plan.space.sizes[plan.down])
 
 
 def _wide(native: int, effort: float, unit: Unit) -> Width:
     once = unit.masked and effort >= HEAVY
     times = 1 if LIGHT < effort < HEAVY else 4 if effort <= CHEAP else 2
     return Width(native, native * times, unit.masked, once)
+
+
+def _few(width: Width, plan: Plan, length: int) -> Width:
+    """Vectors of so few columns at once that threads have enough groups of them to share, and that all stays near."""
+    columns, whole = math.prod(plan.space.sizes) // length, width.whole
+    moved = [node for node in (*plan.body.inputs, *plan.stored) if plan.is_inner(node)]
+    each = length * sum(node.array_type.dtype.itemsize for node in moved)
+    while whole > width.native and (columns < LEAST_GROUPS * whole or whole * each > NEAR_BYTES):
+        whole //= 2
+    return replace(width, whole=whole)
 
 
 def widths(width: Width, length: int, *, may_mask: bool) -> set[int]:

@@ -27,7 +27,7 @@ def leading(kernel: Kernel) -> Leading | None:
     is_one_row = not inner and (not kernel.stretch or kernel.form.length)
     if is_one_row or kernel.boxes or kernel.plan.accumulators or not all(steps[0] for steps in results):
         return None
-    if kernel.lookups or kernel.tiled is not None:
+    if kernel.lookups or kernel.tiled is not None or kernel.plan.down is not None:
         return None
     if min(map(min, kernel.steps)) < 0:
         return None

@@ -4,6 +4,9 @@ The last axis of the index space is the row. A reduction over it gives a number 
 row may use: so a row is walked in phases, one more than the longest chain of such reductions (softmax has three: the
 maximum; the exponentials and their sum; the quotient). Any other reduction is accumulated over a block of rows, and the
 blocks' parts are added up afterwards in a fixed order.
+
+Where reductions over another axis are used, that axis is walked instead, down columns that lie side by side: there a
+vector holds an element of each of several columns, and so does a number per column.
 """
 
 from __future__ import annotations
@@ -53,6 +56,8 @@ class Plan:
     space: Space
     cut: bool
     """Whether rows are cut, so that nothing can be reduced along a whole one."""
+    down: int | None = None
+    """The axis that is walked, where it is not the last."""
     phase: dict[Node, int] = field(default_factory=dict)
     row_reductions: list[Node] = field(default_factory=list)
     accumulators: list[Node] = field(default_factory=list)
@@ -73,10 +78,18 @@ class Plan:
                     self.accumulators.append(node)
             self.phase[node] = below
         self.stored = {node for node in self.body.outputs if self.is_inner(node)} - set(self.accumulators)
+
+    def keep(self, abreast: int) -> None:
+        """Choose the values to keep for later phases, where so many rows are walked at once."""
         for phase in range(1, self.phases):
             for node in self.needed(phase):
                 for source in read_here(node):
-                    self._keep(source, phase)
+                    self._keep(source, phase, abreast)
+
+    @property
+    def walked(self) -> int:
+        """The axis that is walked."""
+        return len(self.space.sizes) - 1 if self.down is None else self.down
 
     @property
     def phases(self) -> int:
@@ -85,7 +98,11 @@ class Plan:
 
     def is_inner(self, node: Node) -> bool:
         """Whether a value varies along the row."""
-        return self.space.varies(node)[-1]
+        return self.space.varies(node)[self.walked]
+
+    def is_wide(self, node: Node) -> bool:
+        """Whether a vector holds several elements of a value: along the row, or of several columns."""
+        return self.space.varies(node)[-1] or self.is_inner(node)
 
     def is_fixed(self, node: Node) -> bool:
         """Whether a value is the same for all rows and needs none of them."""
@@ -102,7 +119,8 @@ class Plan:
     def is_row_reduction(self, node: Node) -> bool:
         """Whether a reduction is over the whole row and nothing else."""
         source, result = self.space.varies(node.inputs[0]), self.space.varies(node)
-        return not self.cut and source[:-1] == result[:-1]
+        others = (axis for axis in range(len(source)) if axis != self.walked)
+        return not self.cut and all(source[axis] == result[axis] for axis in others)
 
     def roots(self, phase: int) -> list[Node]:
         """The values along the row that one phase stores, reduces or accumulates."""
@@ -127,12 +145,12 @@ class Plan:
                 stack.extend(read_here(node))
         return [node for node in self.body.nodes if node in seen]
 
-    def _keep(self, node: Node, phase: int) -> None:
+    def _keep(self, node: Node, phase: int, abreast: int) -> None:
         dear = not node.op.leaf and isinstance(node.op.effort, (int, float)) and node.op.effort >= DEAR
         dear = dear or self._is_scattered(node)
         if dear and self.is_inner(node) and self.phase[node] < phase and node not in self.stored:
             used = sum(self.row_bytes(kept) for kept in self.stashed)
-            if used + self.row_bytes(node) <= STASHED_BYTES:
+            if abreast * (used + self.row_bytes(node)) <= STASHED_BYTES:
                 self.stashed.add(node)
 
     @property
@@ -147,4 +165,4 @@ class Plan:
 
     def row_bytes(self, node: Node) -> int:
         """The bytes to keep for a value along one row: rounded up, so that rows of about one length share code."""
-        return 1 << (self.space.sizes[-1] * node.array_type.dtype.itemsize - 1).bit_length()
+        return 1 << (self.space.sizes[self.walked] * node.array_type.dtype.itemsize - 1).bit_length()

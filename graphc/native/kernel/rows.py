@@ -11,6 +11,7 @@ from typing import Any
 from graphc.ir import Node
 from graphc.native.code.scalars import I64, Value, stored_type
 from graphc.native.code.vectors import host_unit
+from graphc.native.kernel.columns import Columns
 from graphc.native.kernel.form import CHUNK
 from graphc.native.kernel.lanes import Lanes, read, widened, write
 from graphc.native.kernel.phases import identity, reduction_of
@@ -31,14 +32,16 @@ class Writer(Values):
             self.code.function.attributes.alignstack = host_unit().vector_bytes
         _, first, last, _ = self.code.function.args
         self._begin_parts()
-        self._compute(node for node in self.kernel.body.nodes if self.plan.is_fixed(node))
+        self.compute(node for node in self.kernel.body.nodes if self.plan.is_fixed(node))
         if self.kernel.stretch:
             length = self.kernel.form.length
             self._walk_row(0 if length else first, length or last, self._stored_totals)
-            self._store_row()
+            self.store_row()
         elif self.kernel.tiled is not None:
             self.tiles = Tiles(self, self.kernel.tiled)
             self.tiles.walk(first, last)
+        elif self.plan.down is not None:
+            Columns(self, self.plan.down).walk(first, last)
         else:
             self._rows(first, last)
         text = self.code.text()
@@ -60,7 +63,7 @@ class Writer(Values):
                            for node, raw in zip(totals, carried[len(inner) :], strict=False)}  # fmt: skip
             values, wide = dict(self.values), dict(self.wide)
             self._walk_row(*self._ends(), self._added_totals)
-            self._store_row()
+            self.store_row()
             self.values, self.wide = values, wide
             return [*self._next(inner), *(self.totals[node].ir for node in totals), *self._next_outer(inner)]
 
@@ -68,13 +71,13 @@ class Writer(Values):
         found, outer = self.split(first, inner)
         ends = self.code.loop(first, last, 1, row, [*found, *(s.ir for s in starts), *([outer] if inner else [])])
         for node, raw in zip(totals, ends[len(inner) :], strict=False):
-            self._store_part(node, Value(raw, node.array_type.dtype))
+            self.store_part(node, Value(raw, node.array_type.dtype))
 
     def row(self, start: Any, end: Any) -> None:
         """What happens along one row from one element to another, where nothing is carried from row to row."""
         values, wide = dict(self.values), dict(self.wide)
         self._walk_row(start, end, self._added_totals)
-        self._store_row()
+        self.store_row()
         self.values, self.wide = values, wide
 
     def place(self, i: int, node: Node, lanes: Lanes) -> tuple[Any, Any]:
@@ -125,11 +128,11 @@ class Writer(Values):
         end = b.add(start, I64(CHUNK))
         return start, b.select(b.icmp_signed("<", end, length), end, length)
 
-    def _store_row(self) -> None:
-        """Store what is one number per row, or per kernel."""
+    def store_row(self, columns: Lanes = ONE) -> None:
+        """Store what is one number per row, or per column, or per kernel."""
         for node in self.results:
             if node not in self.plan.accumulators and not self.plan.is_inner(node):
-                self._store(node, self.values[node], ONE)
+                self._store(node, self.values[node], columns if self.plan.is_wide(node) else ONE)
 
     # ---------------------------------------------------------------------------------------------------------- parts
 
@@ -154,22 +157,22 @@ class Writer(Values):
 
         self.traversal.along(I64(0), size, clear, [])
 
-    def _store_part(self, node: Node, total: Value) -> None:
+    def store_part(self, node: Node, total: Value) -> None:
         for i in self.results[node]:
             write(self.code, total, self.pointers[i], ONE)
 
     def _stored_totals(self, node: Node, total: Value) -> None:
         """The total of a stretch is all of its part."""
-        self._store_part(node, total)
+        self.store_part(node, total)
 
     def _added_totals(self, node: Node, total: Value) -> None:
         """The total of a row goes to that of all rows, or to one of several numbers."""
         if not self.kernel.is_spread(node):
             self.totals[node] = combined(self.code, node, self.totals[node], total)
         else:
-            self._accumulate(node, total, ONE)
+            self.accumulate(node, total, ONE)
 
-    def _accumulate(self, node: Node, term: Value, lanes: Lanes) -> None:
+    def accumulate(self, node: Node, term: Value, lanes: Lanes) -> None:
         """Add to the numbers of a part that the lanes belong to."""
         for i in self.results[node]:
             place, step = self.place(i, node, lanes)
@@ -181,7 +184,7 @@ class Writer(Values):
     def _walk_row(self, start: Any, end: Any, leave: Callable[[Node, Value], None]) -> None:
         """Everything that happens along one row, phase by phase; `leave` gets the totals of accumulated results."""
         for phase in range(self.plan.phases):
-            self._compute(node for node in self.kernel.body.nodes if self.plan.is_per_row(node, phase))
+            self.compute(node for node in self.kernel.body.nodes if self.plan.is_per_row(node, phase))
             self.lookups.begin(phase)
             plan = self.plan
             carried = [node for node in plan.row_reductions if plan.phase[node] == phase + 1]
@@ -191,7 +194,7 @@ class Writer(Values):
             spread = [node for node in now if plan.is_inner(node)]
             found = self._walk(phase, start, end, [*carried, *along], spread)
             for node, total in zip(carried, found, strict=False):
-                self._know(node, total)
+                self.know(node, total)
             for node in scalars:
                 if node not in along:
                     leave(node, self.values[node.inputs[0]])
@@ -206,17 +209,22 @@ class Writer(Values):
 
         def element(lanes: Lanes, totals: list[Value]) -> list[Value]:
             self.values = dict(kept)
-            for node in self.plan.needed(phase):
-                self.values[node] = self._along_row(node, phase, lanes)
-            for node in roots:
-                self._leave(node, phase, lanes)
-            for node in spread:
-                self._accumulate(node, self.operand(node.inputs[0], lanes.width), lanes)
-            return [self._total(node, total, lanes) for node, total in zip(carried, totals, strict=True)]
+            return self.element(phase, lanes, roots, spread, carried, totals)
 
         found = self.traversal.along(start, end, element, carried)
         self.values = kept
         return found
+
+    def element(self, phase: int, lanes: Lanes, roots: Sequence[Node], spread: Sequence[Node], carried: Sequence[Node],
+                totals: list[Value]) -> list[Value]:  # fmt: skip
+        """What happens at some elements in one walk; gives the totals after them."""
+        for node in self.plan.needed(phase):
+            self.values[node] = self._along_row(node, phase, lanes)
+        for node in roots:
+            self._leave(node, phase, lanes)
+        for node in spread:
+            self.accumulate(node, self.operand(node.inputs[0], lanes.width), lanes)
+        return [self._total(node, total, lanes) for node, total in zip(carried, totals, strict=True)]
 
     def _total(self, node: Node, total: Value, lanes: Lanes) -> Value:
         """A total with the elements of some lanes."""

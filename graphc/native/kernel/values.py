@@ -53,11 +53,15 @@ class Values:
         self.results: dict[Node, list[int]] = {}
         for i, node in enumerate(body.outputs, len(body.inputs)):
             self.results.setdefault(node, []).append(i)
-        self.stashes = {node: self.code.room(kernel.plan.row_bytes(node) // node.array_type.dtype.itemsize,
-                                             stored_type(node.array_type.dtype)) for node in self._kept()}  # fmt: skip
+        self.stashes = {node: self.code.room(self._stashed(node), stored_type(node.array_type.dtype))
+                        for node in self._kept()}  # fmt: skip
 
     def _kept(self) -> Iterable[Node]:
         return (node for node in self.kernel.body.nodes if node in self.plan.stashed)
+
+    def _stashed(self, node: Node) -> int:
+        """How many elements are kept of a value."""
+        return self.plan.row_bytes(node) // node.array_type.dtype.itemsize * self.kernel.abreast
 
     def _number(self, place: int, kind: Any = I64) -> Any:
         slot = self.b.gep(self.code.function.args[0], [I64(place)], source_etype=POINTER)
@@ -72,7 +76,9 @@ class Values:
         return Value(read, node.array_type.dtype)
 
     def _stash(self, node: Node, lanes: Lanes) -> Any:
-        return self.code.at(self.stashes[node], lanes.position, stored_type(node.array_type.dtype))
+        down = self.plan.down
+        place = lanes.position if down is None else times(self.b, self.coordinates[down], lanes.width)
+        return self.code.at(self.stashes[node], place, stored_type(node.array_type.dtype))
 
     def _store(self, node: Node, value: Value, lanes: Lanes) -> None:
         for i in self.results[node]:
@@ -84,14 +90,17 @@ class Values:
         place, step = self.place(i, node, lanes)
         return read(self.code, place, lanes, node.array_type.dtype, step)
 
-    def _compute(self, nodes: Iterable[Node]) -> None:
-        """Values that do not vary along the row, in order."""
+    def compute(self, nodes: Iterable[Node], columns: Lanes = ONE) -> None:
+        """Values that do not vary along the row, in order; where columns are walked, of all of them."""
         for node in nodes:
-            self._know(node, self.read(self.at[node], node, ONE) if node in self.at else self._apply(node, ONE))
+            lanes = columns if self.plan.is_wide(node) else ONE
+            self.know(node, self.read(self.at[node], node, lanes) if node in self.at else self._apply(node, lanes))
 
-    def _know(self, node: Node, value: Value) -> None:
+    def know(self, node: Node, value: Value) -> None:
         """Note a number, and put it into every lane where vectors need it so: outside of their loop."""
         self.values[node] = value
+        if self.plan.is_wide(node):
+            return
         if node in self.along and not isinstance(value.ir, ir.Constant) and not is_in_table(node):
             for width in self.traversal.widths:
                 self.wide[node, width] = widened(self.code, value, width)

@@ -1,0 +1,101 @@
+"""Walks down columns: reductions over an axis that is not the last, where what follows needs them.
+
+A vector holds an element of each of several neighbouring columns, so that what is read lies side by side, and a total
+is a vector, too. All phases go over the same columns, which are near from the second on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from graphc.ir import Node
+from graphc.native.code.indices import smaller
+from graphc.native.code.scalars import I64, Value
+from graphc.native.kernel.lanes import Lanes, folded, widened
+from graphc.native.kernel.phases import identity, reduction_of
+from graphc.native.kernel.traversal import combined
+
+if TYPE_CHECKING:
+    from graphc.native.kernel.rows import Writer
+
+
+class Columns:
+    """Writes the walks of a kernel down an axis."""
+
+    def __init__(self, of: Writer, down: int) -> None:
+        self.of, self.code, self.b, self.down = of, of.code, of.b, down
+        self.plan, self.axes = of.plan, len(of.kernel.space.sizes)
+        self.totals = [node for node in self.plan.accumulators if not of.kernel.is_spread(node)]
+        """What is accumulated over all columns."""
+
+    def walk(self, first: Any, last: Any) -> None:
+        """All groups of columns from the first to the last."""
+        starts = [identity(reduction_of(node), node.array_type.dtype).ir for node in self.totals]
+        for node, raw in zip(self.totals, self.code.loop(first, last, 1, self._group, starts), strict=True):
+            self.of.store_part(node, Value(raw, node.array_type.dtype))
+
+    def _group(self, number: Any, *known: Any) -> list[Any]:
+        """As many columns as vectors hold, or what is left of the last."""
+        of, b = self.of, self.b
+        sizes = [of.word["size", 0, axis] for axis in range(self.axes)]
+        others = [axis for axis in range(self.axes - 1) if axis != self.down]
+        counted = [*(sizes[axis] for axis in others), of.word["chunks", 0, 0]]
+        found, outermost = of.split(number, counted[1:])
+        *outer, chunk = [outermost, *found]
+        at = dict(zip(others, outer, strict=True))
+        of.coordinates = [at.get(axis) for axis in range(self.axes - 1)]
+        start = b.mul(chunk, I64(of.kernel.abreast))
+        end = smaller(b, b.add(start, I64(of.kernel.abreast)), sizes[-1])
+        totals = of.traversal.along(start, end, self._columns, self.totals)
+        before = (Value(raw, node.array_type.dtype) for node, raw in zip(self.totals, known, strict=True))
+        return [combined(self.code, *three).ir for three in zip(self.totals, before, totals, strict=True)]
+
+    def _columns(self, lanes: Lanes, totals: list[Value]) -> list[Value]:
+        """Everything that happens down some columns, phase by phase."""
+        of, plan = self.of, self.plan
+        values, wide = dict(of.values), dict(of.wide)
+        known = dict(zip(self.totals, totals, strict=True))
+        for phase in range(plan.phases):
+            of.compute((node for node in plan.body.nodes if plan.is_per_row(node, phase)), lanes)
+            reduced = [node for node in plan.row_reductions if plan.phase[node] == phase + 1]
+            added = [node for node in plan.accumulators if plan.phase[node] == phase]
+            each = [node for node in added if plan.is_inner(node)]
+            carried = [*reduced, *(node for node in added if node not in each)]
+            starts = [known.get(node) or self._start(node, lanes) for node in carried]
+            for node, total in zip(carried, self._down(phase, lanes, carried, starts, each), strict=True):
+                known[node] = total
+                if node in reduced:
+                    of.know(node, total)
+                elif node not in self.totals:
+                    self._leave(node, total, lanes)
+        of.store_row(lanes)
+        of.values, of.wide = values, wide
+        return [known[node] for node in self.totals]
+
+    def _start(self, node: Node, lanes: Lanes) -> Value:
+        return widened(self.code, identity(reduction_of(node), node.array_type.dtype), lanes.width)
+
+    def _leave(self, node: Node, total: Value, lanes: Lanes) -> None:
+        """Add a column's totals to one of several numbers, or to those of other columns."""
+        if self.plan.is_wide(node):
+            self.of.accumulate(node, total, lanes)
+        else:
+            self.of.accumulate(node, folded(self.code, reduction_of(node), total), Lanes(0, 1))
+
+    def _down(self, phase: int, lanes: Lanes, carried: Sequence[Node], starts: Sequence[Value],
+              each: Sequence[Node]) -> list[Value]:  # fmt: skip
+        """One walk down the columns: what a walk along a row does, with a total for each column."""
+        of, roots = self.of, self.plan.roots(phase)
+        if not roots and not carried:
+            return []
+        kept = dict(of.values)
+
+        def step(i: Any, *raws: Any) -> list[Any]:
+            of.coordinates[self.down], of.values = i, dict(kept)
+            totals = (Value(raw, start.dtype) for raw, start in zip(raws, starts, strict=True))
+            return [total.ir for total in of.element(phase, lanes, roots, each, carried, [*totals])]
+
+        raws = self.code.loop(0, of.word["size", 0, self.down], 1, step, [start.ir for start in starts], some=True)
+        of.values, of.coordinates[self.down] = kept, None
+        return [Value(raw, start.dtype) for raw, start in zip(raws, starts, strict=True)]
