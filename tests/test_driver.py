@@ -154,7 +154,7 @@ def test_programs_may_want_different_numbers_of_workers():
 
 def test_a_helper_that_one_run_does_not_repay_comes_where_runs_follow_one_another(monkeypatch):
     now = iter([10.0, 10.001, 10.0012, 10.0013, 20.0])
-    monkeypatch.setattr(workers, "monotonic", lambda: next(now))
+    monkeypatch.setattr(workers, "perf_counter", lambda: next(now))
     x = gr.placeholder("x", (128, 128))
     program = NativeProgram(gr.Graph([x], [x @ x]), 2)
     assert program.helpers is not None

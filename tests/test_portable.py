@@ -195,6 +195,7 @@ def test_an_entry_that_is_being_replaced_is_not_there(tmp_path, monkeypatch):
 
     monkeypatch.setenv("GRAPHC_CACHE", str(tmp_path))
     monkeypatch.setattr(cache, "open", refused, raising=False)
+    monkeypatch.setattr(cache, "IN_USE", ())
     with pytest.warns(RuntimeWarning, match="cannot read"):
         assert cache.DiskCache().get("entry") is None
     monkeypatch.setattr(cache, "IN_USE", (PermissionError,))

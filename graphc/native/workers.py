@@ -6,7 +6,7 @@ import ctypes
 import os
 import threading
 from contextlib import suppress
-from time import monotonic
+from time import perf_counter
 from typing import Any
 from weakref import ref
 
@@ -131,5 +131,5 @@ class Helpers:
 
     def _is_loop(self, workspace: Workspace) -> bool:
         """Whether the last call was just now."""
-        before, workspace.called = workspace.called, monotonic()
+        before, workspace.called = workspace.called, perf_counter()
         return workspace.called - before < SOON
