@@ -127,6 +127,14 @@ class Node(Operators):
         inputs = ", ".join(f"%{node.name or node.op.name}" for node in self.inputs)
         return f"<{name}{self.op.name}({inputs}) : {self.type}>"
 
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, (int, float, complex, np.ndarray, np.generic)):
+            raise GraphError("a node is no number, and equal to none, before it runs", nodes=[self],
+                             remedy="gr.equal(x, y) compares values")  # fmt: skip
+        return self is other
+
+    __hash__ = object.__hash__
+
     def __bool__(self) -> NoReturn:
         raise GraphError("a node has no truth value before it runs", nodes=[self], remedy="use gr.where for a choice "
                          "by value, `is` for identity, or node.eval(feed) for the value")  # fmt: skip
