@@ -31,6 +31,8 @@ MANY_KINDS = 1000
 """A graph of more kinds of nodes does not repeat itself, ..."""
 MOST = 800.0
 """... and its kernels, which differ anyway, take so much: the fewer there are, the sooner all are compiled."""
+MANY = 2000
+"""A kernel has at most so many nodes: whatever lives where a long one is cut passes through memory."""
 REACH = 3
 """Nodes are of a kind if they are alike, and so is what they read, so many times in turn."""
 
@@ -38,7 +40,7 @@ REACH = 3
 @graph_pass
 def fuse(graph: Graph, *, fusible: Callable[[Node], bool] | None = None,
          finishes: tuple[Callable[[Node], bool], Callable[[Node], bool]] | None = None,
-         max_ops: int = 200) -> Graph:  # fmt: skip
+         max_ops: int = MANY) -> Graph:  # fmt: skip
     """Group nodes into kernels; `fusible` tells for which elementwise nodes the backend has scalar code, `finishes`
     which products take along what is done to their elements, and for a product and a node whether that may be it."""
     if fusible is None:
