@@ -47,8 +47,12 @@ def _numbers(leaf: Node, value: Any) -> np.ndarray[Any, Any]:
                         remedy="fill them: array.filled(0)")  # fmt: skip
     try:
         array = np.asarray(value)
-    except (ValueError, TypeError):
-        raise FeedError(f"{leaf.name} expected {leaf.type}, got {_shown(value)}, which is no array", nodes=[leaf],
+    except (ValueError, TypeError, RuntimeError) as error:
+        given, why = f"{leaf.name} expected {leaf.type}, got {_shown(value)}", " ".join(str(error).split())
+        if not _is_python(value):
+            raise FeedError(f"{given}, which gives no array: {why}", nodes=[leaf],
+                            remedy=f"feed numbers of dtype {leaf.dtype}") from error  # fmt: skip
+        raise FeedError(f"{given}, which is no array", nodes=[leaf],
                         remedy="give every row the same length, and numbers only") from None  # fmt: skip
     if array.dtype.kind in "Of" and _is_python(value):
         array = _of_large_integers(leaf, value, array)
@@ -73,7 +77,7 @@ def _of_large_integers(leaf: Node, value: Any, array: np.ndarray[Any, Any]) -> n
 
 def _no_numbers(leaf: Node, value: Any, array: np.ndarray[Any, Any]) -> FeedError:
     """What to say of a value whose elements are of no dtype of graphc."""
-    if isinstance(value, (np.ndarray, np.generic)):
+    if not _is_python(value):
         problem = f"an array of dtype {array.dtype}, which is no dtype of graphc"
     else:
         problem = f"{_shown(value)}, which is no array of numbers"
