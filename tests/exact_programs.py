@@ -21,7 +21,7 @@ from graphc.evaluate import evaluate
 DTYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32",
           "float64")  # fmt: skip
 SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 25, 31, 32, 33, 47, 64, 65, 70)
-MOST_ELEMENTS, MOST_AXES = 20_000, 5
+MOST_ELEMENTS = 20_000
 EXTREMES = ("maximum", "minimum", "fmax", "fmin", "max", "min", "relu", "clip")
 TRIES = 6
 """So many steps are tried for each that is taken."""
@@ -84,7 +84,7 @@ class Growth:
         """Take one step, if it fits."""
         try:
             node = self.one(STEPS)(self)
-            if node in self.values or node.ndim > MOST_AXES or np.prod(node.shape) > MOST_ELEMENTS:
+            if node in self.values or node.ndim > 5 or np.prod(node.shape) > MOST_ELEMENTS:
                 return
             [value] = evaluate([node], self.values)
         except (gr.GraphcError, Unfit):
@@ -103,11 +103,12 @@ class Growth:
                            if operand.dtype.kind == "f")  # fmt: skip
         if node.op.name not in ("multiply", "square") or value.dtype.kind != "f":
             return True
-        a, b = (self.values.get(operand) for operand in (*node.inputs, *node.inputs)[:2])
-        if a is None or b is None or value.dtype == np.float64:
-            return bool(np.all(np.mod(value * 2**12, 1) == 0) and np.all(np.abs(value) < 2**30))
+        a, b = evaluate([*node.inputs, *node.inputs][:2], self.values)
+        known = ~np.isfinite(a) | ~np.isfinite(b)
         with np.errstate(all="ignore"):
-            return bool(np.array_equal(np.multiply(a.astype("f8"), b), value, equal_nan=True))
+            if value.dtype != np.float64:
+                return bool(np.array_equal(np.multiply(np.asarray(a, "f8"), b), value, equal_nan=True))
+            return bool(np.all(known | ((np.mod(value * 2**12, 1) == 0) & (np.abs(value) < 2**30))))
 
     def summed(self, node: gr.Node) -> gr.Node:
         """A value whose sums are exact in any order."""
