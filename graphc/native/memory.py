@@ -143,7 +143,7 @@ class Lender:
                 for memory in (*work.writes, *work.reads):
                     if work.task is None:
                         self._called.add(memory)
-                    if memory in results:
+                    if isinstance(memory, Node) and memory in results:
                         self._written.setdefault(memory, time)
         self._until = dict.fromkeys(self._written, -1)
 
