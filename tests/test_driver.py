@@ -15,11 +15,11 @@ pytest.importorskip("llvmlite")
 
 from graphc.native import workers
 from graphc.native.code.library import LIBRARY
-from graphc.native.driver import (
+from graphc.native.driver import HELP
+from graphc.native.driver.layout import (
     CLOSED,
     DONE,
     HEADER,
-    HELP,
     PRESENT,
     RUNNING,
     STAGE_WORDS,

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from graphc.native.code.library import LIBRARY
-from graphc.native.driver import (
+from graphc.native.driver import STRIP
+from graphc.native.driver.layout import (
     CLOSED,
     HEADER,
     IN_OBJECT,
@@ -17,7 +18,6 @@ from graphc.native.driver import (
     SEGMENT_WORDS,
     STAGE_WORDS,
     STAGES,
-    STRIP,
     TASK_WORDS,
     WORD,
     WORD_BYTES,

@@ -21,7 +21,8 @@ from graphc.native.calls.results import Results
 from graphc.native.code.host import Loaded
 from graphc.native.code.library import LIBRARY
 from graphc.native.describe import describe, levels_of
-from graphc.native.driver import DRIVE, WORD_BYTES
+from graphc.native.driver import DRIVE
+from graphc.native.driver.layout import WORD_BYTES
 from graphc.native.emit import Emitted, emit
 from graphc.native.image import Segment
 from graphc.native.kernel import facts

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from graphc.native import products
 from graphc.native.code.library import LIBRARY
-from graphc.native.driver import MOST_BLOCKS
+from graphc.native.driver.layout import MOST_BLOCKS
 from graphc.native.kernel.facts import NS_PER_KERNEL
 from graphc.native.strips import Chain, Strips, chains
 from graphc.native.work import Memory, Work

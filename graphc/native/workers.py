@@ -14,19 +14,8 @@ import numpy as np
 
 from graphc.locks import exclusively
 from graphc.native.code.library import LIBRARY
-from graphc.native.driver import (
-    DISMISS,
-    LET_GO,
-    LOCK,
-    POOL,
-    PRESENT,
-    RUNNING,
-    SERVE,
-    TAKE,
-    WANTED,
-    WORD_BYTES,
-    WORKER_WORDS,
-)
+from graphc.native.driver import DISMISS, SERVE
+from graphc.native.driver.layout import LET_GO, LOCK, POOL, PRESENT, RUNNING, TAKE, WANTED, WORD_BYTES, WORKER_WORDS
 from graphc.native.workspace import Workspace, aligned
 
 SOON = 5e-4

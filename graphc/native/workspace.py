@@ -9,7 +9,8 @@ import numpy as np
 
 from graphc.executor.arena import ALIGNMENT
 from graphc.ir import Node
-from graphc.native.driver import VALUES, YIELD, yielding
+from graphc.native.driver import yielding
+from graphc.native.driver.layout import VALUES, YIELD
 from graphc.native.image import Image
 from graphc.native.memory import Memories
 from graphc.native.steps import Slots

@@ -21,7 +21,7 @@ from graphc.native.calls.record import MOST_KEPT
 from graphc.native.code.host import FINAL
 from graphc.native.code.scalars import I32, I64, POINTER
 from graphc.native.code.writer import CodePointer
-from graphc.native.driver import POOL, PRESENT, WORD_BYTES
+from graphc.native.driver.layout import POOL, PRESENT, WORD_BYTES
 from graphc.native.loops.nests import FINE
 from graphc.native.objects import LIST_ITEMS
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.native.driver import WORD_BYTES
+from graphc.native.driver.layout import WORD_BYTES
 from graphc.native.objects import ARRAY_DATA, LIST_ITEMS, knows_objects
 
 PLAIN_OBJECT = 16

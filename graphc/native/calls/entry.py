@@ -17,7 +17,8 @@ from graphc.ir import Node
 from graphc.native.calls import record
 from graphc.native.calls.capi import can_enter, kind_of
 from graphc.native.code.library import LIBRARY
-from graphc.native.driver import DRIVE, IN_OBJECT, PATCH_WORDS, WORD_BYTES
+from graphc.native.driver import DRIVE
+from graphc.native.driver.layout import IN_OBJECT, PATCH_WORDS, WORD_BYTES
 from graphc.native.emit import Given
 from graphc.native.image import Segment
 from graphc.native.program import NativeProgram

@@ -18,7 +18,7 @@ from graphc.native.calls.frame import SHARED
 from graphc.native.calls.record import PLACES
 from graphc.native.calls.walker import TABLE
 from graphc.native.code.library import LIBRARY
-from graphc.native.driver import WORD_BYTES
+from graphc.native.driver.layout import WORD_BYTES
 from graphc.native.workspace import Workspace
 from graphc.state import GATE, Buffer, Gate, State
 

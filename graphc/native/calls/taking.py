@@ -10,7 +10,7 @@ from graphc.native.calls.capi import DIMS, DTYPE, FIT, FLAGS, KIND, RANK, TUPLE_
 from graphc.native.calls.frame import Frame
 from graphc.native.calls.record import ARGUMENT
 from graphc.native.code.scalars import I32, I64, POINTER
-from graphc.native.driver import WORD_BYTES
+from graphc.native.driver.layout import WORD_BYTES
 from graphc.native.objects import ARRAY_DATA
 
 FLOAT, DOUBLE = ir.FloatType(), ir.DoubleType()

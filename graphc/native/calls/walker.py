@@ -10,7 +10,7 @@ from llvmlite import ir
 
 from graphc.native.code.scalars import I32, I64, POINTER
 from graphc.native.code.writer import CodePointer
-from graphc.native.driver import WORD_BYTES
+from graphc.native.driver.layout import WORD_BYTES
 
 TABLE = "shared"
 """The function that says where the table is."""

@@ -1,43 +1,21 @@
-"""The driver: native code that interprets a program's segments, and lets several threads share the work of a stage."""
+"""The driver: native code that interprets a program's segments, and lets several threads share the work of a stage.
+
+It is written as LLVM IR with three instructions more:
+
+    %x = field T, %record, NAME     a word of a record
+    %x = place %record, N           the address so many words further
+    %x = target %record, NAME       the place in the context %ctx that a word of a record tells
+"""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import re
 from functools import cache
 
-from graphc.native.driver import running, sharing, waiting
-from graphc.native.driver.layout import (
-    CLOSED,
-    DONE,
-    HEADER,
-    IN_OBJECT,
-    LET_GO,
-    LOCK,
-    MOST_BLOCKS,
-    PATCH_WORDS,
-    POOL,
-    PRESENT,
-    RUNNING,
-    SEGMENT_WORDS,
-    STAGE_WORDS,
-    STAGES,
-    TAKE,
-    TASK_WORDS,
-    VALUES,
-    WANTED,
-    WORD,
-    WORD_BYTES,
-    WORKER_WORDS,
-    YIELD,
-)
+from graphc.native.driver import layout, running, sharing, waiting
 from graphc.native.objects import ARRAY_DATA, LIST_ITEMS
-
-__all__ = [
-    "CLOSED", "DISMISS", "DONE", "DRIVE", "HEADER", "HELP", "IN_OBJECT", "LET_GO", "LOCK", "MOST_BLOCKS",
-    "PATCH_WORDS", "POOL", "PRESENT", "RUNNING", "SEGMENT_WORDS", "SERVE", "STAGES", "STAGE_WORDS", "STRIP", "SYMBOLS",
-    "TAKE", "TASK_WORDS", "VALUES", "WANTED", "WORD", "WORD_BYTES", "WORKER_WORDS", "YIELD", "text", "yielding",
-]  # fmt: skip
 
 SYMBOLS = ("drive", "help", "serve", "dismiss", "strip")
 """What is called from outside."""
@@ -61,12 +39,19 @@ def yielding() -> int:
         return 0
 
 
+_INSTRUCTIONS = (
+    (r"(%\S+) = target (%\S+), (\w+)", r"\1.word = field i64, \2, \3\n  \1 = place %ctx, \1.word"),
+    (r"(%\S+) = field (\w+), (%\S+), (\w+)", r"\1.at = place \3, \4\n  \1 = load \2, ptr \1.at, align 8"),
+    (r"(%\S+) = place (%\S+), (\S+)", r"\1 = getelementptr i64, ptr \2, i64 \3"),
+)
+_NAMES = {"LIST_ITEMS": LIST_ITEMS, "ARRAY_DATA": ARRAY_DATA, **vars(layout), **vars(sharing), **vars(waiting)}
+
+
 def text(processor: str) -> str:
     """The driver's IR; `processor` is the first part of LLVM's triple."""
     declaration, pause = _PAUSES.get(processor.replace("arm64", "aarch64"), ("", ""))
-    numbers = {"LIST_ITEMS": LIST_ITEMS, "ARRAY_DATA": ARRAY_DATA, "IDLE_TURNS": waiting.IDLE_TURNS,
-               "PATIENT_TURNS": sharing.PATIENT_TURNS, "SHARE": sharing.SHARE}  # fmt: skip
     written = "".join((waiting.TEXT, sharing.TEXT, running.TEXT)).replace("PAUSE", pause)
-    for name, number in numbers.items():
-        written = written.replace(name, str(number))
+    for instruction, meaning in _INSTRUCTIONS:
+        written = re.sub(instruction, meaning, written)
+    written = re.sub(r"\b[A-Z]+(_[A-Z]+)*\b", lambda name: str(_NAMES.get(name[0], name[0])), written)
     return f"{declaration}\n{written}"

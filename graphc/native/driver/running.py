@@ -6,16 +6,11 @@ TEXT = """
 ; Runs some blocks of a task, one after the other.
 define internal void @blocks(ptr %ctx, ptr %task, i64 %first, i64 %end) {
 entry:
-  %code = load ptr, ptr %task, align 8
-  %table.at = getelementptr i64, ptr %task, i64 1
-  %table.word = load i64, ptr %table.at, align 8
-  %table = getelementptr i64, ptr %ctx, i64 %table.word
-  %rows.at = getelementptr i64, ptr %task, i64 2
-  %rows = load i64, ptr %rows.at, align 8
-  %step.at = getelementptr i64, ptr %task, i64 3
-  %step = load i64, ptr %step.at, align 8
-  %before.at = getelementptr i64, ptr %task, i64 6
-  %before = load i64, ptr %before.at, align 8
+  %code = field ptr, %task, CODE
+  %table = target %task, TABLE
+  %rows = field i64, %task, ROWS
+  %step = field i64, %task, PER_BLOCK
+  %before = field i64, %task, BLOCKS_BEFORE
   %begin = add i64 %first, %before
   %stop = add i64 %end, %before
   br label %head
@@ -37,21 +32,17 @@ exit:
 
 define internal void @serial(ptr %ctx, ptr %stage) {
 entry:
-  %first.word = load i64, ptr %stage, align 8
-  %first = getelementptr i64, ptr %ctx, i64 %first.word
-  %end.at = getelementptr i64, ptr %stage, i64 1
-  %end.word = load i64, ptr %end.at, align 8
-  %end = getelementptr i64, ptr %ctx, i64 %end.word
+  %first = target %stage, FIRST_TASK
+  %end = target %stage, END_OF_TASKS
   br label %head
 head:
   %task = phi ptr [ %first, %entry ], [ %next, %body ]
   %over = icmp eq ptr %task, %end
   br i1 %over, label %exit, label %body
 body:
-  %count.at = getelementptr i64, ptr %task, i64 4
-  %count = load i64, ptr %count.at, align 8
+  %count = field i64, %task, BLOCKS
   call void @blocks(ptr %ctx, ptr %task, i64 0, i64 %count)
-  %next = getelementptr i64, ptr %task, i64 8
+  %next = place %task, TASK_WORDS
   br label %head
 exit:
   ret void
@@ -62,7 +53,7 @@ exit:
 define void @strip(ptr %table, i64 %first, i64 %end, i64 %block) {
 entry:
   %ctx = load ptr, ptr %table, align 8
-  %stage = getelementptr i64, ptr %table, i64 1
+  %stage = place %table, 1
   call void @serial(ptr %ctx, ptr %stage)
   ret void
 }
@@ -78,21 +69,19 @@ head:
   %over = icmp eq ptr %at, %end
   br i1 %over, label %exit, label %body
 body:
-  %word = load i64, ptr %at, align 8
-  %slot.at = getelementptr i64, ptr %at, i64 1
-  %slot = load i64, ptr %slot.at, align 8
-  %bytes.at = getelementptr i64, ptr %at, i64 2
-  %bytes = load i64, ptr %bytes.at, align 8
+  %word = field i64, %at, PATCHED
+  %slot = field i64, %at, SLOT
+  %bytes = field i64, %at, OFFSET
   %item.at = getelementptr ptr, ptr %items, i64 %slot
   %item = load ptr, ptr %item.at, align 8
   %data.at = getelementptr i8, ptr %item, i64 ARRAY_DATA
   %data = load ptr, ptr %data.at, align 8
   %element = getelementptr i8, ptr %data, i64 %bytes
-  %in.object = icmp eq i64 %bytes, -1
+  %in.object = icmp eq i64 %bytes, IN_OBJECT
   %pointer = select i1 %in.object, ptr %data.at, ptr %element
-  %place = getelementptr i64, ptr %ctx, i64 %word
+  %place = place %ctx, %word
   store ptr %pointer, ptr %place, align 8
-  %next = getelementptr i64, ptr %at, i64 3
+  %next = place %at, PATCH_WORDS
   br label %head
 exit:
   ret void
@@ -101,24 +90,15 @@ exit:
 ; What a run's caller calls: the stages of one segment.
 define void @drive(ptr %segment) {
 entry:
-  %own.at = getelementptr i64, ptr %segment, i64 4
-  %own.word = load i64, ptr %own.at, align 8
-  %back = sub i64 0, %own.word
-  %ctx = getelementptr i64, ptr %segment, i64 %back
-  %values.at = getelementptr i64, ptr %ctx, i64 17
-  %values = load ptr, ptr %values.at, align 8
-  %first.word = load i64, ptr %segment, align 8
-  %first = getelementptr i64, ptr %ctx, i64 %first.word
-  %end.at = getelementptr i64, ptr %segment, i64 1
-  %end.word = load i64, ptr %end.at, align 8
-  %end = getelementptr i64, ptr %ctx, i64 %end.word
-  %patch.at = getelementptr i64, ptr %segment, i64 2
-  %patch.word = load i64, ptr %patch.at, align 8
-  %patches = getelementptr i64, ptr %ctx, i64 %patch.word
-  %patched.at = getelementptr i64, ptr %segment, i64 3
-  %patched.word = load i64, ptr %patched.at, align 8
-  %patched = getelementptr i64, ptr %ctx, i64 %patched.word
-  %running = getelementptr i64, ptr %ctx, i64 22
+  %own = field i64, %segment, OWN_PLACE
+  %back = sub i64 0, %own
+  %ctx = place %segment, %back
+  %values = field ptr, %ctx, VALUES
+  %first = target %segment, FIRST_STAGE
+  %end = target %segment, END_OF_STAGES
+  %patches = target %segment, FIRST_PATCH
+  %patched = target %segment, END_OF_PATCHES
+  %running = place %ctx, RUNNING
   store atomic i64 1, ptr %running monotonic, align 8
   call void @invite(ptr %ctx)
   call void @patch(ptr %ctx, ptr %patches, ptr %patched, ptr %values)
@@ -128,8 +108,7 @@ head:
   %over = icmp eq ptr %stage, %end
   br i1 %over, label %exit, label %body
 body:
-  %total.at = getelementptr i64, ptr %stage, i64 2
-  %total = load i64, ptr %total.at, align 8
+  %total = field i64, %stage, SHARED_BLOCKS
   %shared = icmp sgt i64 %total, 0
   br i1 %shared, label %many, label %one
 many:
@@ -139,7 +118,7 @@ one:
   call void @serial(ptr %ctx, ptr %stage)
   br label %rejoin
 rejoin:
-  %next = getelementptr i64, ptr %stage, i64 4
+  %next = place %stage, STAGE_WORDS
   br label %head
 exit:
   store atomic i64 0, ptr %running release, align 8

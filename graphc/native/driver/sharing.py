@@ -18,22 +18,19 @@ TEXT = """
 ; Claims and runs blocks of the stage with this epoch and number until none is left.
 define internal void @share(ptr %ctx, ptr %stage, i64 %opened) {
 entry:
-  %first.word = load i64, ptr %stage, align 8
-  %first = getelementptr i64, ptr %ctx, i64 %first.word
-  %total.at = getelementptr i64, ptr %stage, i64 2
-  %total = load i64, ptr %total.at, align 8
-  %done = getelementptr i64, ptr %ctx, i64 8
-  %wanted.at = getelementptr i64, ptr %ctx, i64 19
-  %wanted = load i64, ptr %wanted.at, align 8
+  %first = target %stage, FIRST_TASK
+  %total = field i64, %stage, SHARED_BLOCKS
+  %done = place %ctx, DONE
+  %wanted = field i64, %ctx, WANTED
   %threads = add i64 %wanted, 1
   %parts = mul i64 %threads, SHARE
   br label %look
 look:
   %task = phi ptr [ %first, %entry ], [ %task, %claim ], [ %found, %ran ]
   %word = load atomic i64, ptr %ctx acquire, align 8
-  %open.now = lshr i64 %word, 20
+  %open.now = lshr i64 %word, COUNT_BITS
   %same = icmp eq i64 %open.now, %opened
-  %block = and i64 %word, 1048575
+  %block = and i64 %word, COUNT_MASK
   %left = sub i64 %total, %block
   %some = icmp sgt i64 %left, 0
   %go = and i1 %same, %some
@@ -50,15 +47,13 @@ claim:
 find:
   %found = phi ptr [ %task, %claim ], [ %after, %skip ], [ %found, %run ]
   %from = phi i64 [ %block, %claim ], [ %from, %skip ], [ %to, %run ]
-  %blocks.at = getelementptr i64, ptr %found, i64 4
-  %blocks = load i64, ptr %blocks.at, align 8
-  %start.at = getelementptr i64, ptr %found, i64 5
-  %start = load i64, ptr %start.at, align 8
+  %blocks = field i64, %found, BLOCKS
+  %start = field i64, %found, FIRST_BLOCK
   %over = add i64 %start, %blocks
   %here = icmp slt i64 %from, %over
   br i1 %here, label %run, label %skip
 skip:
-  %after = getelementptr i64, ptr %found, i64 8
+  %after = place %found, TASK_WORDS
   br label %find
 run:
   %rest = icmp slt i64 %end, %over
@@ -78,24 +73,21 @@ exit:
 ; Opens a stage, takes part in it, and waits for the blocks that helpers have claimed.
 define internal void @together(ptr %ctx, ptr %stage) {
 entry:
-  %total.at = getelementptr i64, ptr %stage, i64 2
-  %total = load i64, ptr %total.at, align 8
-  %number.at = getelementptr i64, ptr %stage, i64 3
-  %number = load i64, ptr %number.at, align 8
-  %done = getelementptr i64, ptr %ctx, i64 8
+  %total = field i64, %stage, SHARED_BLOCKS
+  %number = field i64, %stage, STAGE_NUMBER
+  %done = place %ctx, DONE
   call void @invite(ptr %ctx)
   store atomic i64 0, ptr %done monotonic, align 8
   %old = load atomic i64, ptr %ctx monotonic, align 8
-  %epoch.old = lshr i64 %old, 40
+  %epoch.old = lshr i64 %old, EPOCH_PLACE
   %epoch = add i64 %epoch.old, 1
-  %epoch.high = shl i64 %epoch, 20
+  %epoch.high = shl i64 %epoch, COUNT_BITS
   %opened = or i64 %epoch.high, %number
-  %word = shl i64 %opened, 20
+  %word = shl i64 %opened, COUNT_BITS
   store atomic i64 %word, ptr %ctx release, align 8
-  %opened.seen = lshr i64 %word, 20
+  %opened.seen = lshr i64 %word, COUNT_BITS
   call void @share(ptr %ctx, ptr %stage, i64 %opened.seen)
-  %yield.at = getelementptr i64, ptr %ctx, i64 18
-  %yield = load ptr, ptr %yield.at, align 8
+  %yield = field ptr, %ctx, YIELD
   %no.yield = icmp eq ptr %yield, null
   br label %wait
 wait:

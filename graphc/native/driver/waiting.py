@@ -14,22 +14,21 @@ TEXT = """
 ; open stage, the next stage is near.
 define void @help(ptr %ctx, ptr %worker) {
 entry:
-  %done = getelementptr i64, ptr %ctx, i64 8
-  %stages.at = getelementptr i64, ptr %ctx, i64 16
-  %running.at = getelementptr i64, ptr %ctx, i64 22
+  %done = place %ctx, DONE
+  %stages.at = place %ctx, STAGES
+  %running.at = place %ctx, RUNNING
   br label %look
 look:
   %idle = phi i64 [ 0, %entry ], [ 0, %work ], [ %idle.more, %turn ]
   %word = load atomic i64, ptr %ctx acquire, align 8
-  %opened = lshr i64 %word, 20
-  %number = and i64 %opened, 1048575
-  %block = and i64 %word, 1048575
+  %opened = lshr i64 %word, COUNT_BITS
+  %number = and i64 %opened, COUNT_MASK
+  %block = and i64 %word, COUNT_MASK
   %stages.word = load i64, ptr %stages.at, align 8
-  %offset = mul i64 %number, 4
+  %offset = mul i64 %number, STAGE_WORDS
   %stage.word = add i64 %stages.word, %offset
-  %stage = getelementptr i64, ptr %ctx, i64 %stage.word
-  %total.at = getelementptr i64, ptr %stage, i64 2
-  %total = load i64, ptr %total.at, align 8
+  %stage = place %ctx, %stage.word
+  %total = field i64, %stage, SHARED_BLOCKS
   %left = icmp slt i64 %block, %total
   br i1 %left, label %work, label %turn
 work:
@@ -39,7 +38,7 @@ turn:
   PAUSE
   %finished = load atomic i64, ptr %done acquire, align 8
   %progress = icmp slt i64 %finished, %total
-  %begun = icmp ne i64 %block, 1048575
+  %begun = icmp ne i64 %block, CLOSED
   %busy = and i1 %progress, %begun
   %counted = add i64 %idle, 1
   %idle.more = select i1 %busy, i64 0, i64 %counted
@@ -61,11 +60,9 @@ exit:
 ; without an invitation afterwards.
 define void @serve(ptr %worker) {
 entry:
-  %at = getelementptr i64, ptr %worker, i64 1
-  %lock.at = getelementptr i64, ptr %worker, i64 2
-  %lock = load ptr, ptr %lock.at, align 8
-  %take.at = getelementptr i64, ptr %worker, i64 3
-  %take = load ptr, ptr %take.at, align 8
+  %at = place %worker, AT
+  %lock = field ptr, %worker, LOCK
+  %take = field ptr, %worker, TAKE
   br label %look
 look:
   %ctx = load atomic ptr, ptr %worker seq_cst, align 8
@@ -81,7 +78,7 @@ come:
   br i1 %mine, label %stay, label %leave
 stay:
   call void @help(ptr %ctx, ptr %worker)
-  %present = getelementptr i64, ptr %ctx, i64 21
+  %present = place %ctx, PRESENT
   %was = atomicrmw sub ptr %present, i64 1 acq_rel, align 8
   br label %leave
 leave:
@@ -92,19 +89,17 @@ leave:
 ; Invites workers until as many are there as wanted: those that sleep, then those that are elsewhere and may be idle.
 define internal void @invite(ptr %ctx) {
 entry:
-  %wanted.at = getelementptr i64, ptr %ctx, i64 19
-  %wanted = load i64, ptr %wanted.at, align 8
-  %present = getelementptr i64, ptr %ctx, i64 21
+  %wanted = field i64, %ctx, WANTED
+  %present = place %ctx, PRESENT
   %there = load atomic i64, ptr %present monotonic, align 8
   %few = icmp slt i64 %there, %wanted
   br i1 %few, label %begin, label %exit
 begin:
-  %pool.at = getelementptr i64, ptr %ctx, i64 20
-  %pool = load ptr, ptr %pool.at, align 8
-  %first = getelementptr i64, ptr %pool, i64 8
+  %pool = field ptr, %ctx, POOL
+  %first = place %pool, WORKER_WORDS
   %count = load atomic i64, ptr %pool acquire, align 8
-  %words = mul i64 %count, 8
-  %end = getelementptr i64, ptr %first, i64 %words
+  %words = mul i64 %count, WORKER_WORDS
+  %end = place %first, %words
   br label %head
 head:
   %any = phi i1 [ false, %begin ], [ %any, %next ], [ true, %again ]
@@ -117,7 +112,7 @@ again:
   br label %head
 see:
   %asked = load atomic ptr, ptr %worker monotonic, align 8
-  %at.at = getelementptr i64, ptr %worker, i64 1
+  %at.at = place %worker, AT
   %at = load atomic ptr, ptr %at.at monotonic, align 8
   %free = icmp eq ptr %asked, null
   %asleep = icmp eq ptr %at, null
@@ -135,16 +130,14 @@ lost:
   %less = atomicrmw sub ptr %present, i64 1 acq_rel, align 8
   br label %next
 wake:
-  %lock.at = getelementptr i64, ptr %worker, i64 2
-  %lock = load ptr, ptr %lock.at, align 8
-  %let.go.at = getelementptr i64, ptr %worker, i64 4
-  %let.go = load ptr, ptr %let.go.at, align 8
+  %lock = field ptr, %worker, LOCK
+  %let.go = field ptr, %worker, LET_GO
   call void %let.go(ptr %lock)
   %missing = sub i64 %wanted, %before
   %enough = icmp sle i64 %missing, 1
   br i1 %enough, label %exit, label %next
 next:
-  %after = getelementptr i64, ptr %worker, i64 8
+  %after = place %worker, WORKER_WORDS
   br label %head
 exit:
   ret void
@@ -153,18 +146,16 @@ exit:
 ; Has all workers leave a context that no run works on any more, and waits until they have.
 define void @dismiss(ptr %ctx) {
 entry:
-  %running = getelementptr i64, ptr %ctx, i64 22
+  %running = place %ctx, RUNNING
   store atomic i64 -1, ptr %running release, align 8
-  %present = getelementptr i64, ptr %ctx, i64 21
-  %yield.at = getelementptr i64, ptr %ctx, i64 18
-  %yield = load ptr, ptr %yield.at, align 8
+  %present = place %ctx, PRESENT
+  %yield = field ptr, %ctx, YIELD
   %no.yield = icmp eq ptr %yield, null
-  %pool.at = getelementptr i64, ptr %ctx, i64 20
-  %pool = load ptr, ptr %pool.at, align 8
-  %first = getelementptr i64, ptr %pool, i64 8
+  %pool = field ptr, %ctx, POOL
+  %first = place %pool, WORKER_WORDS
   %count = load atomic i64, ptr %pool acquire, align 8
-  %words = mul i64 %count, 8
-  %end = getelementptr i64, ptr %first, i64 %words
+  %words = mul i64 %count, WORKER_WORDS
+  %end = place %first, %words
   br label %head
 head:
   %worker = phi ptr [ %first, %entry ], [ %after, %next ]
@@ -178,7 +169,7 @@ less:
   %was = atomicrmw sub ptr %present, i64 1 acq_rel, align 8
   br label %next
 next:
-  %after = getelementptr i64, ptr %worker, i64 8
+  %after = place %worker, WORKER_WORDS
   br label %head
 wait:
   %there = load atomic i64, ptr %present acquire, align 8
