@@ -8,6 +8,7 @@ from hypothesis import settings
 
 from graphc import compiler
 from graphc.executable import Executable
+from graphc.executor import schedule, units
 
 settings.register_profile("patient", deadline=None)  # a busy machine is no fault of the code
 settings.load_profile("patient")
@@ -35,6 +36,14 @@ def pytest_unconfigure(config):
     if hasattr(config, "graphc_cache"):
         del os.environ["GRAPHC_CACHE"]
         config.graphc_cache.cleanup()
+
+
+@pytest.fixture
+def fine(monkeypatch):
+    """In the NumPy executor everything is worth a run, blocks and threads: so small graphs show what large ones do."""
+    for name, value in (("PART_NS", 1.0), ("LEAST_ELEMENTS", 2), ("MOST_ELEMENTS", 4), ("SHORT_NS", 1.0)):
+        monkeypatch.setattr(units, name, value)
+    monkeypatch.setattr(schedule, "WAKE_NS", 0.1)
 
 
 @pytest.fixture(params=["short", "long"])

@@ -8,19 +8,11 @@ from random_graphs import random_graph
 
 import graphc as gr
 from graphc.evaluate import evaluate
-from graphc.executor import NumpyProgram, Program, schedule, units
+from graphc.executor import NumpyProgram, Program
 from graphc.executor.check import check_plan
 from graphc.executor.cost import WAKE_NS, nanoseconds, operations
 from graphc.ir import Graph
 from graphc.op import OPS
-
-
-@pytest.fixture
-def fine(monkeypatch):
-    """Everything is worth a run, blocks and threads: so small graphs show what large ones do."""
-    for name, value in (("PART_NS", 1.0), ("LEAST_ELEMENTS", 2), ("MOST_ELEMENTS", 4), ("SHORT_NS", 1.0)):
-        monkeypatch.setattr(units, name, value)
-    monkeypatch.setattr(schedule, "WAKE_NS", 0.1)
 
 
 def draw(node, seed=0):

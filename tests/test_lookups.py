@@ -1,61 +1,45 @@
 """Kernels read at positions in place, and add at them: gathers, rows' own positions, the derivative of label picks."""
 
-import random
-
 import numpy as np
 import pytest
 
 import graphc as gr
-from graphc.evaluate import evaluate
 from graphc.ir import Graph
-from graphc.passes import expand, fuse
 
 pytest.importorskip("llvmlite")
 
 from guarded import guarded, guarding
+from map_formulas import (
+    MapFormula,
+    alone,
+    assert_all_same,
+    assert_computes_what_numpy_does,
+    compiled,
+    held_when_fused,
+)
 
 from graphc.native.code.vectors import Unit
 from graphc.native.kernel import lanes
 from graphc.native.program import NativeProgram
 
-SIZES = [(1, 2, 3, 5, 8, 17, 33), (1, 4, 70, 129), (2, 1000, 4100)]
-"""Short rows, rows of several vectors, and rows that are cut."""
 POSITIONS = ["i8", "i4", "i2", "u1", "u2", "u8"]
 UNITS = [Unit(64, 32, masked=True), Unit(32, 16, masked=False)]
 
 
-class Formula:
+class Formula(MapFormula):
     """A random formula in which kernels read, and add, at positions of every kind."""
 
     def __init__(self, seed):
-        self.choose, self.numbers = random.Random(seed), np.random.default_rng(seed)
-        self.dtype = np.dtype(self.choose.choice(["f8", "f4", "f2", "i4", "i1"]))
-        self.inputs, self.arrays = [], []
-        rank = self.choose.choice([1, 1, 2, 2, 3])
-        sizes = SIZES[self.choose.randrange(3 if rank == 1 else 2)]
-        self.shape = tuple(self.choose.choice(sizes[: 5 if rank == 3 else None]) for _ in range(rank))
+        super().__init__(seed, ["f8", "f4", "f2", "i4", "i1"])
+        self.maps = [self.gathered, self.gathered, self.along, self.marked]
 
     def graph(self):
         value = self.value(self.shape, 3) + self.value(self.shape, 2)
         outputs = [value, gr.max(value, self.choose.randrange(len(self.shape)))]
         return Graph(self.inputs, outputs[: self.choose.choice([1, 2])])
 
-    def feed(self, array):
-        self.inputs.append(gr.placeholder(f"x{len(self.inputs)}", array.shape, array.dtype))
-        self.arrays.append(array)
-        return self.inputs[-1]
-
-    def value(self, shape, depth):
-        makers = [self.read, self.combined, self.gathered, self.gathered, self.along, self.marked]
-        make = self.choose.choice(makers) if depth and shape else self.read
-        return make(shape, depth - 1)
-
     def read(self, shape, depth):
         return self.feed((self.numbers.normal(size=shape) * 4).astype(self.dtype))
-
-    def combined(self, shape, depth):
-        x, y = self.value(shape, depth), self.value(shape, depth)
-        return self.choose.choice([gr.add, gr.subtract, gr.maximum])(x, y - gr.max(y, -1, keepdims=True))
 
     def positions(self, shape, size):
         """Some come from memory, as they are or with gaps, others from the kernel."""
@@ -97,58 +81,21 @@ class Formula:
         return gr.add_along_axis(base, self.value(one, depth), self.positions(one, shape[axis]), axis)
 
 
-def held(graph):
-    """The ops in the kernels of a graph."""
-    bodies = [node.attrs["body"] for node in graph.nodes if node.op.name == "kernel"]
-    return [node.op.name for body in bodies for node in body.nodes]
-
-
-def alone(graph):
-    return [node.op.name for node in graph.nodes if not node.op.leaf and not node.op.view and "value" not in node.attrs]
-
-
-def compiled(inputs, outputs, **options):
-    return gr.compile(inputs, outputs, backend="native", **options)
-
-
-def assert_same(value, right):
-    np.testing.assert_array_equal(value, right)
-    assert np.asarray(value).dtype == np.asarray(right).dtype
-
-
 @pytest.mark.parametrize("seed", range(60))
 def test_kernels_that_read_at_positions_compute_what_numpy_does_on_any_number_of_threads(seed):
-    formula = Formula(seed)
-    graph = formula.graph()
-    right = evaluate(graph.outputs, dict(zip(graph.inputs, formula.arrays, strict=True)))
-    for threads in (1, 2, 3):
-        run = compiled(graph.inputs, graph.outputs, threads=threads)
-        for value, expected in zip(run(*formula.arrays), right, strict=True):
-            assert_same(value, expected)
-    assert str(gr.parse(str(run.graph))) == str(run.graph)
-    inside = dict(zip(run.graph.inputs, formula.arrays, strict=True))
-    for value, expected in zip(evaluate(run.graph.outputs, inside), right, strict=True):
-        assert_same(value, expected)
+    assert_computes_what_numpy_does(Formula(seed), threads=(1, 2, 3))
 
 
 @pytest.mark.parametrize("seed", range(60, 80))
 @pytest.mark.parametrize("unit", UNITS)
 def test_on_any_vector_unit(monkeypatch, seed, unit):
     monkeypatch.setattr(lanes, "host_unit", lambda: unit)
-    formula = Formula(seed)
-    graph = formula.graph()
-    right = evaluate(graph.outputs, dict(zip(graph.inputs, formula.arrays, strict=True)))
-    for value, expected in zip(compiled(graph.inputs, graph.outputs)(*formula.arrays), right, strict=True):
-        assert_same(value, expected)
+    assert_computes_what_numpy_does(Formula(seed), threads=(1,))
 
 
 def test_random_formulas_have_lookups_in_kernels():
-    ops = [op for seed in range(60) for op in held(_fused(Formula(seed).graph()))]
+    ops = [op for seed in range(60) for op in held_when_fused(Formula(seed))]
     assert all(ops.count(op) >= 10 for op in ("gather", "take_along_axis", "add_along_axis"))
-
-
-def _fused(graph):
-    return fuse(expand(graph, fusible=lambda node: True), fusible=lambda node: node.op.elementwise)
 
 
 def test_an_embedding_and_what_is_done_with_it_is_one_kernel():
@@ -224,5 +171,4 @@ def test_nothing_beyond_an_array_is_looked_at(seed, monkeypatch):
     program = NativeProgram(run.plan.graph, 2)
     for before in (False, True):
         found = program.run([guarded(array, before=before) for array in formula.arrays], {}, [None] * len(right))
-        for value, expected in zip(found, right, strict=True):
-            assert_same(np.array(value), expected)
+        assert_all_same(found, right)

@@ -9,7 +9,7 @@ from random_graphs import random_graph
 
 import graphc as gr
 from graphc.evaluate import evaluate
-from graphc.executor import NumpyProgram, schedule, units
+from graphc.executor import NumpyProgram
 from graphc.executor import plan as plans
 from graphc.executor.arena import ALIGNMENT, Arena
 from graphc.executor.check import check_plan
@@ -20,14 +20,6 @@ from graphc.samples import _SPEC, Call
 
 SHAPE = (64, 64)
 NBYTES = 64 * 64 * 4
-
-
-@pytest.fixture
-def fine(monkeypatch):
-    """Everything is worth a run, blocks and threads: so small graphs show what large ones do."""
-    for name, value in (("PART_NS", 1.0), ("LEAST_ELEMENTS", 2), ("MOST_ELEMENTS", 4), ("SHORT_NS", 1.0)):
-        monkeypatch.setattr(units, name, value)
-    monkeypatch.setattr(schedule, "WAKE_NS", 0.1)
 
 
 def x_and_program(make, threads=1):

@@ -1,32 +1,24 @@
 """Kernels read boxes of their operands in place: padding, parts that are replaced, pieces side by side."""
 
 import itertools
-import random
 
 import numpy as np
 import pytest
 
 import graphc as gr
-from graphc.evaluate import evaluate
 from graphc.ir import Graph
-from graphc.passes import expand, fuse
 
 pytest.importorskip("llvmlite")
 
-SIZES = [(1, 2, 3, 5, 8, 17, 33), (1, 4, 70, 129), (2, 1000, 4100)]
-"""Short rows, rows of several vectors, and rows that are cut."""
+from map_formulas import MapFormula, alone, assert_computes_what_numpy_does, compiled, held, held_when_fused
 
 
-class Formula:
+class Formula(MapFormula):
     """A random formula over whole arrays, slices and transposes, in which boxes are read at every depth."""
 
     def __init__(self, seed):
-        self.choose, self.numbers = random.Random(seed), np.random.default_rng(seed)
-        self.dtype = np.dtype(self.choose.choice(["f8", "f4", "f2", "i4", "i1", "?"]))
-        self.inputs, self.arrays = [], []
-        rank = self.choose.choice([1, 1, 2, 2, 3])
-        sizes = SIZES[self.choose.randrange(3 if rank == 1 else 2)]
-        self.shape = tuple(self.choose.choice(sizes[: 5 if rank == 3 else None]) for _ in range(rank))
+        super().__init__(seed, ["f8", "f4", "f2", "i4", "i1", "?"])
+        self.maps = [self.padded, self.replaced, self.joined, self.rolled]
 
     def graph(self):
         value = self.value(self.shape, 4)
@@ -35,26 +27,13 @@ class Formula:
         outputs = [value, gr.max(value, self.choose.randrange(len(self.shape)))]
         return Graph(self.inputs, outputs[: self.choose.choice([1, 2])])
 
-    def value(self, shape, depth):
-        makers = [self.read, self.combined, self.padded, self.replaced, self.joined, self.rolled]
-        make = self.choose.choice(makers) if depth and shape else self.read
-        return make(shape, depth - 1)
-
     def read(self, shape, depth):
         kind = self.choose.choice(["whole", "whole", "steps", "transposed"])
         stored = {"whole": shape, "steps": tuple(2 * n + 1 for n in shape), "transposed": shape[::-1]}[kind]
-        x = gr.placeholder(f"x{len(self.inputs)}", stored, self.dtype)
-        self.inputs.append(x)
-        self.arrays.append((self.numbers.normal(size=stored) * 4).astype(self.dtype))
+        x = self.feed((self.numbers.normal(size=stored) * 4).astype(self.dtype))
         if kind == "steps":
             return x[(slice(1, None, 2),) * len(shape)]
         return gr.transpose(x) if kind == "transposed" else x
-
-    def combined(self, shape, depth):
-        x, y = self.value(shape, depth), self.value(shape, depth)
-        if self.dtype == bool:
-            return x & y
-        return self.choose.choice([gr.add, gr.subtract, gr.maximum])(x, y - gr.max(y, -1, keepdims=True))
 
     def bounds(self, size):
         low = self.choose.randrange(size)
@@ -90,52 +69,14 @@ class Formula:
         return gr.roll(self.value(shape, depth), self.choose.randint(-3, 9), axis)
 
 
-def held(graph):
-    """The ops in the kernels of a graph."""
-    bodies = [node.attrs["body"] for node in graph.nodes if node.op.name == "kernel"]
-    return [node.op.name for body in bodies for node in body.nodes]
-
-
-def alone(graph):
-    return [node.op.name for node in graph.nodes if not node.op.leaf and not node.op.view and "value" not in node.attrs]
-
-
-def compiled(inputs, outputs, **options):
-    return gr.compile(inputs, outputs, backend="native", **options)
-
-
-def assert_same(value, right):
-    """Equal to the last bit in what moves; sums and differences of kernels may be fused with nothing else here."""
-    np.testing.assert_array_equal(value, right)
-    assert np.asarray(value).dtype == np.asarray(right).dtype
-    if np.asarray(value).dtype.kind == "f":
-        zero = np.asarray(right) == 0
-        np.testing.assert_array_equal(np.signbit(value)[zero], np.signbit(right)[zero])
-
-
 @pytest.mark.parametrize("seed", range(40))
 def test_kernels_that_read_boxes_compute_what_numpy_does_on_any_number_of_threads(seed):
-    formula = Formula(seed)
-    graph = formula.graph()
-    right = evaluate(graph.outputs, dict(zip(graph.inputs, formula.arrays, strict=True)))
-    for threads in (1, 2):
-        run = compiled(graph.inputs, graph.outputs, threads=threads)
-        found = run(*formula.arrays)
-        for value, expected in zip(found, right, strict=True):
-            assert_same(value, expected)
-        assert str(gr.parse(str(run.graph))) == str(run.graph)
-        inside = dict(zip(run.graph.inputs, formula.arrays, strict=True))
-        for value, expected in zip(evaluate(run.graph.outputs, inside), right, strict=True):
-            assert_same(value, expected)
+    assert_computes_what_numpy_does(Formula(seed), threads=(1, 2))
 
 
 def test_random_formulas_have_boxes_in_kernels():
-    ops = [op for seed in range(40) for op in held(_fused(Formula(seed).graph()))]
+    ops = [op for seed in range(40) for op in held_when_fused(Formula(seed))]
     assert all(ops.count(op) >= 5 for op in ("pad", "setitem", "concatenate"))
-
-
-def _fused(graph):
-    return fuse(expand(graph, fusible=lambda node: True), fusible=lambda node: node.op.elementwise)
 
 
 def test_neighbours_take_two_kernels():
