@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -167,9 +167,12 @@ class Code:
         kind = ir.VectorType(stored_type(dtype), piece.width)
         if piece.active == piece.width:
             return self.b.load(pointer, typ=kind, align=dtype.itemsize)
-        mask, zero = self._mask(piece), zeros(kind.element, piece.width)
+        return self.load_where(pointer, kind, self._mask(piece), dtype)
+
+    def load_where(self, pointer: Any, kind: Any, mask: Any, dtype: np.dtype[Any]) -> Any:
+        """A vector from consecutive elements where a mask is set, zero elsewhere."""
         name = f"llvm.masked.load.{suffix(kind)}.p0"
-        return self.call(name, kind, pointer, I32(dtype.itemsize), mask, zero)
+        return self.call(name, kind, pointer, I32(dtype.itemsize), mask, zeros(kind.element, kind.count))
 
     def store(self, value: Any, pointer: Any, piece: Piece, dtype: np.dtype[Any]) -> None:
         """A vector into consecutive elements; the memory of masked lanes is not touched."""
@@ -216,10 +219,14 @@ class Code:
             return self.load(pointer, piece, dtype)
         if step == 0:
             return self.splat(self.b.load(pointer, typ=kind, align=dtype.itemsize), piece.width)
-        vector = zeros(kind, piece.width)
-        for lane in range(piece.active):
-            element = self.b.load(self.at(pointer, lane * step, kind), typ=kind, align=dtype.itemsize)
-            vector = self.b.insert_element(vector, element, I32(lane))
+        places = (self.at(pointer, lane * step, kind) for lane in range(piece.active))
+        return self.collect(places, kind, piece.width, dtype.itemsize)
+
+    def collect(self, places: Iterable[Any], kind: Any, width: int, align: int) -> Any:
+        """A vector from elements at any places; zero in the lanes beyond these."""
+        vector = zeros(kind, width)
+        for lane, place in enumerate(places):
+            vector = self.b.insert_element(vector, self.b.load(place, typ=kind, align=align), I32(lane))
         return vector
 
     def scatter(self, value: Any, pointer: Any, step: int, piece: Piece, dtype: np.dtype[Any]) -> None:

@@ -6,7 +6,7 @@ an empty mask.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -14,7 +14,7 @@ from llvmlite import ir
 
 from graphc.ir import Node
 from graphc.native.code.indices import as_value, larger, plus, smaller, times
-from graphc.native.code.scalars import I64, Value, cast, computed, number, stored_type
+from graphc.native.code.scalars import I32, I64, Value, cast, computed, number, stored_type
 from graphc.native.code.writer import Code
 from graphc.native.kernel.form import Kernel, Word
 from graphc.native.kernel.lanes import Lanes, counter, read, widened
@@ -128,15 +128,16 @@ class Boxes:
     def _one_by_one(self, source: Node, lanes: Lanes, row: tuple[Any, Any], first: Any, mask: Any) -> Value:
         """Elements that do not lie side by side; for a lane outside of the box the first is read."""
         b, dtype, (offset, step) = self.b, source.array_type.dtype, row
-        kind = stored_type(dtype)
-        vector: Any = ir.Constant(ir.VectorType(kind, lanes.width), ir.Undefined)
-        for lane in range(lanes.width):
-            at = b.mul(b.add(first, I64(lane)), step)
-            if mask is not None:
-                at = b.select(b.extract_element(mask, ir.IntType(32)(lane)), at, I64(0))
-            raw = b.load(self._place(source, plus(b, offset, at)), typ=kind, align=dtype.itemsize)
-            vector = b.insert_element(vector, raw, ir.IntType(32)(lane))
-        return computed(b, vector, dtype)
+
+        def places() -> Iterator[Any]:
+            for lane in range(lanes.width):
+                at = b.mul(b.add(first, I64(lane)), step)
+                if mask is not None:
+                    at = b.select(b.extract_element(mask, I32(lane)), at, I64(0))
+                yield self._place(source, plus(b, offset, at))
+
+        raw = self.code.collect(places(), stored_type(dtype), lanes.width, dtype.itemsize)
+        return computed(b, raw, dtype)
 
     def _place(self, source: Node, offset: Any) -> Any:
         """An address, which may lie outside of the array where nothing is read."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ import numpy as np
 from llvmlite import ir
 
 from graphc.native.code.elementwise import has_vectors
-from graphc.native.code.scalars import Value, Wide, computed, computed_type, stored, stored_type, suffix, zeros
+from graphc.native.code.scalars import I32, I64, Value, Wide, computed, computed_type, stored, stored_type, suffix
 from graphc.native.code.vectors import Unit, host_unit
 from graphc.native.code.writer import Code
 from graphc.native.kernel.phases import Plan
@@ -140,7 +140,8 @@ def read(code: Code, place: Any, lanes: Lanes, dtype: np.dtype[Any], step: Any =
     if isinstance(step, int) and 1 < step <= LARGEST_STEP:
         return computed(b, _every(code, place, lanes, step, dtype), dtype)
     if not isinstance(step, int) or step != 1:
-        return computed(b, _gathered(code, place, lanes.width, kind, step, dtype.itemsize), dtype)
+        raw = code.collect(_apart(b, place, lanes.width, kind, step), kind, lanes.width, dtype.itemsize)
+        return computed(b, raw, dtype)
     return computed(b, load_lanes(code, place, lanes, dtype), dtype)
 
 
@@ -152,8 +153,7 @@ def load_lanes(code: Code, place: Any, lanes: Lanes, dtype: np.dtype[Any]) -> An
     wide = Wide(kind, lanes.width)
     if lanes.mask is None:
         return b.load(place, typ=wide, align=dtype.itemsize)
-    return code.call(f"llvm.masked.load.{suffix(wide)}.p0", wide, place, ir.IntType(32)(dtype.itemsize), lanes.mask,
-                     zeros(kind, lanes.width))  # fmt: skip
+    return code.load_where(place, wide, lanes.mask, dtype)
 
 
 def store_lanes(code: Code, raw: Any, place: Any, lanes: Lanes, dtype: np.dtype[Any]) -> None:
@@ -188,15 +188,15 @@ def _part(code: Code, place: Any, lanes: Lanes, part: tuple[int, int], dtype: np
 
 
 def _order(lanes: Sequence[int]) -> Any:
-    return ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes)
+    return ir.Constant(ir.VectorType(I32, len(lanes)), lanes)
 
 
 def _backward(code: Code, place: Any, lanes: Lanes, dtype: np.dtype[Any]) -> Value:
     """Elements from a place on towards the front."""
     b, last = code.b, lanes.width - 1
-    order = ir.Constant(ir.VectorType(ir.IntType(32), lanes.width), list(range(last, -1, -1)))
+    order = ir.Constant(ir.VectorType(I32, lanes.width), list(range(last, -1, -1)))
     mask = lanes.mask and b.shuffle_vector(lanes.mask, lanes.mask, order)
-    first = b.gep(place, [ir.IntType(64)(-last)], source_etype=stored_type(dtype))
+    first = b.gep(place, [I64(-last)], source_etype=stored_type(dtype))
     found = read(code, first, Lanes(0, lanes.width, mask), dtype)
     return Value(b.shuffle_vector(found.ir, found.ir, order), dtype)
 
@@ -206,23 +206,20 @@ def write(code: Code, value: Value, place: Any, lanes: Lanes, step: Any = 1) -> 
     b, dtype = code.b, value.dtype
     raw = stored(b, value)
     if lanes.width > 1 and (not isinstance(step, int) or step != 1):
-        for lane in range(lanes.width):
-            at = b.gep(place, [_times(b, step, lane)], inbounds=True, source_etype=raw.type.element)
-            b.store(b.extract_element(raw, ir.IntType(32)(lane)), at, align=dtype.itemsize)
+        for lane, at in enumerate(_apart(b, place, lanes.width, raw.type.element, step)):
+            b.store(b.extract_element(raw, I32(lane)), at, align=dtype.itemsize)
     else:
         store_lanes(code, raw, place, lanes, dtype)
 
 
 def _times(b: Any, step: Any, lane: int) -> Any:
-    return ir.IntType(64)(step * lane) if isinstance(step, int) else b.mul(step, step.type(lane))
+    return I64(step * lane) if isinstance(step, int) else b.mul(step, step.type(lane))
 
 
-def _gathered(code: Code, place: Any, width: int, kind: Any, step: Any, align: int) -> Any:
-    b, vector = code.b, zeros(kind, width)
+def _apart(b: Any, place: Any, width: int, kind: Any, step: Any) -> Iterator[Any]:
+    """The places of so many elements that are a step apart."""
     for lane in range(width):
-        at = b.gep(place, [_times(b, step, lane)], inbounds=True, source_etype=kind)
-        vector = b.insert_element(vector, b.load(at, typ=kind, align=align), ir.IntType(32)(lane))
-    return vector
+        yield b.gep(place, [_times(b, step, lane)], inbounds=True, source_etype=kind)
 
 
 def widened(code: Code, value: Value, width: int) -> Value:

@@ -16,7 +16,7 @@ from llvmlite import ir
 from graphc.ir import Node
 from graphc.native.code import elementwise
 from graphc.native.code.indices import as_value, larger, plus, smaller, times
-from graphc.native.code.scalars import I64, POINTER, Value, Wide, cast, computed, stored_type, suffix
+from graphc.native.code.scalars import I32, I64, POINTER, Value, Wide, cast, computed, stored_type, suffix
 from graphc.native.kernel.extents import positioned
 from graphc.native.kernel.lanes import Lanes, read, widened
 from graphc.native.loops.nests import FINE
@@ -88,12 +88,8 @@ class Lookups:
         pointer, dtype = self.of.at[source], source.array_type.dtype
         if width == 1:
             return read(self.code, self._place(pointer, source, way), ONE, dtype)
-        kind = stored_type(dtype)
-        vector: Any = ir.Constant(ir.VectorType(kind, width), ir.Undefined)
-        for lane in map(ir.IntType(32), range(width)):
-            place = self._place(pointer, source, b.extract_element(way, lane))
-            vector = b.insert_element(vector, b.load(place, typ=kind, align=dtype.itemsize), lane)
-        return computed(b, vector, dtype)
+        places = (self._place(pointer, source, b.extract_element(way, I32(lane))) for lane in range(width))
+        return computed(b, self.code.collect(places, stored_type(dtype), width, dtype.itemsize), dtype)
 
     def _offset(self, node: Node, number: int, positions: Sequence[Any]) -> Any:
         """How many elements from an operand's first lies what is read there at the start of the row."""
