@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from graphc.ir import Graph, Node, attrs_key
+from graphc.ir import Graph, Node
 from graphc.native.code import elementwise
 from graphc.native.code.elementwise import has_vectors
 from graphc.native.code.scalars import Value, Wide, number
 from graphc.native.gemm.epilogues import Access, Epilogue
-from graphc.native.kernel.form import is_in_table
+from graphc.native.kernel.structure import is_in_table, structure_of, without_sizes
 from graphc.native.products import described
 from graphc.native.storage import Storage
 from graphc.native.work import Fixed
@@ -79,16 +79,12 @@ class Finished:
 
     def _key(self) -> Hashable:
         """All that the code depends on: no sizes, and no numbers that it reads."""
-        index = {node: i for i, node in enumerate(self.body.nodes)}
-        rows = tuple((node.op.name, tuple(index[source] for source in node.inputs), node.array_type.dtype.str,
-                      self._attrs(node)) for node in self.body.nodes)  # fmt: skip
-        outputs = tuple(index[self.body.outputs[i]] for i in self.order)
-        return "kernel", rows, index[self.inner], tuple(index[source] for source in self.read), outputs
+        number = self.body.nodes.index(self.inner)
+        read = tuple(self.body.inputs.index(source) for source in self.read)
+        return "kernel", structure_of(self.body, self._known), number, read, tuple(self.order)
 
-    def _attrs(self, node: Node) -> Hashable:
-        if node in self.in_table:
-            return "in table"
-        return attrs_key(node.attrs) if node.attrs and not node.op.view and node is not self.inner else ()
+    def _known(self, node: Node) -> Hashable:
+        return () if node is self.inner else without_sizes(node)
 
     @property
     def numbers(self) -> list[Fixed]:

@@ -13,6 +13,7 @@ from graphc.native.cuts import kernel_cutter
 from graphc.native.kernel import facts
 from graphc.native.kernel.extents import Access, positioned
 from graphc.native.kernel.facts import Facts
+from graphc.native.kernel.structure import all_of, structure_of
 from graphc.native.loops.lookups import outside
 from graphc.native.storage import Storage
 from graphc.native.work import NUMBER, Memory, Parts, Pointer, Status, Task, Work, nbytes_of, pointer, roots
@@ -35,7 +36,7 @@ class KernelWorks:
         self._same: dict[Hashable, Facts | None] = {}
         """By body: kernels may share one, and to compare structures takes longer."""
         bodies = dict.fromkeys(node.attrs["body"] for node in storage.graph.nodes if facts.is_kernel(node))
-        self._structures = {body: facts.structure_of(body) for body in bodies}
+        self._structures = {body: structure_of(body, all_of) for body in bodies}
         efforts = {structure: _effort(body) for body, structure in self._structures.items()}
         self._is_much = sum(efforts.values()) > MUCH
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, SupportsInt
 
 from graphc.executor.cost import NS_PER_BYTE, NS_PER_EFFORT, operations
-from graphc.ir import Graph, Node, attrs_key
+from graphc.ir import Graph, Node
 from graphc.native.code.library import LIBRARY
 from graphc.native.code.writer import SYMBOL
 from graphc.native.kernel.extents import Access
@@ -55,17 +55,6 @@ class Facts:
 def is_kernel(node: Node) -> bool:
     """Whether a node holds a graph to compute in one walk."""
     return isinstance(node.attrs.get("body"), Graph)
-
-
-def structure_of(body: Graph) -> Hashable:
-    """What kernels must have in common to share their code: all but names."""
-    index = {node: i for i, node in enumerate(body.nodes)}
-    rows = tuple((node.op.name, tuple(index[i] for i in node.inputs), _attrs(node), node.type) for node in body.nodes)
-    return rows, tuple(index[i] for i in body.inputs), tuple(index[o] for o in body.outputs)
-
-
-def _attrs(node: Node) -> Hashable:
-    return attrs_key(node.attrs) if node.attrs else ()
 
 
 def facts_of(body: Graph, accesses: Sequence[Access], results: Sequence[Access] = (), *,

@@ -12,19 +12,17 @@ Where columns are walked, `first` and `last` count groups of neighbouring ones.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-
-from graphc.ir import Graph, Node, attrs_key
+from graphc.ir import Graph, Node
 from graphc.lookups import lookup_of, marked_axis
-from graphc.maps import is_map
 from graphc.native.code.functions import Function, function_of
 from graphc.native.kernel.extents import Access, Space, spread_accesses
 from graphc.native.kernel.lanes import LARGEST_STEP, Width, width_of, widths
 from graphc.native.kernel.phases import Plan
+from graphc.native.kernel.structure import bits_of, is_in_table, structure_of, without_sizes
 from graphc.windows import windows_of
 
 CHUNK = 4096
@@ -37,8 +35,6 @@ LEAST_COLUMNS = 8
 """Fewer are not worth a tile."""
 FAR_BYTES = 1 << 12
 """A smaller value is near anyway."""
-IN_CODE = frozenset([0.0, 0.5, 1.0, 2.0, math.inf])
-"""The sizes of floats that are in the code; all others stand in the table: a mean's factor or a learning rate."""
 SHORT_VECTORS = 4
 """A row of at most so many vectors is written without a loop. So is a stretch of one vector, if its body is heavy: the
 code around a loop would keep all constants that the loop reads."""
@@ -227,31 +223,43 @@ class Kernel:
     @cached_property
     def structure(self) -> Hashable:
         """What kernels have in common that share their code."""
-        return structure_of(self.body, self.form)
+        return structure_of(self.body, without_sizes), self.form
 
     @cached_property
-    def words(self) -> tuple[Word, ...]:
-        """Which numbers the table has, in order."""
-        axes = len(self.space.sizes)
-        inner = [] if self.stretch or self.form.length else [axes - 1]
-        words = [("size", 0, axis) for axis in (*range(1, axes - 1), *inner)]
-        if self.tiled is not None or self.plan.down is not None:
-            words = [("size", 0, axis) for axis in range(axes)]
-        if self.chunked or self.tiled is not None or self.plan.down is not None:
-            words.append(("chunks", 0, 0))
-        words += [("step", pointer, axis) for pointer, steps in enumerate(self.form.steps)
-                  for axis, step in enumerate(steps) if step is None]  # fmt: skip
-        words += [(end, box, axis) for box, cuts in enumerate(self.form.cuts)
-                  for axis, cut in enumerate(cuts) for end, inside in zip(("from", "to"), cut, strict=True)
-                  if inside]  # fmt: skip
-        for number, steps in enumerate(self.form.looked):
-            words += [("looked size", number, at) for at in range(len(steps))]
-            words += [("looked step", number, at) for at, step in enumerate(steps) if step is None]
-        words += [("marked", number, 0) for number in range(len(self.marks))]
-        words += [("function", number, 0) for number in range(len(self.form.functions))]
-        inputs = len(self.body.inputs)
-        words += [("float", number, 0) for number, node in enumerate(self.body.nodes) if is_in_table(node)]
-        return (*words, *(("part", inputs + i, 0) for i, node in enumerate(self.body.outputs) if self.is_spread(node)))
+    def words(self) -> dict[Word, int | Function]:
+        """What the table has behind the pointers, in order; of functions their addresses."""
+        return dict(self._words())
+
+    def _words(self) -> Iterator[tuple[Word, int | Function]]:
+        form, sizes, axes = self.form, self.space.sizes, len(self.space.sizes)
+        inner = [] if self.stretch or form.length else [axes - 1]
+        is_across = self.tiled is not None or self.plan.down is not None
+        for axis in range(axes) if is_across else (*range(1, axes - 1), *inner):
+            yield ("size", 0, axis), sizes[axis]
+        if self.chunked or is_across:
+            yield ("chunks", 0, 0), self.chunks
+        for pointer, steps in enumerate(self.steps):
+            yield from ((("step", pointer, axis), step) for axis, step in enumerate(steps)
+                        if form.steps[pointer][axis] is None)  # fmt: skip
+        for box, ranges in enumerate(self.boxes):
+            yield from (((end, box, axis), at) for axis, ends in enumerate(ranges)
+                        for end, at, inside in zip(("from", "to"), ends, form.cuts[box][axis], strict=True)
+                        if inside)  # fmt: skip
+        for number, (node, lookup) in enumerate(self.lookups):
+            shape, steps = node.inputs[0].array_type.static_shape, self._looked_steps[number]
+            yield from ((("looked size", number, at), shape[axis]) for at, axis in enumerate(lookup.axes))
+            yield from ((("looked step", number, at), step) for at, step in enumerate(steps)
+                        if form.looked[number][at] is None)  # fmt: skip
+        for number, (node, axis) in enumerate(self.marks):
+            yield ("marked", number, 0), node.array_type.static_shape[axis]
+        for number, function in enumerate(form.functions):
+            yield ("function", number, 0), function
+        for number, node in enumerate(self.body.nodes):
+            if is_in_table(node):
+                yield ("float", number, 0), bits_of(node)
+        for pointer, node in enumerate(self.body.outputs, len(self.body.inputs)):
+            if self.is_spread(node):
+                yield ("part", pointer, 0), math.prod(node.array_type.static_shape)
 
     def is_spread(self, node: Node) -> bool:
         """Whether a result is accumulated and consists of several numbers."""
@@ -259,63 +267,10 @@ class Kernel:
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """The numbers for the table."""
-        return tuple(self._number(*word) for word in self.words)
-
-    def _number(self, kind: str, pointer: int, axis: int) -> int:
-        if kind == "size":
-            return self.space.sizes[axis]
-        if kind == "step":
-            return self.steps[pointer][axis]
-        if kind == "float":
-            return _bits(self.body.nodes[pointer])
-        if kind == "function":
-            return self.form.functions[pointer].address
-        if kind.startswith("looked"):
-            node, lookup = self.lookups[pointer]
-            size = node.inputs[0].array_type.static_shape[lookup.axes[axis]]
-            return size if kind == "looked size" else self._looked_steps[pointer][axis]
-        if kind == "marked":
-            node, marked = self.marks[pointer]
-            return node.array_type.static_shape[marked]
-        if kind in ("from", "to"):
-            return self.boxes[pointer][axis][kind == "to"]
-        return self.chunks if kind == "chunks" else math.prod(self.pointed[pointer].array_type.static_shape)
+        """The numbers for the table. Raises what LLVM's binding raises for a function."""
+        return tuple(word.address if isinstance(word, Function) else word for word in self.words.values())
 
 
 def may_mask(steps: Steps, staged: Sequence[int]) -> bool:
     """Whether all that lies along the row does so without gaps, or passes the stack."""
     return all(inner is not None or i in staged for i, (*_, inner) in enumerate(steps))
-
-
-def structure_of(body: Graph, form: Form) -> Hashable:
-    """A body without names and sizes, and the form of its kernel."""
-    index = {node: i for i, node in enumerate(body.nodes)}
-    rows = tuple((node.op.name, tuple(index[i] for i in node.inputs), _attrs(node), node.array_type.dtype.str)
-                 for node in body.nodes)  # fmt: skip
-    return rows, tuple(index[i] for i in body.inputs), tuple(index[o] for o in body.outputs), form
-
-
-def _attrs(node: Node) -> Hashable:
-    """The attributes that code depends on: not sizes and axes, which the form has, nor what the table has."""
-    if windows_of(node):
-        return attrs_key({name: value for name, value in node.attrs.items() if name == "constant_values"})
-    if node.op.reduction:
-        return node.op.reduction
-    if not node.attrs or node.op.view or is_in_table(node) or is_map(node):
-        return ()
-    return attrs_key(node.attrs)
-
-
-def is_in_table(node: Node) -> bool:
-    """Whether a node is a number that stands in the table, so that the code does not depend on it."""
-    if node.inputs or "value" not in node.attrs or node.array_type.dtype not in (np.float32, np.float64):
-        return False
-    return abs(float(node.attrs["value"])) not in IN_CODE
-
-
-def _bits(node: Node) -> int:
-    """The bit pattern of a number, as the first bytes of a word."""
-    value = np.zeros(8 // node.array_type.dtype.itemsize, node.array_type.dtype)
-    value[0] = node.attrs["value"]
-    return int(value.view(np.int64)[0])

@@ -15,9 +15,10 @@ from graphc.native.code.limited import apply
 from graphc.native.code.scalars import I64, POINTER, Value, number, stored_type
 from graphc.native.code.writer import Code
 from graphc.native.kernel.boxes import Boxes
-from graphc.native.kernel.form import Kernel, Word, is_in_table
+from graphc.native.kernel.form import Kernel, Word
 from graphc.native.kernel.lanes import Lanes, read, widened, write
 from graphc.native.kernel.lookups import Lookups
+from graphc.native.kernel.structure import is_in_table
 from graphc.native.kernel.traversal import Traversal
 from graphc.windows import windows_of
 
@@ -41,8 +42,9 @@ class Values:
         """Numbers in every lane, for what varies along the row."""
         body = kernel.body
         self.pointers = self.code.table(len(kernel.pointed))
-        self.word: dict[Word, Any] = {name: self._number(len(kernel.pointed) + i)
-                                      for i, name in enumerate(kernel.words) if name[0] not in WHERE_USED}  # fmt: skip
+        self.places = {name: place for place, name in enumerate(kernel.words, len(kernel.pointed))}
+        self.word: dict[Word, Any] = {name: self._number(place) for name, place in self.places.items()
+                                      if name[0] not in WHERE_USED}  # fmt: skip
         self.at = {node: i for i, node in enumerate(body.inputs)}
         self.boxes = Boxes(self.code, kernel, self.pointers, self.word, self.at)
         self.lookups = Lookups(self)
@@ -69,8 +71,7 @@ class Values:
 
     def _from_table(self, node: Node) -> Value:
         """A number of the body that stands in the table."""
-        word = "float", self.kernel.body.nodes.index(node), 0
-        place = len(self.kernel.pointed) + self.kernel.words.index(word)
+        place = self.places["float", self.kernel.body.nodes.index(node), 0]
         read = self._number(place, stored_type(node.array_type.dtype))
         read.set_metadata("invariant.load", self.code.module.add_metadata([]))
         return Value(read, node.array_type.dtype)
@@ -131,8 +132,8 @@ class Values:
 
     def _called(self, function: Function, operands: Sequence[Value]) -> Value:
         """A function's value; its address stands in the table."""
-        word = "function", self.kernel.form.functions.index(function), 0
-        address = self._number(len(self.kernel.pointed) + self.kernel.words.index(word), function.pointer)
+        place = self.places["function", self.kernel.form.functions.index(function), 0]
+        address = self._number(place, function.pointer)
         return function.called(self.b, address, operands)
 
     def place(self, i: int, node: Node, lanes: Lanes) -> tuple[Any, Any]:
