@@ -90,32 +90,33 @@ class Builder:
                     for task in tasks for memory, _ in task.table if isinstance(memory, Status)]  # fmt: skip
         self._statuses = {status: HEADER + i for i, status in enumerate(statuses)}
         stages = HEADER + len(statuses)
-        tasks = stages + STAGE_WORDS * sum(len(segment.shares) for segment in segments)
-        self._words: list[int] = [0] * tasks
+        self._words: list[int] = [0] * (stages + STAGE_WORDS * sum(len(segment.shares) for segment in segments))
         self._words[WORD], self._words[STAGES] = CLOSED, stages
         self._words[HEADER:stages] = [FINE] * len(statuses)
-        patches: list[list[int]] = []
-        records: list[list[int]] = []
-        number = 0
+        first, laid_out = 0, []
         for segment in segments:
-            first_stage = stages
-            patch: list[int] = []
-            for share in segment.shares:
-                if share.strips:
-                    listed = self._strips([self._tasks(strip, patch) for strip in share.strips])
-                else:
-                    listed = self._tasks(share.tasks, patch)
-                blocks = len(share.strips) + sum(task.blocks for task in share.tasks) if share.shared else 0
-                self._words[stages : stages + STAGE_WORDS] = [*listed, blocks, number]
-                stages, number = stages + STAGE_WORDS, number + 1
-            records.append([first_stage, stages])
-            patches.append(patch)
-        for segment, record, patch in zip(segments, records, patches, strict=True):
+            laid_out.append((first, self._stages(segment, first)))
+            first += len(segment.shares)
+        for segment, (first, patch) in zip(segments, laid_out, strict=True):
             segment.word = len(self._words)
+            begin, end = (stages + STAGE_WORDS * number for number in (first, first + len(segment.shares)))
             start = segment.word + SEGMENT_WORDS
-            self._words += [*record, start, start + len(patch), segment.word, *patch]
+            self._words += [begin, end, start, start + len(patch), segment.word, *patch]
         words, arena, own = (np.array(w, np.int64) for w in (self._words, self._arena_words, self._own_words))
-        return Image(words, arena, own, slice(HEADER, HEADER + len(statuses)), tuple(statuses))
+        return Image(words, arena, own, slice(HEADER, stages), tuple(statuses))
+
+    def _stages(self, segment: Segment, first: int) -> list[int]:
+        """Write the stages of a segment, numbered from the first on; the patches of their tasks."""
+        patch: list[int] = []
+        for number, share in enumerate(segment.shares, first):
+            if share.strips:
+                listed = self._strips([self._tasks(strip, patch) for strip in share.strips])
+            else:
+                listed = self._tasks(share.tasks, patch)
+            blocks = len(share.strips) + sum(task.blocks for task in share.tasks) if share.shared else 0
+            at = self._words[STAGES] + STAGE_WORDS * number
+            self._words[at : at + STAGE_WORDS] = [*listed, blocks, number]
+        return patch
 
     def _tasks(self, tasks: Sequence[Task], patch: list[int]) -> tuple[int, int]:
         """Lay out tasks with their tables; where their records begin and end."""

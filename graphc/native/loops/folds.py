@@ -7,7 +7,6 @@ the terms along the last reduced axis in vectors.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,23 +19,10 @@ from graphc.native.code.indices import Index, as_value, plus, smaller, times
 from graphc.native.code.scalars import I64, Value, cast, number
 from graphc.native.code.writer import Code
 from graphc.native.kernel.phases import identity
-from graphc.native.loops.nests import (
-    SHORT,
-    DType,
-    Nest,
-    Room,
-    at_most,
-    constant,
-    each_row,
-    fetch,
-    nested,
-    put,
-    row_count,
-)
+from graphc.native.loops.columns import COLUMNS, Walks
+from graphc.native.loops.nests import SHORT, DType, Room, at_most, constant, fetch, fetch_all, nested, put
 from graphc.op import Reduction
 
-COLUMNS = 512
-"""Results that are computed at once."""
 BLOCK = 512
 """Elements of which the best is found before its place."""
 INT64 = np.dtype("int64")
@@ -44,40 +30,16 @@ NOWHERE = 2**63 - 1
 
 
 @dataclass(frozen=True)
-class Reducing(Nest):
+class Reducing(Walks):
     """What reductions share: the result's axes and the reduced ones, over which operands have steps in that order."""
 
-    kept: tuple[int, ...]
     reduced: tuple[int, ...]
 
     @property
     def columns(self) -> bool:
-        """Whether to go along the result's last axis."""
+        """Whether operands' elements are neighbours along the result's last axis."""
         last = len(self.kept) - 1
         return last >= 0 and all(array.steps[last] in (0, 1) for array in self.operands)
-
-    @property
-    def rows(self) -> int:
-        """Parts of the result."""
-        return row_count(self.kept, COLUMNS if self.columns else 1)
-
-    def write(self, code: Code, operands: Sequence[Any], results: Sequence[Any], statuses: Sequence[Any]) -> None:
-        """Choose the way to go."""
-        if self.columns:
-            each_row(code, self.kept, COLUMNS, lambda outer, start, stop: self.some(
-                code, operands, results[0], outer, start, stop))  # fmt: skip
-            return
-        each_row(code, self.kept, 1, lambda outer, start, stop: self.one(
-            code, operands, results[0], [*outer, start] if self.kept else []))  # fmt: skip
-
-    @abstractmethod
-    def some(self, code: Code, operands: Sequence[Any], result: Any, outer: list[Index], start: Index,
-             stop: Index) -> None:  # fmt: skip
-        """Results next to each other."""
-
-    @abstractmethod
-    def one(self, code: Code, operands: Sequence[Any], result: Any, kept: list[Index]) -> None:
-        """One result."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +58,7 @@ class Fold(Reducing):
         return self.results[0].dtype
 
     def _term(self, code: Code, operands: Sequence[Any], indices: list[Index]) -> Value:
-        factors = [cast(code.b, fetch(code, pointer, array, indices), self._dtype)
-                   for pointer, array in zip(operands, self.operands, strict=True)]  # fmt: skip
+        factors = fetch_all(code, operands, self.operands, indices, self._dtype)
         if len(factors) == 1:
             return factors[0]
         return Value(elementwise.product(code.b, self._dtype, *(factor.ir for factor in factors)), self._dtype)

@@ -15,7 +15,7 @@ from graphc.native.code import integers
 from graphc.native.code.indices import Index, as_value, plus
 from graphc.native.code.scalars import I64, Value, cast, number, rounded
 from graphc.native.code.writer import Code
-from graphc.native.loops.nests import CHUNK, Array, Nest, each_row, fetch, put, row_count
+from graphc.native.loops.nests import CHUNK, Array, Nest, each_row, fetch, fetch_all, put, row_count
 
 INT64 = np.dtype("int64")
 Element = Callable[..., Sequence[Value]]
@@ -119,8 +119,7 @@ class Power(Elementwise):
                 indices: list[Index]) -> None:  # fmt: skip
         """A negative power counts as 0."""
         b, dtype = code.b, self.results[0].dtype
-        x, p = (cast(b, fetch(code, pointer, array, indices), dtype)
-                for pointer, array in zip(operands, self.operands, strict=True))  # fmt: skip
+        x, p = fetch_all(code, operands, self.operands, indices, dtype)
         zero = number(0, dtype).ir
         negative = b.icmp_signed("<", p.ir, zero)
         with b.if_then(negative):

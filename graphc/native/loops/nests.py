@@ -22,7 +22,7 @@ import numpy as np
 from llvmlite import ir
 
 from graphc.native.code.indices import Index, as_value, divided, plus, smaller, times
-from graphc.native.code.scalars import I64, Value, load, store, stored_type
+from graphc.native.code.scalars import I64, Value, cast, load, store, stored_type
 from graphc.native.code.writer import Code
 from graphc.native.gemm.places import entry_indices, offset
 from graphc.native.strides import Steps
@@ -195,6 +195,13 @@ def place(code: Code, pointer: Any, array: Array, indices: Sequence[Index], furt
 def fetch(code: Code, pointer: Any, array: Array, indices: Sequence[Index], further: Index = 0) -> Value:
     """An element."""
     return load(code.b, place(code, pointer, array, indices, further), array.dtype)
+
+
+def fetch_all(code: Code, pointers: Sequence[Any], arrays: Sequence[Array], indices: Sequence[Index],
+              dtype: DType) -> list[Value]:  # fmt: skip
+    """The elements of several arrays at one place, converted."""
+    return [cast(code.b, fetch(code, pointer, array, indices), dtype)
+            for pointer, array in zip(pointers, arrays, strict=True)]  # fmt: skip
 
 
 def put(code: Code, value: Value, pointer: Any, array: Array, indices: Sequence[Index], further: Index = 0) -> None:

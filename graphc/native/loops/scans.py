@@ -8,22 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from graphc.native.code.indices import Index, plus
-from graphc.native.code.scalars import Value, cast, rounded
+from graphc.native.code.scalars import Value, rounded
 from graphc.native.code.writer import Code
-from graphc.native.loops.nests import SHORT, DType, Nest, each_row, fetch, put, row_count
-
-COLUMNS = 512
-"""Recurrences that go on at once."""
+from graphc.native.loops.columns import Walks
+from graphc.native.loops.nests import SHORT, DType, fetch, fetch_all, put
 
 
 @dataclass(frozen=True)
-class Scan(Nest):
+class Scan(Walks):
     """y[i] = step(y[i-1], x[i]), or of two operands y[i] = x₁[i] + x₀[i] · y[i-1]; y[0] is the last operand's."""
 
-    others: tuple[int, ...]
     length: int
     op: str
 
@@ -36,51 +34,42 @@ class Scan(Nest):
 
     @property
     def columns(self) -> bool:
-        """Whether to go along the last of the other axes."""
-        return bool(self.others) and all(array.steps[-2] in (0, 1) for array in (*self.operands, *self.results))
-
-    @property
-    def rows(self) -> int:
-        """Single recurrences, or many side by side."""
-        return row_count(self.others, COLUMNS if self.columns else 1)
+        """Whether elements are neighbours along the last of the other axes."""
+        return bool(self.kept) and all(array.steps[-2] in (0, 1) for array in (*self.operands, *self.results))
 
     @property
     def _dtype(self) -> DType:
         return self.results[0].dtype
 
-    def write(self, code: Code, operands: Sequence[Any], results: Sequence[Any], statuses: Sequence[Any]) -> None:
+    def one(self, code: Code, operands: Sequence[Any], result: Any, kept: list[Index]) -> None:
+        """What is before is carried."""
+
+        def step(i: Index, before: Any) -> list[Any]:
+            total = self._step(code.b, Value(before, self._dtype), self._terms(code, operands, [*kept, i]))
+            put(code, total, result, self.results[0], [*kept, i])
+            return [total.ir]
+
+        first = self._terms(code, operands, [*kept, 0])[-1]
+        put(code, first, result, self.results[0], [*kept, 0])
+        code.loop(1, self.length, 1, step, [first.ir])
+
+    def some(self, code: Code, operands: Sequence[Any], result: Any, outer: list[Index], start: Index,
+             stop: Index) -> None:  # fmt: skip
         """Step after step, the innermost loop along neighbours."""
-        source, into = list(zip(operands, self.operands, strict=True)), (results[0], self.results[0])
+        into = result, self.results[0]
 
-        def terms(indices: list[Index]) -> list[Value]:
-            return [cast(code.b, fetch(code, *pair, indices), self._dtype) for pair in source]
+        def first(j: Index) -> None:
+            put(code, self._terms(code, operands, [*outer, j, 0])[-1], *into, [*outer, j, 0])
 
-        def one(others: list[Index]) -> None:
-            def step(i: Index, before: Any) -> list[Any]:
-                total = self._step(code.b, Value(before, self._dtype), terms([*others, i]))
-                put(code, total, *into, [*others, i])
-                return [total.ir]
+        def step(i: Index, j: Index) -> None:
+            before = fetch(code, *into, [*outer, j, plus(code.b, i, -1)])
+            put(code, self._step(code.b, before, self._terms(code, operands, [*outer, j, i])), *into, [*outer, j, i])
 
-            first = terms([*others, 0])[-1]
-            put(code, first, *into, [*others, 0])
-            code.loop(1, self.length, 1, step, [first.ir])
+        code.loop(start, stop, 1, first, parallel=True)
+        code.loop(1, self.length, 1, lambda i: code.loop(start, stop, 1, partial(step, i), parallel=True))
 
-        def column(others: list[Index], i: Index) -> None:
-            before = fetch(code, *into, [*others, plus(code.b, i, -1)])
-            put(code, self._step(code.b, before, terms([*others, i])), *into, [*others, i])
-
-        def some(outer: list[Index], start: Index, stop: Index) -> None:
-            def along(i: Index) -> None:
-                code.loop(start, stop, 1, lambda j: column([*outer, j], i), parallel=True)
-
-            code.loop(start, stop, 1, lambda j: put(code, terms([*outer, j, 0])[-1], *into, [*outer, j, 0]),
-                      parallel=True)  # fmt: skip
-            code.loop(1, self.length, 1, along)
-
-        if self.columns:
-            each_row(code, self.others, COLUMNS, some)
-        else:
-            each_row(code, self.others, 1, lambda outer, start, stop: one([*outer, start] if self.others else []))
+    def _terms(self, code: Code, operands: Sequence[Any], indices: list[Index]) -> list[Value]:
+        return fetch_all(code, operands, self.operands, indices, self._dtype)
 
     def _step(self, b: Any, before: Value, terms: Sequence[Value]) -> Value:
         """Nothing is fused: each operation rounds."""
