@@ -154,7 +154,7 @@ def one_over(x):
 def _inverts(x: Node, c: Node) -> bool:
     """Whether x / c is better a product: of single numbers only by 2 or 1/2.
 
-    A mean divides one number by a size. If sizes that are powers of two made other graphs, these would be compiled anew.
+    A mean divides one number by a size, and sizes that are powers of two would make other graphs, compiled anew.
     """
     return inverse_is_exact(c) and not is_fixed(x) and (x.ndim > 0 or abs(number(c)) <= 2)
 

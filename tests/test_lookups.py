@@ -112,13 +112,12 @@ def test_what_only_reads_at_positions_is_no_kernel():
 
 
 def test_kernels_of_other_sizes_share_their_code():
-    from graphc.native.kernel.extents import Access
     from graphc.native.kernel.facts import facts_of
 
     def code(rows, width, count):
         x, i = gr.placeholder("x", (rows, width), "f64"), gr.placeholder("i", (count,), "int64")
         gathered = x[i]
-        return int(facts_of(Graph([x, i], [gathered + gathered]), [Access((width, 1)), Access((1,))]).address)
+        return int(facts_of(Graph([x, i], [gathered + gathered]), [(width, 1), (1,)]).address)
 
     assert code(10, 500, 7) == code(99, 700, 300) != code(10, 3, 7)
 

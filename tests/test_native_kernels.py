@@ -26,7 +26,6 @@ from graphc.native.code.library import LIBRARY, Library
 from graphc.native.code.spelling import spelled
 from graphc.native.code.vectors import Unit
 from graphc.native.kernel import facts, form, lanes, tiles
-from graphc.native.kernel.extents import Access
 from graphc.native.kernel.rows import Writer
 from graphc.native.program import NativeProgram
 from graphc.passes.fuse import fuse
@@ -328,7 +327,7 @@ def test_any_order_of_axes_is_right_on_any_number_of_threads(order):
 def test_a_large_transposed_operand_is_walked_in_tiles_and_a_small_one_is_not():
     def tiled(size):
         x, y = gr.placeholder("x", (size, size)), gr.placeholder("y", (size, size))
-        accesses = [Access((1, size)), Access((size, 1))]
+        accesses = [(1, size), (size, 1)]
         return form.Kernel(gr.Graph([x, y], [x * y]), accesses).form.tiled
 
     assert (tiled(300), tiled(30)) == (0, None)

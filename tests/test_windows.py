@@ -122,13 +122,12 @@ def test_what_is_outside_of_a_box_is_not_looked_at():
 
 
 def test_kernels_of_other_sizes_share_their_code():
-    from graphc.native.kernel.extents import Access
     from graphc.native.kernel.facts import facts_of
 
     def code(size, start):
         x = gr.placeholder("x", (size - 3,), "f64")
         padded = gr.pad(x, (start, 3 - start))
-        return int(facts_of(Graph([x], [padded + padded]), [Access((1,))]).address)
+        return int(facts_of(Graph([x], [padded + padded]), [(1,)]).address)
 
     assert code(5000, 1) == code(7000, 2) != code(7000, 0)
 

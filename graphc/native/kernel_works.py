@@ -11,11 +11,12 @@ from graphc.ir import Graph, Node
 from graphc.native.code.library import warn_of_fallback
 from graphc.native.cuts import kernel_cutter
 from graphc.native.kernel import facts
-from graphc.native.kernel.extents import Access, positioned
+from graphc.native.kernel.extents import positioned
 from graphc.native.kernel.facts import Facts
 from graphc.native.kernel.structure import all_of, structure_of
 from graphc.native.loops.lookups import outside
 from graphc.native.storage import Storage
+from graphc.native.strides import Steps
 from graphc.native.work import NUMBER, Memory, Parts, Pointer, Status, Task, Work, nbytes_of, pointer, roots
 from graphc.types import Type
 
@@ -52,7 +53,7 @@ class KernelWorks:
     def _native(self, node: Node) -> Iterator[Work]:
         storage = self._storage
         operands = [pointer(source, storage) for source in node.inputs]
-        accesses = [_access(source, storage) for source in node.inputs]
+        accesses = [storage.steps_over(source, source.ndim) for source in node.inputs]
         if facts.needs_whole_rows(node.attrs["body"]):
             yield from _in_order(node, operands, accesses)
         known = self._facts(node, accesses)
@@ -74,7 +75,7 @@ class KernelWorks:
         read, written = (roots(nodes, self._storage) for nodes in (node.inputs, self._storage.results(node)))
         return Work(node, read, written, nanoseconds(node), why="LLVM failed to compile it")
 
-    def _facts(self, node: Node, accesses: Sequence[Access]) -> Facts | None:
+    def _facts(self, node: Node, accesses: Sequence[Steps]) -> Facts | None:
         body, laid_out = node.attrs["body"], self._laid_out(node)
         same = (body, *accesses, None, *laid_out)
         if same not in self._same:
@@ -85,14 +86,14 @@ class KernelWorks:
             self._same[same] = self._alike[structure]
         return self._same[same]
 
-    def _laid_out(self, node: Node) -> list[Access]:
+    def _laid_out(self, node: Node) -> list[Steps]:
         """How results lie, if one is part of something else."""
         made = self._storage.results(node)
         own = all(self._storage.root(result) is result for result in made)
-        return [] if own else [_access(result, self._storage) for result in made]
+        return [] if own else [self._storage.steps_over(result, result.ndim) for result in made]
 
 
-def _found(node: Node, accesses: Sequence[Access], laid_out: Sequence[Access], *, compact: bool) -> Facts | None:
+def _found(node: Node, accesses: Sequence[Steps], laid_out: Sequence[Steps], *, compact: bool) -> Facts | None:
     try:
         return facts.facts_of(node.attrs["body"], accesses, laid_out, compact=compact)
     except Exception as error:  # whatever LLVM or its binding raises
@@ -125,14 +126,10 @@ def task_of(known: Facts, operands: Sequence[Pointer], results: Sequence[Pointer
     return Task(known.address, table, known.rows, known.per_block, known.blocks)
 
 
-def _access(source: Node, storage: Storage) -> Access:
-    return Access(storage.steps_over(source, source.ndim))
-
-
-def _in_order(node: Node, operands: list[Pointer], accesses: list[Access]) -> Iterator[Work]:
+def _in_order(node: Node, operands: list[Pointer], accesses: list[Steps]) -> Iterator[Work]:
     """Copies in C order of operands, put in their place, for a kernel that must walk several axes as one."""
     for index, source in enumerate(node.inputs):
-        whole = Access(facts.steps_in_order(source.array_type))
+        whole = facts.steps_in_order(source.array_type)
         if accesses[index] == whole:
             continue
         copy: Pointer = (Parts(source.type.nbytes), 0)

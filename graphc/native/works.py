@@ -13,7 +13,6 @@ from graphc.native.code.writer import SYMBOL
 from graphc.native.cuts import kernel_cutter
 from graphc.native.finishing import product_in
 from graphc.native.kernel import facts
-from graphc.native.kernel.extents import Access
 from graphc.native.kernel.facts import Facts
 from graphc.native.kernel_works import KernelWorks, task_of
 from graphc.native.loops.pieces import Copy, Loop, NotNative
@@ -79,7 +78,7 @@ def _looped(node: Node, storage: Storage) -> list[Work]:
 
 def _copied(node: Node, move: Copy, storage: Storage) -> Work:
     kind = Type(move.source.dtype, move.shape)
-    from_, to = (Access(broadcast(move.shape, steps)) for steps in (move.strides, move.to))
+    from_, to = (broadcast(move.shape, steps) for steps in (move.strides, move.to))
     known = facts.copying(kind, from_, to, node.dtype)
     root, offset = pointer(move.source, storage)
     task = task_of(known, [(root, offset + move.skipped)], [(node, move.offset)])

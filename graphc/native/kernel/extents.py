@@ -13,15 +13,8 @@ from typing import Any
 
 from graphc.ir import Graph, Node
 from graphc.lookups import lookup_of, marked_axis
-from graphc.native.strides import broadcast, c_order
+from graphc.native.strides import Steps, broadcast, c_order
 from graphc.windows import Window, windows_of
-
-
-@dataclass(frozen=True)
-class Access:
-    """How an operand lies in memory: elements to step along each axis of the index space."""
-
-    strides: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -34,7 +27,7 @@ class Space:
     """Of the values, in the rank of the space."""
 
     @classmethod
-    def of(cls, body: Graph, accesses: Sequence[Access]) -> Space:
+    def of(cls, body: Graph, accesses: Sequence[Steps]) -> Space:
         """Merge what can be merged."""
         shapes = shapes_of(body)
         domain = domain_of(shapes)
@@ -52,10 +45,10 @@ class Space:
         """Along which merged axes a value varies."""
         return _varies(self.shapes[node], self.groups)
 
-    def steps(self, node: Node, access: Access) -> tuple[int, ...]:
+    def steps(self, node: Node, access: Steps) -> Steps:
         """Elements from one index to the next along each merged axis."""
         shape = self.shapes[node]
-        return tuple(_merged_step(group, access.strides, shape) for group in self.groups)
+        return tuple(_merged_step(group, access, shape) for group in self.groups)
 
     def box(self, node: Node, window: Window) -> tuple[tuple[int, int], ...]:
         """From where to where along each merged axis a node reads a box; where it is repeated, all along."""
@@ -68,7 +61,7 @@ class Space:
         """The merged axis that an axis is in."""
         return next(number for number, group in enumerate(self.groups) if axis in group)
 
-    def own_steps(self, node: Node) -> tuple[int, ...]:
+    def own_steps(self, node: Node) -> Steps:
         """The same for a result in C order."""
         sizes = [size if v else 1 for size, v in zip(self.sizes, self.varies(node), strict=True)]
         return broadcast(sizes, c_order(sizes))
@@ -90,7 +83,7 @@ def shapes_of(body: Graph) -> dict[Node, tuple[int, ...]]:
     return shapes
 
 
-def spread_accesses(body: Graph, accesses: Sequence[Access]) -> list[Access]:
+def spread_accesses(body: Graph, accesses: Sequence[Steps]) -> list[Steps]:
     """How operands lie along the axes of the index space, of which those read at positions have others."""
     spread = list(accesses)
     places = {source: place for place, source in enumerate(body.inputs)}
@@ -98,7 +91,7 @@ def spread_accesses(body: Graph, accesses: Sequence[Access]) -> list[Access]:
         lookup = lookup_of(node)
         for at in () if lookup is None else lookup.apart:
             place = places[node.inputs[at]]
-            spread[place] = Access(lookup.spread(at, accesses[place].strides, node.ndim, 0))  # type: ignore[union-attr]
+            spread[place] = lookup.spread(at, accesses[place], node.ndim, 0)  # type: ignore[union-attr]
     return spread
 
 
@@ -117,7 +110,7 @@ def domain_of(shapes: Mapping[Node, tuple[int, ...]]) -> tuple[int, ...]:
     return tuple(max(shape[axis] for shape in shapes.values() if len(shape) == rank) for axis in range(rank))
 
 
-def _mergeable(body: Graph, shapes: Mapping[Node, tuple[int, ...]], accesses: Sequence[Access], domain: Sequence[int],
+def _mergeable(body: Graph, shapes: Mapping[Node, tuple[int, ...]], accesses: Sequence[Steps], domain: Sequence[int],
                group: Sequence[int], axis: int) -> bool:  # fmt: skip
     real = [a for a in group if domain[a] != 1]
     if not real or domain[axis] == 1:
@@ -132,7 +125,7 @@ def _mergeable(body: Graph, shapes: Mapping[Node, tuple[int, ...]], accesses: Se
             return False
         if marked_axis(node) in (last, axis):
             return False
-    return all(access.strides[last] == access.strides[axis] * domain[axis] for access in accesses)
+    return all(access[last] == access[axis] * domain[axis] for access in accesses)
 
 
 def _merged_range(group: Sequence[int], shape: Sequence[int], box: Sequence[int],

@@ -12,7 +12,6 @@ from graphc.executor.cost import NS_PER_BYTE, NS_PER_EFFORT, operations
 from graphc.ir import Graph, Node
 from graphc.native.code.library import LIBRARY
 from graphc.native.code.writer import SYMBOL
-from graphc.native.kernel.extents import Access
 from graphc.native.kernel.form import Kernel
 from graphc.native.kernel.leading import Leading, leading
 from graphc.native.kernel.rows import Writer
@@ -57,7 +56,7 @@ def is_kernel(node: Node) -> bool:
     return isinstance(node.attrs.get("body"), Graph)
 
 
-def facts_of(body: Graph, accesses: Sequence[Access], results: Sequence[Access] = (), *,
+def facts_of(body: Graph, accesses: Sequence[Steps], results: Sequence[Steps] = (), *,
              compact: bool = False) -> Facts:  # fmt: skip
     """Compile a kernel and cut it into blocks. Raises what LLVM's binding raises."""
     kernel = Kernel(body, accesses, results, compact=compact)
@@ -97,7 +96,7 @@ def _over(kernel: Kernel) -> Iterator[tuple[int, int]]:
     plan, body = kernel.plan, kernel.body
     last_needed = {node: phase for phase in range(plan.phases) for node in plan.needed(phase)}
     for operand, source in enumerate(body.inputs):
-        if source in plan.boxed or kernel.accesses[operand].strides != steps_in_order(source.array_type):
+        if source in plan.boxed or kernel.accesses[operand] != steps_in_order(source.array_type):
             continue
         if source.array_type.size != math.prod(kernel.space.sizes):
             continue
@@ -126,7 +125,7 @@ def _reduced_axes(node: Node) -> int:
 
 
 @lru_cache(maxsize=1024)
-def copying(kind: Type, access: Access, to: Access, dtype: Any = None) -> Facts:
+def copying(kind: Type, access: Steps, to: Steps, dtype: Any = None) -> Facts:
     """The kernel that copies an operand to where elements lie in another way, and converts them."""
     source = Node(OPS["placeholder"], (), {}, kind, "x")
     body = Graph([source], [source if dtype is None or dtype == kind.dtype else source.astype(dtype)])
@@ -142,7 +141,7 @@ def combination(result: Node, blocks: int) -> Facts:
 def combining(name: str, dtype: str, size: int, blocks: int) -> Facts:
     parts = Node(OPS["placeholder"], (), {}, Type(as_dtype(dtype), (blocks, size)), "parts")
     body = Graph([parts], [_same_dtype(OPS[name].make((parts,), {"axis": (0,), "keepdims": True}), as_dtype(dtype))])
-    return facts_of(body, [Access(steps_in_order(parts.array_type))])
+    return facts_of(body, [steps_in_order(parts.array_type)])
 
 
 def _same_dtype(node: Node, dtype: Any) -> Node:

@@ -19,10 +19,11 @@ from functools import cached_property
 from graphc.ir import Graph, Node
 from graphc.lookups import lookup_of, marked_axis
 from graphc.native.code.functions import Function, function_of
-from graphc.native.kernel.extents import Access, Space, spread_accesses
+from graphc.native.kernel.extents import Space, spread_accesses
 from graphc.native.kernel.lanes import LARGEST_STEP, Width, width_of, widths
 from graphc.native.kernel.phases import Plan
 from graphc.native.kernel.structure import bits_of, is_in_table, structure_of, without_sizes
+from graphc.native.strides import Steps
 from graphc.windows import windows_of
 
 CHUNK = 4096
@@ -40,7 +41,7 @@ SHORT_VECTORS = 4
 code around a loop would keep all constants that the loop reads."""
 Word = tuple[str, int, int]
 """A number of the table: what it is, of which pointer, along which axis."""
-Steps = tuple[tuple[int | None, ...], ...]
+KnownSteps = tuple[tuple[int | None, ...], ...]
 """Of each pointer along each axis: 0, 1, -1 or a small number along the row, or None for a number of the table."""
 STEPS = (0, 1, -1, *range(2, LARGEST_STEP + 1))
 """Steps along the row of which the code knows how to read them in vectors."""
@@ -57,7 +58,7 @@ class Form:
     """The length of short rows and stretches, else 0."""
     varies: tuple[tuple[bool, ...], ...]
     """Of each value, along which axes."""
-    steps: Steps
+    steps: KnownSteps
     stashes: tuple[tuple[int, int], ...]
     """Values kept for later phases, and the bytes for each."""
     cuts: tuple[tuple[tuple[bool, bool], ...], ...] = ()
@@ -81,9 +82,9 @@ class Form:
 class Kernel:
     """A kernel for known sizes: the form of its code, and the numbers for the table."""
 
-    def __init__(self, body: Graph, accesses: Sequence[Access], results: Sequence[Access] = (), *,
+    def __init__(self, body: Graph, accesses: Sequence[Steps], results: Sequence[Steps] = (), *,
                  compact: bool = False) -> None:  # fmt: skip
-        """`results` says how results lie that are not in C order; none may then be a reduction."""
+        """Steps of operands, and of results that are not in C order: none may then be a reduction."""
         self.body, self.compact = body, compact
         self.lookups = [(node, lookup) for node in body.nodes if (lookup := lookup_of(node)) is not None]
         self.marks = [(node, axis) for node in body.nodes if (axis := marked_axis(node)) is not None]
@@ -190,7 +191,7 @@ class Kernel:
         return Form(self.width, self.stretch, self.chunked, inside, varies, steps, stashes, cuts, looked, marked,
                     self.tiled, self._staged(), self.plan.down, self.compact, functions)  # fmt: skip
 
-    def _functions(self, length: int, steps: Steps) -> tuple[Function, ...]:
+    def _functions(self, length: int, steps: KnownSteps) -> tuple[Function, ...]:
         """What it calls, for every width of vectors in which it may compute a node."""
         if not self.compact:
             return ()
@@ -208,7 +209,7 @@ class Kernel:
     def _looked_steps(self) -> list[tuple[int, ...]]:
         """Of each lookup the steps along the axes looked up."""
         places = {source: place for place, source in enumerate(self.body.inputs)}
-        return [tuple(self._given[places[node.inputs[0]]].strides[axis] for axis in lookup.axes)
+        return [tuple(self._given[places[node.inputs[0]]][axis] for axis in lookup.axes)
                 for node, lookup in self.lookups]  # fmt: skip
 
     @property
@@ -271,6 +272,6 @@ class Kernel:
         return tuple(word.address if isinstance(word, Function) else word for word in self.words.values())
 
 
-def may_mask(steps: Steps, staged: Sequence[int]) -> bool:
+def may_mask(steps: KnownSteps, staged: Sequence[int]) -> bool:
     """Whether all that lies along the row does so without gaps, or passes the stack."""
     return all(inner is not None or i in staged for i, (*_, inner) in enumerate(steps))
