@@ -86,7 +86,7 @@ class Code:
             yield
 
     def from_one_on(self, first: Index, count: int, body: Callable[[int], None]) -> None:
-        """body(i) for i from `first` on, which is mostly 0, each written out; None stands for 0."""
+        """body(i) for i from `first` on, each written out; first is mostly 0, and None stands for 0."""
         if first is None or count == 1:
             for i in range(count):
                 body(i)

@@ -18,7 +18,7 @@ CONFLICT_BYTES = 4096
 PACKED_COLUMNS = 768
 """Packing A is repaid by so many columns even where its lines do not compete."""
 SHARED_ROWS = 33
-"""So many rows bear copying: it takes them 1 % longer, and code is the same as for more."""
+"""From so many rows on panels are copied: it takes the fewest 1 % longer, but they have the code of more."""
 LEAST_BATCH, BATCH = 32, 128
 """Where k is the batch, as in derivatives by weights, batches of the first size or more are taken for the second:
 so they have the same code."""

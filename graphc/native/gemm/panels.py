@@ -52,7 +52,7 @@ class Cut:
 
     def visit(self, code: Code, first: Index, last: Index, body: Callable[[Index, int], None], *,
               some: bool = False) -> None:  # fmt: skip
-        """body(strip, width) for the strips first..last, of which there may be some for sure."""
+        """body(strip, width) for the strips from first on, before last; `some` promises that there is one."""
         end = smaller(code.b, last, self.whole) if self.rest else last
         code.loop(first, end, 1, lambda strip: body(strip, self.width), some=some and not self.rest)
         if not self.rest:

@@ -139,7 +139,7 @@ class Finish:
 
     def tile(self, values: Sequence[Sequence[Any]], pieces: Sequence[Piece], place: Place,
              skipped: Index = None) -> None:  # fmt: skip
-        """Store vectors, one list per row: all but those of so many first rows, if that is known at run time only."""
+        """Store vectors, one list per row, but for the first `skipped` rows, a number known when the code runs."""
         if self.axes.strides(self.accesses[0].strides)[-1] != 1:  # a row of C is not contiguous
             self._through_buffer(values, pieces, place, skipped)
             return

@@ -70,7 +70,7 @@ class TableCut(Cut):
 
     def visit(self, code: Code, first: Index, last: Index, body: Callable[[Index, int], None], *,
               some: bool = False) -> None:  # fmt: skip
-        """body(strip, width) for the strips first..last."""
+        """body(strip, width) for the strips from first on, before last."""
         code.loop(first, last, 1, lambda strip: body(strip, self.width), some=some)
 
 

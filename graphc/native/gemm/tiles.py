@@ -23,7 +23,7 @@ from graphc.native.gemm.layout import LINE_BYTES
 SUMS_ABREAST = 8
 """So many sums at least run side by side, since each addition waits for the one before it."""
 AHEAD = 16
-"""So many steps of k ahead, what is copied on the way is fetched from where it lies."""
+"""What is copied on the way is prefetched so many steps of k ahead."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Strip:
 def multiplied(
     code: Code, a: Strip, b: Strip, pieces: Sequence[Piece], k: Index, dtype: np.dtype[Any], *, some: bool = False,
 ) -> list[list[Any]]:  # fmt: skip
-    """The vectors of a tile, one list per row. The columns of B are contiguous; there may be some steps for sure."""
+    """The vectors of a tile, one list per row. The columns of B are contiguous; `some` promises that k is not 0."""
     kind = stored_type(dtype)
 
     def step(i: Index, at_a: Any, at_b: Any, totals: Sequence[Any]) -> list[Any]:

@@ -19,8 +19,8 @@ from graphc.native.code.indices import Index, as_value, plus, smaller, times
 from graphc.native.code.scalars import I64, Value, cast, number
 from graphc.native.code.writer import Code
 from graphc.native.kernel.phases import identity
-from graphc.native.loops.columns import COLUMNS, Walks
 from graphc.native.loops.nests import SHORT, DType, Room, at_most, constant, fetch, fetch_all, nested, put
+from graphc.native.loops.walks import COLUMNS, Walks
 from graphc.op import Reduction
 
 BLOCK = 512

@@ -14,8 +14,8 @@ from typing import Any
 from graphc.native.code.indices import Index, plus
 from graphc.native.code.scalars import Value, rounded
 from graphc.native.code.writer import Code
-from graphc.native.loops.columns import Walks
 from graphc.native.loops.nests import SHORT, DType, fetch, fetch_all, put
+from graphc.native.loops.walks import Walks
 
 
 @dataclass(frozen=True)
