@@ -20,6 +20,7 @@ from graphc.pipeline import graph_pass
 from graphc.recompute import Recomputed
 from graphc.returning import Returning
 from graphc.spaces import Space, number_of, only_ones_move
+from graphc.turning import turned
 from graphc.types import TupleType
 from graphc.windows import windows_of
 
@@ -51,7 +52,7 @@ def fuse(graph: Graph, *, fusible: Callable[[Node], bool] | None = None,
     if finishes is not None:
         fusion.finish(*finishes)
         fusion.sort()
-    return Emission(graph, fusion.unit, fusion.recomputed).run()
+    return turned(Emission(graph, fusion.unit, fusion.recomputed).run())
 
 
 class _Fusion:

@@ -137,3 +137,44 @@ def test_an_index_map_stays_out_of_a_kernel_of_columns():
     x = gr.placeholder("x", (40, 200), "float64")
     shifted = gr.pad(x[1:], ((0, 1), (0, 0)))
     check([x], [normalized(x + shifted, 0), shifted - gr.mean(x, 0)], [rng.normal(size=x.shape)], 1e-9)
+
+
+# --------------------------------------------------------------------------------------------- transposed operands
+
+
+def softmax(x):
+    exp = gr.exp(x - gr.max(x, -1, keepdims=True))
+    return exp / gr.sum(exp, -1, keepdims=True)
+
+
+@pytest.mark.parametrize(("shape", "axes"), [
+    ((40, 33), (1, 0)), ((40, 5, 16), (1, 2, 0)), ((40, 5, 16), (2, 1, 0)), ((3, 40, 17), (0, 2, 1)),
+])  # fmt: skip
+def test_rows_of_transposed_operands_are_walked_as_columns(shape, axes):
+    x, y = gr.placeholder("x", shape, "float64"), gr.placeholder("y", shape, "float64")
+    w = gr.placeholder("w", (shape[axes[0]], *(1,) * (len(shape) - 1)), "float64")
+    xt, yt = gr.transpose(x, axes), gr.transpose(y, axes)
+    z = softmax(xt * w) * yt
+    outputs = [
+        z,
+        gr.sum(z),
+        gr.sum(z, -1),
+        gr.max(z, tuple(range(len(shape)))),
+        *gr.gradients(gr.sum(z * z), [x, y, w]),
+    ]
+    graph = check([x, y, w], outputs, [rng.normal(size=node.shape) for node in (x, y, w)], 1e-9)
+    assert any(body.inputs[0].shape == shape for body in kernels(graph))
+
+
+def test_a_softmax_of_columns_needs_no_transpose():
+    x = gr.placeholder("x", (100, 64), "float32")
+    graph = check([x], [gr.transpose(softmax(gr.transpose(x)))], [rng.normal(size=x.shape).astype("float32")])
+    assert [node.op.name for node in graph.nodes] == ["placeholder", "kernel"]
+
+
+def test_kernels_stay_where_something_else_spans_them_or_a_sum_would_be_apart():
+    x, y = gr.placeholder("x", (40, 64), "float64"), gr.placeholder("y", (64, 40), "float64")
+    xt = gr.transpose(x)
+    outputs = [softmax(xt) + y, softmax(xt) * 2, gr.sum(softmax(xt) * 3, 0), gr.sum(xt, 0), softmax(xt[:4])]
+    for some in (outputs, outputs[1:3], outputs[4:]):
+        check([x, y], some, [rng.normal(size=node.shape) for node in (x, y)], 1e-9)
