@@ -77,9 +77,9 @@ PLATFORMS = {
     "Windows, ARM": ("aarch64-pc-windows-msvc", "oryon-1", "", None),
     "macOS, x86-64": ("x86_64-apple-darwin22.0", "haswell", AVX2, {0}),
     "macOS, ARM": ("arm64-apple-darwin24.0", "apple-m1", "", {0, 1, 2, 5, 6}),
-    "Linux, ARM": ("aarch64-unknown-linux-gnu", "neoverse-n1", "", {283, *WORDS, *ADDRESSES}),
+    "Linux, ARM": ("aarch64-unknown-linux-gnu", "neoverse-n1", "", {282, 283, *WORDS, *ADDRESSES}),
     "Linux, ARM whose model in LLVM lacks instructions": (
-        "aarch64-unknown-linux-gnu", "ampere1b", "", {283, *WORDS, *ADDRESSES}),
+        "aarch64-unknown-linux-gnu", "ampere1b", "", {282, 283, *WORDS, *ADDRESSES}),
 }  # fmt: skip
 """Triple, processor, its features, and the kinds of relocations that reach anywhere, or what lies in the same section.
 
