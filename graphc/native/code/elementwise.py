@@ -15,7 +15,7 @@ from llvmlite import ir
 
 from graphc.ir import Node
 from graphc.native import vecmath
-from graphc.native.code import integers, special
+from graphc.native.code import floats, integers, special
 from graphc.native.code.scalars import CONTRACT, Value, cast, intrinsic, like, rounded, with_sign
 from graphc.op import OPS
 from graphc.spaces import number_of
@@ -53,9 +53,9 @@ def has_vectors(node: Node) -> bool:
     """Whether a node's code may be written for vectors: not where it loops, or takes integers apart."""
     if not node.op.elementwise or node.op.leaf:
         return True
-    floats = any(value.array_type.dtype.kind == "f" for value in (node, *node.inputs))
+    on_floats = any(value.array_type.dtype.kind == "f" for value in (node, *node.inputs))
     one_by_one = node.op.name in _ONE_BY_ONE or (node.array_type.dtype == np.float16 and node.op.name in _NEIGHBOURS)
-    return not one_by_one and (floats or node.op.name not in _LOOPING) and not _is_long_division(node)
+    return not one_by_one and (on_floats or node.op.name not in _LOOPING) and not _is_long_division(node)
 
 
 def _is_long_division(node: Node) -> bool:
@@ -241,18 +241,18 @@ _RESULT: dict[str, Emitter] = {
     "copysign": lambda b, dtype, x, y: with_sign(b, x, y), "sqrt": lambda b, dtype, x: intrinsic(b, "sqrt", x),
     "divide": lambda b, dtype, x, y: b.fdiv(x, y),
     "deg2rad": lambda b, dtype, x: b.fmul(x, ir.Constant(x.type, np.pi / 180)),
-    "round": integers.round, "polygamma": special.polygamma, "spherical_jn": special.spherical_jn,
+    "round": floats.round, "polygamma": special.polygamma, "spherical_jn": special.spherical_jn,
     "rad2deg": lambda b, dtype, x: b.fmul(x, ir.Constant(x.type, 180 / np.pi)),
 }  # fmt: skip
 _OPERANDS: dict[str, Emitter] = {
     "equal": _compare("=="), "not_equal": _compare("!="), "less": _compare("<"), "less_equal": _compare("<="),
     "greater": _compare(">"), "greater_equal": _compare(">="), "isnan": _isnan, "isinf": _isinf, "isfinite": _isfinite,
-    "signbit": integers.signbit,
+    "signbit": floats.signbit,
 }  # fmt: skip
 _AS_THEY_ARE: dict[str, Emitter] = {
     "add_n": _add_n, "where": _where, "astype": _astype, "logical_not": _not, "logical_and": _logical("and_"),
     "logical_or": _logical("or_"), "logical_xor": _logical("xor"),
-    "ldexp": integers.ldexp,
+    "ldexp": floats.ldexp,
 }  # fmt: skip
 _TABLE: dict[str, tuple[Emitter, str]] = {
     **{name: (emitter, "result") for name, emitter in _RESULT.items()},
@@ -271,7 +271,7 @@ _INTEGERS: dict[str, tuple[Emitter, str]] = {
 _LOOPING = frozenset(["power", "gcd", "lcm"])
 _DIVIDING = frozenset(["floor_divide", "remainder", "fmod"])
 _ONE_BY_ONE = frozenset(["polygamma", "spherical_jn"])
-_NEIGHBOURS: dict[str, Emitter] = {"spacing": integers.half_spacing, "nextafter": integers.half_nextafter}
+_NEIGHBOURS: dict[str, Emitter] = {"spacing": floats.half_spacing, "nextafter": floats.half_nextafter}
 _HALVES: dict[str, Emitter] = {**_NEIGHBOURS, "erfinv": _in_f64("erfinv")}
 """Where f16 is not computed in f32: neighbours, and what would leave LLVM with a conversion that x86 calls a library
 for."""

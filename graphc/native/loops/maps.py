@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from graphc.native.code import integers
+from graphc.native.code import floats, integers
 from graphc.native.code.indices import Index, as_value, plus
 from graphc.native.code.scalars import I64, Value, cast, number, rounded
 from graphc.native.code.writer import Code
@@ -101,8 +101,8 @@ def _parts(split: Callable[..., Sequence[Value]], code: Code, dtype: Any, indice
 
 
 ELEMENTS: dict[str, Element] = {
-    "number": _number, "range": _range, "diagonal": _diagonal, "frexp": partial(_parts, integers.frexp),
-    "modf": partial(_parts, integers.modf),
+    "number": _number, "range": _range, "diagonal": _diagonal, "frexp": partial(_parts, floats.frexp),
+    "modf": partial(_parts, floats.modf),
 }  # fmt: skip
 
 
