@@ -1,7 +1,8 @@
 """Index maps of kernels by box: what a node reads elsewhere than at its own index, and where.
 
-Padding, a part that is replaced and a concatenation read an operand in a box of their own index space, and outside of
-it something else. A kernel that holds such a node reads what the box holds in place: nothing is copied before.
+Padding, a part that is replaced and a concatenation read an operand in a box of their own index space, or at steps in
+it, and elsewhere something else. A kernel that holds such a node reads what the box holds in place: nothing is copied
+before.
 """
 
 from __future__ import annotations
@@ -17,11 +18,16 @@ MOST_PIECES = 8
 """A kernel reads all pieces of a concatenation for each of its elements: of more it is a copy."""
 
 
+LARGEST_STEP = 4
+"""What lies at steps is read in whole vectors, of which the rest is left out: at larger ones that is most of them."""
+
+
 class Window(NamedTuple):
-    """The operand of this number is in the box of its shape that begins at `start`."""
+    """The operand of this number is in the box of its shape that begins at `start`, its elements `steps` apart."""
 
     operand: int
     start: tuple[int, ...]
+    steps: tuple[int, ...]
 
 
 def windows_of(node: Node) -> tuple[Window, ...]:
@@ -36,15 +42,15 @@ def attrs_over(node: Node, axes: Sequence[int], rank: int) -> dict[str, Any]:
 
 
 def _padded(node: Node) -> tuple[Window, ...]:
-    return (Window(0, tuple(before for before, _ in node.attrs["pad_width"])),)
+    return (Window(0, tuple(before for before, _ in node.attrs["pad_width"]), (1,) * len(node.shape)),)
 
 
 def _replaced(node: Node) -> tuple[Window, ...]:
     index, rank = node.attrs["index"], len(node.shape)
-    if not all(part == WHOLE or (isinstance(part, tuple) and part[2] == 1) for part in index):
+    if not all(part == WHOLE or (isinstance(part, tuple) and 1 <= part[2] <= LARGEST_STEP) for part in index):
         return ()
-    starts = [0 if part == WHOLE else part[0] for part in index]
-    return (Window(1, (*starts, *[0] * (rank - len(starts)))),)
+    parts = [(0, None, 1) if part == WHOLE else part for part in (*index, *[WHOLE] * (rank - len(index)))]
+    return (Window(1, tuple(start for start, _, _ in parts), tuple(step for _, _, step in parts)),)
 
 
 def _joined(node: Node) -> tuple[Window, ...]:
@@ -53,7 +59,7 @@ def _joined(node: Node) -> tuple[Window, ...]:
         return ()
     sizes = [source.array_type.static_shape[axis] for source in node.inputs]
     starts = [0, *accumulate(sizes[:-1])]
-    return tuple(Window(at, tuple(start if each == axis else 0 for each in range(rank)))
+    return tuple(Window(at, tuple(start if each == axis else 0 for each in range(rank)), (1,) * rank)
                  for at, start in enumerate(starts))  # fmt: skip
 
 

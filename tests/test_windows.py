@@ -10,7 +10,23 @@ from graphc.ir import Graph
 
 pytest.importorskip("llvmlite")
 
-from map_formulas import MapFormula, alone, assert_computes_what_numpy_does, compiled, held, held_when_fused
+from guarded import guarded, guarding
+from map_formulas import (
+    MapFormula,
+    alone,
+    assert_all_same,
+    assert_computes_what_numpy_does,
+    compiled,
+    held,
+    held_when_fused,
+)  # fmt: skip
+
+from graphc.evaluate import evaluate
+from graphc.native.code.vectors import Unit
+from graphc.native.kernel import lanes, tiles
+from graphc.native.program import NativeProgram
+
+UNITS = [Unit(64, 32, masked=True), Unit(32, 16, masked=False), Unit(16, 16, masked=False)]
 
 
 class Formula(MapFormula):
@@ -18,7 +34,7 @@ class Formula(MapFormula):
 
     def __init__(self, seed):
         super().__init__(seed, ["f8", "f4", "f2", "i4", "i1", "?"])
-        self.maps = [self.padded, self.replaced, self.joined, self.rolled]
+        self.maps = [self.padded, self.replaced, self.joined, self.stacked, self.rolled]
 
     def graph(self):
         value = self.value(self.shape, 4)
@@ -55,7 +71,8 @@ class Formula(MapFormula):
     def part(self, size):
         low, high = self.bounds(size)
         backward = slice(high - 1, low - 1 if low else None, -1)
-        return self.choose.choice([slice(None), low, slice(low, high), slice(low, high, 2), backward])
+        steps = slice(low, high, self.choose.randint(2, 5))
+        return self.choose.choice([slice(None), low, slice(low, high), steps, backward])
 
     def joined(self, shape, depth):
         axis = self.choose.randrange(len(shape))
@@ -63,6 +80,12 @@ class Formula(MapFormula):
         cuts = [0, *sorted(self.choose.sample(inner, min(len(inner), self.choose.randint(1, 3)))), shape[axis]]
         pieces = [(*shape[:axis], b - a, *shape[axis + 1 :]) for a, b in itertools.pairwise(cuts)]
         return gr.concatenate([self.value(piece, depth) for piece in pieces], axis)
+
+    def stacked(self, shape, depth):
+        """Pieces that alternate, if the last axis has so many elements."""
+        count = next((each for each in (2, 3, 4, 5) if shape[-1] % each == 0), 1)
+        pieces = [self.value((*shape[:-1], shape[-1] // count), depth) for _ in range(count)]
+        return gr.reshape(gr.stack(pieces, -1), shape)
 
     def rolled(self, shape, depth):
         axis = self.choose.choice([None, *range(len(shape))])
@@ -111,6 +134,46 @@ def test_pieces_for_a_product_are_written_where_it_reads_them():
     x, y, w = gr.placeholder("x", (8, 4)), gr.placeholder("y", (8, 4)), gr.placeholder("w", (8, 5))
     run = compiled([x, y, w], [gr.concatenate([gr.tanh(x), gr.tanh(y)], 1) @ w])
     assert "concatenate" in alone(run.graph)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_what_alternates_is_one_row_for_any_vectors(monkeypatch, unit):
+    """Also where the step does not divide the width, so that each vector begins with another piece."""
+    for module in (lanes, tiles):
+        monkeypatch.setattr(module, "host_unit", lambda: unit)
+    monkeypatch.setenv("GRAPHC_CACHE", "")
+    numbers = np.random.default_rng(0)
+    for dtype, count, size in itertools.product(["f8", "f4", "i1"], [2, 3, 4], [5, 700]):
+        pieces = [gr.placeholder(f"x{i}", (3, size), dtype) for i in range(count)]
+        arrays = [(numbers.normal(size=(3, size)) * 4).astype(dtype) for _ in pieces]
+        stacked = gr.stack(pieces, -1)
+        placed = gr.setitem(gr.ones((3, 2 + count * size), dtype), pieces[0], index=(":", (1, 1 + count * size, count)))
+        outputs = [gr.maximum(stacked * 2, stacked), gr.max(stacked + 1, (0, 1)), placed + placed]
+        assert_all_same(compiled(pieces, outputs)(*arrays), evaluate(outputs, dict(zip(pieces, arrays, strict=True))))
+
+
+def test_what_is_read_at_steps_is_one_kernel_with_its_gradient():
+    x, y = gr.placeholder("x", (100, 300)), gr.placeholder("y", (100, 300))
+    for value in (gr.sum(x[:, ::2] * x[:, 1::2] * y[:, 1::2]), gr.sum(gr.square(gr.stack([x, y], -1)))):
+        run = compiled([x, y], [value, *gr.gradients(value, [x, y])])
+        assert set(alone(run.graph)) <= {"kernel", "item"}
+        assert alone(run.graph).count("kernel") <= 2
+
+
+def test_steps_touch_nothing_beyond_their_memory(monkeypatch):
+    x, y = gr.placeholder("x", (7, 43)), gr.placeholder("y", (7, 43))
+    stacks = [gr.stack([x, y, x], -1), gr.stack([x[:, ::2], y[:, 1::2][:, :1] + x[:, ::2]], -1)]
+    placed = gr.setitem(gr.zeros((15, 130)), x, index=((1, 15, 2), (1, 130, 3)))
+    outputs = [*(stack * 2 for stack in stacks), placed + 1]
+    run = compiled([x, y], outputs)
+    feeds = [np.random.default_rng(0).normal(size=(7, 43)).astype("f4") for _ in (x, y)]
+    right = run(*feeds)
+    guarding(monkeypatch)
+    program = NativeProgram(run.plan.graph, 2)
+    for before in (False, True):
+        found = program.run([guarded(feed, before=before) for feed in feeds], {}, [None] * 3)
+        for value, expected in zip(found, right, strict=True):
+            np.testing.assert_array_equal(value, expected)
 
 
 def test_what_is_outside_of_a_box_is_not_looked_at():

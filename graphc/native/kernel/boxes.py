@@ -1,7 +1,7 @@
 """How kernels read through index maps: an operand where its box is, and what lies under it elsewhere.
 
 Along the row the box is a mask, and lanes outside of it are not read. A row outside of the box along another axis has
-an empty mask.
+an empty mask. What lies at steps along the row is read side by side and then spread.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from graphc.native.code.scalars import I32, I64, Value, cast, computed, number, 
 from graphc.native.code.writer import Code
 from graphc.native.kernel.form import Kernel, Word
 from graphc.native.kernel.lanes import Lanes, counter, read, widened
+from graphc.native.kernel.spread import Spread
 from graphc.windows import Window, windows_of
 
 
@@ -48,6 +49,8 @@ class Boxes:
         row = self._row(box, outer, coordinates, self.at[source])
         start, end = self._along(box, lanes, row[1])
         step = self.word["step", self.at[source], len(outer)] if steps is None else steps
+        if self.kernel.form.stepped[box][0][-1] > 1:
+            return self._alternating(source, box, lanes, (row[0], step), (start, end), under)
         mask = None if start is None and end is None else self._mask(lanes, start, end)
         found = self._read(source, lanes, (row[0], step), self._near(box, lanes, mask), mask)
         value = widened(self.code, cast(self.b, found, dtype), lanes.width)
@@ -63,6 +66,10 @@ class Boxes:
                 at = b.sub(at, first)
             if last is not None:
                 there.append(b.icmp_signed("<", at, last if first is None else b.sub(last, first)))
+            every = self.kernel.form.stepped[box][0][axis]
+            if every > 1:
+                there.append(b.icmp_signed("==", b.srem(at, I64(every)), I64(0)))
+                at = b.sdiv(at, I64(every))
             if step is None:
                 offset = plus(b, offset, times(b, at, self.word["step", pointer, axis]))
         if not there:
@@ -83,6 +90,36 @@ class Boxes:
         if inside is not None:
             end = b.select(inside, I64(lanes.width) if end is None else end, I64(0))
         return start, end
+
+    def _alternating(self, source: Node, box: int, lanes: Lanes, row: tuple[Any, Any], ends: tuple[Any, Any],
+                     under: Value) -> Value:  # fmt: skip
+        """An operand at every so many lanes, over a value."""
+        b, dtype = self.b, under.dtype
+        steps, left = self.kernel.form.stepped[box]
+        every, first = steps[-1], self._ends(box, len(steps) - 1)[0]
+        position = as_value(lanes.position)
+        before = position if first is None else b.sub(position, first)
+        if lanes.width == 1:
+            terms = [b.icmp_signed("==", b.srem(before, I64(every)), I64(0))]
+            mask = reduce(b.and_, terms if ends == (None, None) else [*terms, self._mask(lanes, *ends)])
+            at = b.select(mask, b.sdiv(before, I64(every)), I64(0))
+            found = cast(b, self._read(source, lanes, row, at, mask), dtype)
+            return Value(b.select(mask, found.ir, under.ir), dtype)
+        spread = Spread(self.code, lanes, every, left)
+        mask = spread.mask(*ends)
+        at = b.sdiv(b.add(before, spread.shift), I64(every))
+        given = self._read(source, Lanes(0, spread.count), row, self._near_step(box, at, spread.count, every), mask)
+        value = widened(self.code, cast(b, given, dtype), spread.count)
+        found = spread.over(value.ir, under.ir)
+        return Value(found if ends == (None, None) else b.select(self._mask(lanes, *ends), found, under.ir), dtype)
+
+    def _near_step(self, box: int, at: Any, count: int, every: int) -> Any:
+        """Where the first of some elements lies, or where nothing is read near it."""
+        first, last = self._ends(box, len(self.kernel.space.sizes) - 1)
+        if last is not None:
+            length = last if first is None else self.b.sub(last, first)
+            at = smaller(self.b, at, self.b.sdiv(length, I64(every)))
+        return at if first is None else larger(self.b, at, -count)
 
     def _near(self, box: int, lanes: Lanes, mask: Any) -> Any:
         """Where the first lane lies in the box's row, or where nothing is read near it: far from it is no memory."""
@@ -123,7 +160,7 @@ class Boxes:
             return self._one_by_one(source, lanes, row, first, mask)
         place = self._place(source, plus(b, offset, times(b, first, step)))
         both = lanes.mask if mask is None else mask if lanes.mask is None else b.and_(mask, lanes.mask)
-        return read(self.code, place, Lanes(0, lanes.width, both), dtype)
+        return read(self.code, place, Lanes(0, lanes.width, both), dtype, step)
 
     def _one_by_one(self, source: Node, lanes: Lanes, row: tuple[Any, Any], first: Any, mask: Any) -> Value:
         """Elements that do not lie side by side; for a lane outside of the box the first is read."""

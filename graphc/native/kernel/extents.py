@@ -14,7 +14,10 @@ from typing import Any
 from graphc.ir import Graph, Node
 from graphc.lookups import lookup_of, marked_axis
 from graphc.native.strides import Steps, broadcast, c_order
-from graphc.windows import Window, windows_of
+from graphc.windows import LARGEST_STEP, Window, windows_of
+
+Box = tuple[tuple[int, int, int], ...]
+"""From where to where along each axis of an index space, and at which steps."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +53,12 @@ class Space:
         shape = self.shapes[node]
         return tuple(_merged_step(group, access, shape) for group in self.groups)
 
-    def box(self, node: Node, window: Window) -> tuple[tuple[int, int], ...]:
-        """From where to where along each merged axis a node reads a box; where it is repeated, all along."""
+    def box(self, node: Node, window: Window) -> Box:
+        """From where to where, at which steps, along each merged axis a node reads a box; if repeated, all along."""
         shape, source = node.array_type.static_shape, node.inputs[window.operand].array_type.static_shape
-        ranges = [_merged_range(group, shape, source, window.start) for group in self.groups]
+        ranges = [_merged_range(group, shape, source, window) for group in self.groups]
         times = [1 if varies else size for size, varies in zip(self.sizes, self.varies(node), strict=True)]
-        return tuple((start * each, end * each) for (start, end), each in zip(ranges, times, strict=True))
+        return tuple((start * each, end * each, step) for (start, end, step), each in zip(ranges, times, strict=True))
 
     def group_of(self, axis: int) -> int:
         """The merged axis that an axis is in."""
@@ -115,25 +118,52 @@ def _mergeable(body: Graph, shapes: Mapping[Node, tuple[int, ...]], accesses: Se
     real = [a for a in group if domain[a] != 1]
     if not real or domain[axis] == 1:
         return True
-    last = real[-1]
+    last, apart = real[-1], set[Node]()
+    for node in body.nodes:
+        for window in windows_of(node):
+            source = node.inputs[window.operand]
+            shape, box = shapes[node], source.array_type.static_shape
+            if _is_stepped(real, shape, box, window):
+                return False
+            if box and box[axis] != shape[axis]:
+                if not _may_alternate([*real, axis], shape, box, window):
+                    return False
+                apart.add(source)
     for node in body.nodes:
         shape = shapes[node]
-        if len(shape) == len(domain) and (shape[last] == 1) != (shape[axis] == 1):
-            return False
-        boxes = (node.inputs[window.operand] for window in windows_of(node))
-        if any(source.shape and source.shape[axis] != shape[axis] for source in boxes):
+        if len(shape) == len(domain) and (shape[last] == 1) != (shape[axis] == 1) and node not in apart:
             return False
         if marked_axis(node) in (last, axis):
             return False
-    return all(access[last] == access[axis] * domain[axis] for access in accesses)
+    pointed = zip([*body.inputs, *body.outputs], accesses, strict=False)
+    return all(access[last] == access[axis] * domain[axis] for node, access in pointed
+               if node not in apart)  # fmt: skip
+
+
+def _may_alternate(axes: Sequence[int], shape: Sequence[int], box: Sequence[int], window: Window) -> bool:
+    """Whether a box has one of few elements along the last of some axes, and all along the others."""
+    *others, axis = axes
+    whole = all(box[each] == shape[each] and window.steps[each] == 1 for each in others)
+    return whole and box[axis] == 1 and shape[axis] <= LARGEST_STEP
+
+
+def _is_stepped(axes: Sequence[int], shape: Sequence[int], box: Sequence[int], window: Window) -> bool:
+    """Whether a box is read at steps along the last of some axes."""
+    last = axes[-1]
+    return window.steps[last] > 1 or (len(axes) > 1 and bool(box) and box[last] != shape[last])
 
 
 def _merged_range(group: Sequence[int], shape: Sequence[int], box: Sequence[int],
-                  start: Sequence[int]) -> tuple[int, int]:  # fmt: skip
-    """Of neighbouring axes only the first may be read in part."""
+                  window: Window) -> tuple[int, int, int]:  # fmt: skip
+    """Of neighbouring axes only the first may be read in part, or of the last always the same one of few."""
     first, *others = [axis for axis in group if shape[axis] != 1] or [group[0]]
-    inner = math.prod(shape[axis] for axis in others)
-    return start[first] * inner, (start[first] + box[first]) * inner
+    inner, start = math.prod(shape[axis] for axis in others), window.start[first]
+    if others and box[others[-1]] != shape[others[-1]]:
+        return window.start[others[-1]], shape[first] * inner, shape[others[-1]]
+    step = window.steps[first]
+    if step > 1:
+        return start, min(start + box[first] * step, shape[first]), step
+    return start * inner, (start + box[first]) * inner, 1
 
 
 def _merged_step(group: Sequence[int], strides: Sequence[int], shape: Sequence[Any]) -> int:

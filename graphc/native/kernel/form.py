@@ -19,12 +19,12 @@ from functools import cached_property
 from graphc.ir import Graph, Node
 from graphc.lookups import lookup_of, marked_axis
 from graphc.native.code.functions import Function, function_of
-from graphc.native.kernel.extents import Space, spread_accesses
-from graphc.native.kernel.lanes import LARGEST_STEP, Width, width_of, widths
+from graphc.native.kernel.extents import Box, Space, spread_accesses
+from graphc.native.kernel.lanes import Width, width_of, widths
 from graphc.native.kernel.phases import Plan
 from graphc.native.kernel.structure import bits_of, is_in_table, structure_of, without_sizes
 from graphc.native.strides import Steps
-from graphc.windows import windows_of
+from graphc.windows import LARGEST_STEP, windows_of
 
 CHUNK = 4096
 """A longer row without reductions of its own is cut into rows of so many elements."""
@@ -43,8 +43,9 @@ Word = tuple[str, int, int]
 """A number of the table: what it is, of which pointer, along which axis."""
 KnownSteps = tuple[tuple[int | None, ...], ...]
 """Of each pointer along each axis: 0, 1, -1 or a small number along the row, or None for a number of the table."""
-STEPS = (0, 1, -1, *range(2, LARGEST_STEP + 1))
-"""Steps along the row of which the code knows how to read them in vectors."""
+FORWARD = (*range(LARGEST_STEP + 1),)
+STEPS = (*FORWARD, -1)
+"""Steps along the row at which operands are read in vectors; those of boxes only forward."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ class Form:
     """Values kept for later phases, and the bytes for each."""
     cuts: tuple[tuple[tuple[bool, bool], ...], ...] = ()
     """Of each box that is read, whether it begins and ends inside of each axis."""
+    stepped: tuple[tuple[tuple[int, ...], int], ...] = ()
+    """Of each box its steps along each axis, and what of its start a step along the row leaves over."""
     looked: tuple[tuple[int | None, ...], ...] = ()
     """Of each lookup the steps along the axes looked up, 1 or None for a number of the table."""
     marked: tuple[int, ...] = ()
@@ -177,19 +180,21 @@ class Kernel:
         several = self.stretch or math.prod(self.space.sizes[:-1]) > 1
         short = not self.chunked and several and length <= most * self.width.native and self.plan.down is None
         varies = tuple(self.space.varies(node) for node in self.body.nodes)
+        operands = len(self.body.inputs)
         apart = {i for i, node in enumerate(self.body.inputs) if node not in self.plan.boxed}
-        steps = tuple(self._form_of_steps(steps, STEPS if i in apart else (0, 1))
+        steps = tuple(self._form_of_steps(steps, (0, 1) if i >= operands else STEPS if i in apart else FORWARD)
                       for i, steps in enumerate(self.steps))  # fmt: skip
         numbers = {node: i for i, node in enumerate(self.body.nodes)}
         stashes = tuple(sorted((numbers[node], self.plan.row_bytes(node)) for node in self.plan.stashed))
-        cuts = tuple(tuple((start > 0, end < size) for (start, end), size in zip(box, self.space.sizes, strict=True))
+        cuts = tuple(tuple((start > 0, end < size) for (start, end, _), size in zip(box, self.space.sizes, strict=True))
                      for box in self.boxes)  # fmt: skip
+        stepped = tuple((tuple(step for _, _, step in box), box[-1][0] % box[-1][2]) for box in self.boxes)
         looked = tuple(tuple(1 if step == 1 else None for step in steps) for steps in self._looked_steps)
         marked = tuple(self.space.group_of(axis) for _, axis in self.marks)
         inside = length if short else 0
         functions = self._functions(inside, steps)
-        return Form(self.width, self.stretch, self.chunked, inside, varies, steps, stashes, cuts, looked, marked,
-                    self.tiled, self._staged(), self.plan.down, self.compact, functions)  # fmt: skip
+        return Form(self.width, self.stretch, self.chunked, inside, varies, steps, stashes, cuts, stepped, looked,
+                    marked, self.tiled, self._staged(), self.plan.down, self.compact, functions)  # fmt: skip
 
     def _functions(self, length: int, steps: KnownSteps) -> tuple[Function, ...]:
         """What it calls, for every width of vectors in which it may compute a node."""
@@ -201,7 +206,7 @@ class Kernel:
         return tuple(dict.fromkeys(function for function in called if function is not None))
 
     @cached_property
-    def boxes(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+    def boxes(self) -> tuple[Box, ...]:
         """From where to where along each axis each box reaches that is read, in the order of the nodes."""
         return tuple(self.space.box(node, window) for node in self.body.nodes for window in windows_of(node))
 
@@ -244,7 +249,7 @@ class Kernel:
                         if form.steps[pointer][axis] is None)  # fmt: skip
         for box, ranges in enumerate(self.boxes):
             yield from (((end, box, axis), at) for axis, ends in enumerate(ranges)
-                        for end, at, inside in zip(("from", "to"), ends, form.cuts[box][axis], strict=True)
+                        for end, at, inside in zip(("from", "to"), ends[:2], form.cuts[box][axis], strict=True)
                         if inside)  # fmt: skip
         for number, (node, lookup) in enumerate(self.lookups):
             shape, steps = node.inputs[0].array_type.static_shape, self._looked_steps[number]

@@ -16,6 +16,7 @@ from graphc.native.code.vectors import Unit, host_unit
 from graphc.native.code.writer import Code
 from graphc.native.kernel.phases import Plan
 from graphc.op import Reduction
+from graphc.windows import LARGEST_STEP
 
 CHEAP, LIGHT = 4.0, 16.0
 """Bodies of at most so much effort an element take four vectors at once, and two."""
@@ -28,9 +29,6 @@ NEAR_BYTES = 1 << 19
 """What is read and written of columns that are walked together, several times, stays in a second cache."""
 LEAST_GROUPS = 8
 """Columns that are walked fall into so many groups, if there are enough."""
-
-LARGEST_STEP = 4
-"""Elements up to so many apart are read in whole vectors, of which the rest is left out."""
 
 
 @dataclass(frozen=True)
