@@ -48,13 +48,14 @@ def _reshaped(x: Node, shape: Shape) -> Node:
 
 
 def _logsumexp(x: Node, *, axis: tuple[int, ...], keepdims: bool) -> Node:
-    """The largest element comes off first, if it is finite."""
+    """The largest element comes off first, and is all there is if it is not finite; a softmax has the same
+    exponentials."""
     if any(x.shape[each] == 0 for each in axis):
         kept = [1 if each in axis else dim for each, dim in enumerate(x.shape)]
         return ops.full(kept, -math.inf, x.dtype)
     top = ops.max(x, axis, keepdims=True)
-    top = ops.where(ops.isfinite(top), top, 0)
-    return ops.log(ops.sum(ops.exp(x - top), axis, keepdims=True)) + top
+    total = ops.log(ops.sum(ops.exp(x - top), axis, keepdims=True)) + top
+    return ops.where(ops.isfinite(top), total, top)
 
 
 def _few_factors(x: Node, p: Node) -> Node | None:

@@ -453,3 +453,18 @@ def test_what_numpy_reads_or_writes_is_not_lent():
     called = [work for work in program.works.listed if work.task is None]
     assert called
     assert not any(memory in program.memories.lent for work in called for memory in (*work.reads, *work.writes))
+
+
+def test_a_logarithm_of_a_sum_of_exponentials_and_its_gradient_share_these():
+    x = gr.placeholder("x", (50, 30), "float64")
+    feed = rng.normal(size=x.shape)
+    feed[1], feed[2, 3], feed[3, 4], feed[4, 5:] = -np.inf, np.inf, np.nan, -np.inf
+    for y, exponentials in ((gr.log(gr.sum(gr.exp(x), axis=1)), 1), (gr.logsumexp(x, axis=1), 2)):
+        outputs = [y, gr.grad(gr.sum(y), x)]
+        f, right = (gr.compile([x], outputs, threads=1, backend=backend) for backend in ("native", "numpy"))
+        with np.errstate(all="ignore"):
+            for value, expected in zip(f(feed), right(feed), strict=True):
+                np.testing.assert_allclose(value, expected, rtol=1e-13)
+        bodies = [node.attrs["body"] for node in f.graph.nodes if node.op.name == "kernel"]
+        inside = [node.op.name for body in bodies for node in body.nodes]
+        assert (inside.count("exp"), inside.count("max")) == (exponentials, 1)
