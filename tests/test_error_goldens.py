@@ -57,20 +57,26 @@ def test_there_are_many():
 
 def test_another_message_fails(tmp_path):
     path = tmp_path / "planted.txt"
-    path.write_text("# A shape that is none.\ngr.placeholder('x', -1)\n---\nShapeError: expected a dim ≥ 0, got -2\n")
+    path.write_text(
+        "# A shape that is none.\ngr.placeholder('x', -1)\n---\nShapeError: expected a dim ≥ 0, got -2\n", "utf-8"
+    )
     with pytest.raises(AssertionError, match="got -1"):
         test_error(path, bless=False)
 
 
 def test_code_that_raises_nothing_fails(tmp_path):
     path = tmp_path / "planted.txt"
-    path.write_text("# Nothing is wrong here.\ngr.placeholder('x')\n---\nShapeError: expected a dim ≥ 0, got -1\n")
+    path.write_text(
+        "# Nothing is wrong here.\ngr.placeholder('x')\n---\nShapeError: expected a dim ≥ 0, got -1\n", "utf-8"
+    )
     with pytest.raises(pytest.fail.Exception):
         test_error(path, bless=False)
 
 
 def test_a_message_without_a_remedy_fails(tmp_path):
     path = tmp_path / "planted.txt"
-    path.write_text("# A shape that is none.\ngr.placeholder('x', -1)\n---\nShapeError: expected a dim ≥ 0, got -1\n")
+    path.write_text(
+        "# A shape that is none.\ngr.placeholder('x', -1)\n---\nShapeError: expected a dim ≥ 0, got -1\n", "utf-8"
+    )
     with pytest.raises(AssertionError, match="Remedy"):
         test_the_message_helps(path)
