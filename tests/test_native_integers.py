@@ -76,3 +76,16 @@ def test_the_bits_of_truth_values_are_counted_in_bytes(size):
     counted = gr.compile([x], gr.bitwise_count(x), backend="native")(truths)
     assert counted.dtype == np.uint8
     np.testing.assert_array_equal(counted, truths)
+
+
+@pytest.mark.parametrize("name", ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"])
+@pytest.mark.parametrize("signed", ["int64", "int8"])
+def test_signed_and_unsigned_integers_are_compared_exactly(name, signed):
+    """They have no dtype in common but float64, in which neighbours of 2**63 are one number."""
+    limits = np.iinfo(signed)
+    x = np.repeat(np.array([limits.min, -1, 0, 5, limits.max - 1, limits.max], signed), 7)
+    y = np.tile(np.array([0, 5, limits.max - 2, limits.max - 1, limits.max, 2**63, 2**64 - 1], "uint64"), 6)
+    a, b = gr.placeholder("a", (42,), signed), gr.placeholder("b", (42,), "uint64")
+    op, reference = getattr(gr, name), getattr(np, name)
+    found = gr.compile([a, b], [op(a, b), op(b, a)], backend="native")(x, y)
+    np.testing.assert_array_equal(found, [reference(x, y), reference(y, x)])

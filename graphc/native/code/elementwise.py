@@ -101,6 +101,27 @@ def _compare(symbol: str) -> Emitter:
     return emitter
 
 
+def _comparison(symbol: str) -> Emitter:
+    """As NumPy compares: integers with one another exactly, though i64 and u64 have no dtype in common but f64."""
+
+    def emitter(b: ir.IRBuilder, result: np.dtype[Any], x: Value, y: Value) -> Any:
+        dtype = promote(x.dtype, y.dtype)
+        if dtype.kind == "f" and "f" not in (x.dtype.kind, y.dtype.kind):
+            return _compare_signs(b, symbol, x, y)
+        return _compare(symbol)(b, dtype, cast(b, x, dtype).ir, cast(b, y, dtype).ir)
+
+    return emitter
+
+
+def _compare_signs(b: ir.IRBuilder, symbol: str, x: Value, y: Value) -> Any:
+    """A signed integer and one of u64: below all of them if it is negative, and else without a sign, too."""
+    first, second = (cast(b, v, np.dtype("int64" if v.dtype.kind == "i" else "uint64")).ir for v in (x, y))
+    signed, holds_below = (first, "<") if x.dtype.kind == "i" else (second, ">")
+    negative = b.icmp_signed("<", signed, _zero(signed))
+    alike = b.icmp_unsigned(symbol, first, second)
+    return b.or_(alike, negative) if holds_below in symbol or symbol == "!=" else b.and_(alike, b.not_(negative))
+
+
 def _extremum(symbol: str, on_floats: str) -> Emitter:
     def emitter(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any, y: Any) -> Any:
         if dtype.kind == "f":
@@ -245,11 +266,12 @@ _RESULT: dict[str, Emitter] = {
     "rad2deg": lambda b, dtype, x: b.fmul(x, ir.Constant(x.type, 180 / np.pi)),
 }  # fmt: skip
 _OPERANDS: dict[str, Emitter] = {
-    "equal": _compare("=="), "not_equal": _compare("!="), "less": _compare("<"), "less_equal": _compare("<="),
-    "greater": _compare(">"), "greater_equal": _compare(">="), "isnan": _isnan, "isinf": _isinf, "isfinite": _isfinite,
+    "isnan": _isnan, "isinf": _isinf, "isfinite": _isfinite,
     "signbit": floats.signbit,
 }  # fmt: skip
 _AS_THEY_ARE: dict[str, Emitter] = {
+    "equal": _comparison("=="), "not_equal": _comparison("!="), "less": _comparison("<"),
+    "less_equal": _comparison("<="), "greater": _comparison(">"), "greater_equal": _comparison(">="),
     "add_n": _add_n, "where": _where, "astype": _astype, "logical_not": _not, "logical_and": _logical("and_"),
     "logical_or": _logical("or_"), "logical_xor": _logical("xor"),
     "ldexp": floats.ldexp,
