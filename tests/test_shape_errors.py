@@ -15,6 +15,7 @@ SENTENCES = {
     "reshape": (lambda: gr.reshape(X, (4, 2)), "f32[2, 3] has 6 elements, but [4, 2] has 8"),
     "two open dims": (lambda: gr.reshape(X, (-1, -1)), "expected at most one dim of -1, got (-1, -1)"),
     "no whole dim": (lambda: gr.reshape(X, (4, -1)), "the 6 elements of f32[2, 3] leave no whole size"),
+    "reshape to a node": (lambda: gr.reshape(X, (gr.constant(3), -1)), "expected a dim to be an int, a name or None"),
     "symbolic reshape": (lambda: gr.reshape(N, ("n", 4)), "f32[n, 3] has 3*n elements, but [n, 4] has 4*n"),
     "broadcast_to": (lambda: gr.broadcast_to(X, (2, 4)), "f32[2, 3] does not broadcast to [2, 4]: 3 and 4"),
     "broadcast_to rank": (lambda: gr.broadcast_to(X, (3,)), "f32[2, 3] does not broadcast to [3]: its rank is higher"),

@@ -72,7 +72,7 @@ def _with_shape(x: Operand, shape: Any) -> Stored:
     if len(open_axes) > 1:
         raise ShapeError(f"expected at most one dim of -1, got {shape!r}", remedy="write the other sizes out")
     for axis in open_axes:
-        listed[axis] = _remaining(node.array_type, as_shape([dim for dim in listed if dim != -1]))
+        listed[axis] = _remaining(node.array_type, as_shape([*listed[:axis], *listed[axis + 1 :]]))
     return (node,), {"shape": as_shape(listed)}
 
 
