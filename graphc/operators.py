@@ -42,7 +42,7 @@ _ARRAY_OPERATORS = {
 
 
 class Operators:
-    """NumPy's operators and methods. Each is one op; `==` stays identity, so use `gr.equal`."""
+    """NumPy's operators and methods. Each is one op; `==` is none, so use `gr.equal`."""
 
     __slots__ = ()
 

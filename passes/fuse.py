@@ -43,7 +43,7 @@ def fuse(graph: Graph, *, fusible: Callable[[Node], bool] | None = None,
          finishes: tuple[Callable[[Node], bool], Callable[[Node], bool]] | None = None,
          max_ops: int = MANY) -> Graph:  # fmt: skip
     """Group nodes into kernels; `fusible` tells for which elementwise nodes the backend has scalar code, `finishes`
-    which products take along what is done to their elements, and for a product and a node whether that may be it."""
+    which products take along what is done to their elements, and which nodes that may be."""
     if fusible is None:
         return graph
     fusion = _Fusion(graph, fusible, max_ops)
