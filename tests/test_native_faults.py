@@ -40,6 +40,15 @@ assert held["r-xp"] < 12_000 and held["r--p"] < 8_000, held
     python(code, GRAPHC_CACHE="")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is mapped")
+def test_files_of_any_name_may_be_mapped(tmp_path):
+    """Their names are in what the system tells; it writes ends of lines otherwise, but only its own."""
+    path = tmp_path / "a\x0c\u2028\n b"
+    path.write_bytes(b"x")
+    code = f"import mmap\nwith open({str(path)!r}, 'rb') as file:\n    kept = mmap.mmap(file.fileno(), 1, prot=1)\n"
+    python(f"{code}\n{SMALL}", GRAPHC_CACHE="")
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_the_first_program_may_be_made_in_a_forked_child():
     """What the loader has written of LLVM's constants is the parent's as well, and the system counts it otherwise."""

@@ -7,7 +7,6 @@ this process's until it ends. The system has them from a file, and maps them aga
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
 from contextlib import suppress
 from functools import cache
@@ -17,7 +16,7 @@ from llvmlite.binding import ffi
 
 DONT_NEED = 4
 """MADV_DONTNEED of <sys/mman.h>."""
-WRITTEN = ("Anonymous:", "Swap:")
+WRITTEN = (b"Anonymous:", b"Swap:")
 """What the system counts of a file's pages that a process has written, whoever else has them since a fork."""
 
 
@@ -37,13 +36,13 @@ def _unwritten() -> tuple[tuple[int, int], ...]:
 
     Those of addresses that the loader has filled in cannot be written any more, but would come back without them.
     """
-    library, mapping = str(Path(ffi.lib._name).resolve()), ""
-    unwritten: dict[str, bool] = {}
-    for line in os.fsdecode(Path("/proc/self/smaps").read_bytes()).splitlines():
+    library, mapping = bytes(Path(ffi.lib._name).resolve()), b""
+    unwritten: dict[bytes, bool] = {}
+    for line in Path("/proc/self/smaps").read_bytes().split(b"\n")[:-1]:  # names may have other ends of lines
         name, value = line.split(maxsplit=1)
-        if not name.endswith(":"):
+        if not name.endswith(b":"):
             mapping = line
-        elif name in WRITTEN and mapping.endswith(library) and "w" not in mapping.split()[1]:
-            unwritten[mapping] = unwritten.get(mapping, True) and value.split()[0] == "0"
-    bounds = [[int(end, 16) for end in mapping.split()[0].split("-")] for mapping, kept in unwritten.items() if kept]
+        elif name in WRITTEN and mapping.endswith(library) and b"w" not in mapping.split()[1]:
+            unwritten[mapping] = unwritten.get(mapping, True) and value.split()[0] == b"0"
+    bounds = [[int(end, 16) for end in mapping.split()[0].split(b"-")] for mapping, kept in unwritten.items() if kept]
     return tuple((start, end - start) for start, end in bounds)
