@@ -38,13 +38,18 @@ def machine(effort: int = 3) -> Any:
     """LLVM's target machine for this host, with every vector extension it has; one for each thread and effort."""
     machines: dict[int, Any] = _own.__dict__.setdefault("machines", {})
     if effort not in machines:
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-        target = llvm.Target.from_default_triple()
-        machines[effort] = target.create_target_machine(opt=effort, cpu=processor_model(), features=features(),
-                                                        jit=True)  # fmt: skip
-        give_back_pages()
+        machines[effort] = _target().create_target_machine(opt=effort, cpu=processor_model(), features=features(),
+                                                           jit=True)  # fmt: skip
     return machines[effort]
+
+
+@cache
+def _target() -> Any:
+    """LLVM's code generator for this host. That it starts touches much of LLVM which compiling does not need."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    give_back_pages()
+    return llvm.Target.from_default_triple()
 
 
 @cache

@@ -10,19 +10,36 @@ import ctypes
 import sys
 from contextlib import suppress
 from functools import cache
+from mmap import PAGESIZE
 from pathlib import Path
+from typing import Any
 
 from llvmlite.binding import ffi
 
 DONT_NEED = 4
 """MADV_DONTNEED of <sys/mman.h>."""
-WRITTEN = (b"Anonymous:", b"Swap:")
-"""What the system counts of a file's pages that a process has written, whoever else has them since a fork."""
+LOADED, WRITABLE = 1, 2
+"""PT_LOAD and PF_W of <elf.h>."""
+
+
+class Segment(ctypes.Structure):
+    """Elf64_Phdr of <elf.h>: what a file has loaded where, relative to its first address."""
+
+    _fields_ = (("kind", ctypes.c_uint32), ("flags", ctypes.c_uint32), ("offset", ctypes.c_uint64),
+                ("start", ctypes.c_uint64), ("physical", ctypes.c_uint64), ("bytes_in_file", ctypes.c_uint64),
+                ("nbytes", ctypes.c_uint64), ("alignment", ctypes.c_uint64))  # fmt: skip
+
+
+class Loaded(ctypes.Structure):
+    """The first fields of dl_phdr_info of <link.h>: a file that is loaded."""
+
+    _fields_ = (("address", ctypes.c_uint64), ("name", ctypes.c_char_p), ("segments", ctypes.POINTER(Segment)),
+                ("count", ctypes.c_uint16))  # fmt: skip
 
 
 def give_back_pages() -> None:
     """Have the process hold none of LLVM's code and constants for now; on Linux, which tells where they lie."""
-    if sys.platform != "linux":
+    if sys.platform != "linux" or sys.maxsize < 2**32:
         return
     with suppress(OSError, AttributeError):
         advise = ctypes.CDLL(None).madvise
@@ -32,17 +49,20 @@ def give_back_pages() -> None:
 
 @cache
 def _unwritten() -> tuple[tuple[int, int], ...]:
-    """Where the library's pages lie that nobody may write, and in which the loader has not written: start, length.
+    """The start and length of the whole pages of the library that nobody may ever write: what the loader fills in, and
+    makes constant then, is not among them, and would come back empty."""
+    library, found = bytes(Path(ffi.lib._name).resolve()), []
 
-    Those of addresses that the loader has filled in cannot be written any more, but would come back without them.
-    """
-    library, mapping = bytes(Path(ffi.lib._name).resolve()), b""
-    unwritten: dict[bytes, bool] = {}
-    for line in Path("/proc/self/smaps").read_bytes().split(b"\n")[:-1]:  # names may have other ends of lines
-        name, value = line.split(maxsplit=1)
-        if not name.endswith(b":"):
-            mapping = line
-        elif name in WRITTEN and mapping.endswith(library) and b"w" not in mapping.split()[1]:
-            unwritten[mapping] = unwritten.get(mapping, True) and value.split()[0] == b"0"
-    bounds = [[int(end, 16) for end in mapping.split()[0].split(b"-")] for mapping, kept in unwritten.items() if kept]
-    return tuple((start, end - start) for start, end in bounds)
+    def look(loaded: Any, size: int, nothing: Any) -> int:
+        file = loaded.contents
+        if (file.name or b"").endswith(library):
+            for segment in file.segments[: file.count]:
+                if segment.kind == LOADED and not segment.flags & WRITABLE:
+                    start = -(-(file.address + segment.start) // PAGESIZE) * PAGESIZE
+                    end = (file.address + segment.start + segment.nbytes) // PAGESIZE * PAGESIZE
+                    found.append((start, end - start))
+        return 0
+
+    visit = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(Loaded), ctypes.c_size_t, ctypes.c_void_p)
+    ctypes.PyDLL(None).dl_iterate_phdr(visit(look), None)  # with Python's lock: who waits for the loader's may hold it
+    return tuple(found)
