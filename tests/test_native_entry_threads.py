@@ -325,3 +325,15 @@ def test_a_program_has_one_entry_whoever_asks_first(monkeypatch):
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(f, [np.ones(SIZE // 10)] * 8))
     assert made == [f._entry]
+
+
+def test_a_program_that_outlives_its_modules_ends_quietly():
+    """What a library keeps of the main module keeps its programs until modules lose their names."""
+    code = """
+import numpy as np, graphc as gr, threading
+x = gr.placeholder("x", (1000, 1000))
+f = gr.compile([x], gr.exp(x), threads=2, backend="native")
+f(np.ones((1000, 1000), "float32"))
+threading.kept = lambda: f
+"""
+    assert not python(code)

@@ -62,13 +62,14 @@ class Pool:
                 self.dismiss(context)
         workspace.words[POOL] = self.address
         self._contexts[workspace.context] = ref(workspace), workspace.words
+        self._leave = _DRIVER(LIBRARY.driver.addresses[DISMISS])
         workspace.dismiss = self.dismiss
 
-    def dismiss(self, context: int) -> None:
-        """Have all workers leave a workspace that goes."""
+    def dismiss(self, context: int, present: int = PRESENT) -> None:
+        """Have all workers leave a workspace that goes, perhaps at exit, when this module has lost its names."""
         _, words = self._contexts.get(context, (None, None))
-        if words is not None and words[PRESENT]:
-            _DRIVER(LIBRARY.driver.addresses[DISMISS])(context)
+        if words is not None and words[present]:
+            self._leave(context)
         self._contexts.pop(context, None)
 
     def forget(self) -> None:

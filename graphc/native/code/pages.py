@@ -30,7 +30,7 @@ class Segment(ctypes.Structure):
                 ("nbytes", ctypes.c_uint64), ("alignment", ctypes.c_uint64))  # fmt: skip
 
 
-class Loaded(ctypes.Structure):
+class LoadedFile(ctypes.Structure):
     """The first fields of dl_phdr_info of <link.h>: a file that is loaded."""
 
     _fields_ = (("address", ctypes.c_uint64), ("name", ctypes.c_char_p), ("segments", ctypes.POINTER(Segment)),
@@ -63,6 +63,6 @@ def _unwritten() -> tuple[tuple[int, int], ...]:
                     found.append((start, end - start))
         return 0
 
-    visit = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(Loaded), ctypes.c_size_t, ctypes.c_void_p)
+    visit = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(LoadedFile), ctypes.c_size_t, ctypes.c_void_p)
     ctypes.PyDLL(None).dl_iterate_phdr(visit(look), None)  # with Python's lock: who waits for the loader's may hold it
     return tuple(found)
