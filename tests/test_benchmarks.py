@@ -1,5 +1,6 @@
-"""Benchmarks against peers: what has no figures, because its results are wrong or missing."""
+"""Benchmarks against peers: what has no figures, because its results are wrong or missing; the survey."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -69,3 +70,32 @@ def test_what_fails_after_the_first_results_is_named_and_the_others_go_on(bench,
     assert str(found["jax"]) == "differs from float64 by 5.0e-01"
     assert str(found["torch"]) == "ended without a word"
     assert found["warm"] == 0.1
+
+
+@pytest.fixture
+def survey(bench):
+    import bench_survey
+
+    return bench_survey
+
+
+def test_the_survey_runs_a_program_and_checks_it(survey, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["", "two scalars", "--peer", "none", "--seconds", "0.001", "--rounds", "1"])
+    survey.main()
+    heads, line = capsys.readouterr().out.splitlines()
+    assert "ratio" not in heads
+    *name, best, median = line.split()
+    assert name == ["two", "scalars"]
+    assert 0 < float(best) <= float(median)
+
+
+def test_a_wrong_program_has_no_ratio(survey, bench):
+    found = {"graphc": bench.Failed("differs from float64 by 5.0e-01"), "jax": bench.Measured(1.0, 2.0, 0.1, 0.0, 3)}
+    line, ratios = survey.row("tile", found, "jax")
+    assert line.split() == ["tile", "graphc:", "differs", "from", "float64", "by", "5.0e-01"]
+    assert ratios is None
+
+
+def test_the_survey_names_the_programs_where_the_peer_leads(survey):
+    said = survey.summary({"tile": (0.5, 1.5), "dot": (0.25, 0.5), "pad": (4.0, 3.0)}, "jax")
+    assert said == "3 programs: median ratio 0.50 (med. 1.50); jax leads in dot (0.25), tile (0.50)"

@@ -187,19 +187,27 @@ def measure(case: Case, peers: Mapping[str, str], seconds: float, rounds: int, p
         for peer, python in peers.items():
             with noted(found, peer):
                 running[peer] = stack.enter_context(built(peer, case, caches, reference, patience, python))
-        turns: dict[str, list[Any]] = {peer: [] for peer in running}
-        for peer in [*running] * rounds:
-            if peer not in found:
-                with noted(found, peer):
-                    turns[peer].append(running[peer][0].ask("run", seconds=seconds))
-        for peer, (child, start) in running.items():
-            if peer not in found:
-                with noted(found, peer):
-                    found[peer] = figures(case, child, start, turns[peer], reference)
+        found |= in_turns(case, running, seconds, rounds, reference)
         found["warm"] = float("nan")
         with contextlib.suppress(Failed), built(OURS, case, caches, reference, patience) as (_, (warm, _)):
             found["warm"] = warm
     return {peer: found[peer] for peer in (*peers, "warm")}
+
+
+def in_turns(case: Case, running: Mapping[str, tuple[Any, tuple[float, float]]], seconds: float, rounds: int,
+             reference: Sequence[Any]) -> dict[str, Any]:  # fmt: skip
+    """The figures of frameworks that have their first results, or what failed: they take so many turns."""
+    found: dict[str, Any] = {}
+    turns: dict[str, list[Any]] = {peer: [] for peer in running}
+    for peer in [*running] * rounds:
+        if peer not in found:
+            with noted(found, peer):
+                turns[peer].append(running[peer][0].ask("run", seconds=seconds))
+    for peer, (child, start) in running.items():
+        if peer not in found:
+            with noted(found, peer):
+                found[peer] = figures(case, child, start, turns[peer], reference)
+    return found
 
 
 def figures(case: Case, child: Child, start: tuple[float, float], turns: Sequence[Any],

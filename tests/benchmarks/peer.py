@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from cases import CASES, Arrays, Case
+from cases import Arrays
+from programs import EVERY_CASE
 
 BATCH = 1e-4
 """Steps shorter than this many seconds are timed several together, so that the clock does not count."""
@@ -38,16 +39,23 @@ class Peer(NamedTuple):
 class Process:
     """The commands."""
 
-    def __init__(self, framework: str, variant: str, case: Case) -> None:
-        self.case, self.variant = case, variant
+    def __init__(self, framework: str, variant: str, name: str) -> None:
+        self.variant = variant
         self.module = importlib.import_module(f"peer_{framework}")
-        self.arrays: Arrays | None = case.arrays()
+        self.take(name)
         self.imported = peak_bytes()
+
+    def take(self, name: str) -> dict[str, Any]:
+        """The arrays of a workload, to build it next; the one before is forgotten."""
+        self.peer: Peer | None = None
+        self.case = EVERY_CASE[name]
+        self.arrays: Arrays | None = self.case.arrays()
+        return {"taken": name}
 
     def build(self, folder: str, steps: int) -> dict[str, Any]:
         """Declare, compile and run some steps: seconds to the first result; results are saved in the folder."""
         started = time.perf_counter()
-        self.peer: Peer = self.module.make(self.case, self.arrays, self.variant)
+        self.peer = self.module.make(self.case, self.arrays, self.variant)
         results = self.peer.step()
         seconds = time.perf_counter() - started
         self.arrays = None
@@ -118,7 +126,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what frameworks print goes beside
     framework, variant = sys.argv[1].split(":")
-    process = Process(framework, variant, CASES[sys.argv[2]])
+    process = Process(framework, variant, sys.argv[2])
     print(json.dumps({"ready": True}), file=answers, flush=True)
     for line in sys.stdin:
         command, arguments = json.loads(line)

@@ -16,6 +16,7 @@ from cases import HEADS, PRODUCTS, Arrays, Case
 from jax import nn
 from jax.scipy.special import erf
 from peer import Peer
+from programs import PROGRAMS, Program
 
 LR = 0.1
 
@@ -195,13 +196,20 @@ def attention(q: Any, k: Any, v: Any) -> Any:
 
 ALL, PARAMETERS = slice(None), slice(1, None)
 
+
+def program(written: Program) -> Callable[..., Any]:
+    """A program of the survey, and its gradients if they are wanted."""
+    value = partial(written.function, jnp)
+    return differentiated(lambda *arrays: (value(*arrays),) * 2, ALL) if written.differentiated else value
+
+
 WRITTEN: dict[str, Callable[..., Any]] = {
     "rosenbrock": differentiated(rosenbrock, ALL), "logistic": logistic, "mlp_small": mlp, "mlp_adam": mlp,
     "fused": differentiated(fused, ALL), "black_scholes": differentiated(black_scholes, ALL),
     "transformer": transformer, "lstm": lstm, "chain200": differentiated(partial(chain, steps=200), ALL),
     "chain2000": differentiated(partial(chain, steps=2000), ALL), "branches": differentiated(branches, PARAMETERS),
     "hvp": hvp, **dict.fromkeys(PRODUCTS, jnp.matmul), "layers24": differentiated(layers, PARAMETERS),
-    "attention": differentiated(attention, ALL),
+    "attention": differentiated(attention, ALL), **{name: program(written) for name, written in PROGRAMS.items()},
 }  # fmt: skip
 SCANNED: dict[str, Callable[..., Any]] = {
     "lstm": lstm_scan, "chain200": differentiated(partial(chain_scan, steps=200), ALL),

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from cases import CASES, HEADS, PRODUCTS, Arrays, Case, Spec
+from programs import PROGRAMS, Program
 
 import graphc as gr
 
@@ -145,6 +146,12 @@ def attention(q: gr.Node, k: gr.Node, v: gr.Node) -> Declared:
     return (value, *gr.gradients(value, [q, k, v])), None
 
 
+def program(written: Program, *arrays: gr.Node) -> Declared:
+    """A program of the survey, and its gradients if they are wanted."""
+    value = written.function(gr, *arrays)
+    return (value, *gr.gradients(value, arrays)) if written.differentiated else value, None
+
+
 # Steps.
 
 DECLARED: dict[str, Callable[..., Declared]] = {
@@ -200,4 +207,6 @@ def _as(value: Any, dtype: str) -> Any:
     return value.astype(dtype, copy=False) if floats else value
 
 
-WORKLOADS = {name: Workload(CASES[name], declare) for name, declare in DECLARED.items()}
+WORKLOADS = {name: Workload(CASES[name], declare) for name, declare in DECLARED.items()} | {
+    name: Workload(written.case(), partial(program, written)) for name, written in PROGRAMS.items()
+}
