@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import warnings
 
 import pytest
 from hypothesis import settings
@@ -17,6 +18,30 @@ settings.load_profile("patient")
 def pytest_addoption(parser):
     parser.addoption("--bless", action="store_true", help="write what the code makes now into the golden files")
     parser.addoption("--programs", type=int, default=400, help="how many random programs long searches run")
+
+
+EACH = 4
+"""So many programs a test of a long search."""
+FIRST = 1000
+"""Where it begins: shorter ones are of other programs."""
+
+
+def pytest_generate_tests(metafunc):
+    """A test that takes `seeds` is one of a long search for programs that go wrong."""
+    if "seeds" in metafunc.fixturenames:
+        starts = range(FIRST, FIRST + metafunc.config.getoption("--programs"), EACH)
+        metafunc.parametrize("seeds", [range(start, start + EACH) for start in starts], ids=starts)
+
+
+@pytest.fixture
+def wholly_native():
+    """Every level is shared among threads, however little it gains, and a kernel that NumPy computes is an error."""
+    from fuzz_checks import everything_parallel
+
+    with everything_parallel(), warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        warnings.filterwarnings("ignore", ".* encountered in .*")
+        yield
 
 
 @pytest.fixture

@@ -5,8 +5,6 @@ A long search, of other programs than the ones here:
     pytest tests/test_native_exact.py -m slow -n 2 --programs 20000
 """
 
-import warnings
-
 import numpy as np
 import pytest
 
@@ -15,23 +13,12 @@ import graphc as gr
 pytest.importorskip("llvmlite")
 
 from exact_programs import drawn
-from fuzz_checks import LAYOUTS, everything_parallel, same_bits
-from test_native_fuzz import EACH, FIRST, assert_guarded
+from fuzz_checks import LAYOUTS, same_bits
+from test_native_fuzz import assert_guarded
 
 from graphc.native.program import NativeProgram
 
-
-@pytest.fixture(autouse=True)
-def parallel():
-    with everything_parallel(), warnings.catch_warnings():
-        warnings.simplefilter("error", RuntimeWarning)  # a kernel that NumPy must compute
-        warnings.filterwarnings("ignore", ".* encountered in .*")
-        yield
-
-
-def pytest_generate_tests(metafunc):
-    if "batch" in metafunc.fixturenames:
-        metafunc.parametrize("batch", range(FIRST, FIRST + metafunc.config.getoption("--programs"), EACH))
+pytestmark = pytest.mark.usefixtures("wholly_native")
 
 
 def assert_exact(seed, size, monkeypatch):
@@ -55,6 +42,6 @@ def test_programs_are_exact(seed, monkeypatch):
 
 
 @pytest.mark.slow
-def test_many_programs_are_exact(batch, monkeypatch):
-    for seed in range(batch, batch + EACH):
+def test_many_programs_are_exact(seeds, monkeypatch):
+    for seed in seeds:
         assert_exact(seed, 12 if seed % 3 else 30, monkeypatch)

@@ -5,8 +5,6 @@ A long search, of other programs than the ones here:
     pytest tests/test_native_fuzz.py -m slow -n 2 --programs 20000
 """
 
-import warnings
-
 import numpy as np
 import pytest
 
@@ -15,7 +13,7 @@ import graphc as gr
 pytest.importorskip("llvmlite")
 
 import fuzz_checks
-from fuzz_checks import check, everything_parallel, same_bits
+from fuzz_checks import check, same_bits
 from fuzz_programs import drawn, smaller
 from guarded import guarded, guarding
 
@@ -23,23 +21,7 @@ from graphc.native.program import NativeProgram
 from graphc.op import OPS
 from graphc.testing import _samples
 
-EACH = 4
-"""So many programs a test."""
-FIRST = 1000
-"""Where the long search begins."""
-
-
-@pytest.fixture(autouse=True)
-def parallel():
-    with everything_parallel(), warnings.catch_warnings():
-        warnings.simplefilter("error", RuntimeWarning)  # a kernel that NumPy must compute
-        warnings.filterwarnings("ignore", ".* encountered in .*")
-        yield
-
-
-def pytest_generate_tests(metafunc):
-    if "batch" in metafunc.fixturenames:
-        metafunc.parametrize("batch", range(FIRST, FIRST + metafunc.config.getoption("--programs"), EACH))
+pytestmark = pytest.mark.usefixtures("wholly_native")
 
 
 def assert_right(program):
@@ -89,8 +71,8 @@ def test_a_wrong_value_is_found(seed):
 
 
 @pytest.mark.slow
-def test_many_programs_are_right(batch):
-    for seed in range(batch, batch + EACH):
+def test_many_programs_are_right(seeds):
+    for seed in seeds:
         assert_right(drawn(seed, 14 if seed % 4 else 40))
 
 
@@ -157,8 +139,8 @@ def test_rows_that_are_cut_or_widened_end_where_they_end(short, monkeypatch):
 
 
 @pytest.mark.slow
-def test_programs_touch_nothing_beyond_their_memory(batch, monkeypatch):
-    for seed in range(batch, batch + EACH):
+def test_programs_touch_nothing_beyond_their_memory(seeds, monkeypatch):
+    for seed in seeds:
         program = drawn(seed)
         made = program.made()
         assert_guarded(made.inputs, made.outputs, made.updates, program.feeds(), monkeypatch)
