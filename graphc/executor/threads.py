@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
+from operator import methodcaller
 from typing import Any
 
 import numpy as np
@@ -47,16 +48,17 @@ class Job:
 class _Invitation:
     """A place for one worker at a job."""
 
-    __slots__ = ("_done", "_job", "_left")
+    __slots__ = ("_begun", "_done", "_job", "_left")
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._done = False
+        self._begun = self._done = False
         self._left = threading.Lock()
         self._left.acquire()
 
     def accept(self) -> None:
         """Work until the tasks run out. Errors are the caller's to raise."""
+        self._begun = True
         try:
             self._job.work()
         except BaseException as error:
@@ -66,15 +68,10 @@ class _Invitation:
             self._done = True
             self._left.release()
 
-    def wait(self) -> KeyboardInterrupt | None:
-        """Wait until the worker has left. An interrupt is kept for later: the worker still writes to our arrays."""
-        interrupt = None
-        while not self._done:  # an interrupt may come just after the lock was acquired
-            try:
-                self._left.acquire()
-            except KeyboardInterrupt as error:
-                interrupt = error
-        return interrupt
+    def wait(self) -> None:
+        """Wait until the worker has left; one that has not begun, after the job's end, finds nothing to do."""
+        while self._begun and not self._done:  # an interrupt may come just after the lock was acquired
+            self._left.acquire()
 
 
 class _Worker:
@@ -85,10 +82,6 @@ class _Worker:
         self._wake = threading.Lock()
         self._wake.acquire()
         threading.Thread(target=self._serve, name=f"graphc-{number}", daemon=True).start()
-
-    def wake(self) -> None:
-        """Let the thread look for invitations. Only who has taken it from the idle may wake it."""
-        self._wake.release()
 
     def _serve(self) -> None:
         with np.errstate(all="ignore"):
@@ -103,10 +96,10 @@ class _Worker:
 
     def _sleep(self) -> None:
         """Wait among the idle to be woken, unless an invitation has come just now."""
-        self._idle.append(self)
+        self._idle.append(self._wake)
         if self._invitations:
             try:
-                self._idle.remove(self)
+                self._idle.remove(self._wake)
                 return
             except ValueError:
                 pass  # whoever has taken us from there wakes us
@@ -121,48 +114,63 @@ class Pool:
 
     def __init__(self) -> None:
         self.invitations: list[_Invitation] = []
-        self.idle: list[_Worker] = []
+        self.idle: list[Any] = []
+        """The locks on which workers sleep. Only who has taken one from here may release it, which wakes its worker."""
         self._made = 0
 
     def run(self, tasks: Sequence[Task], argument: Any, threads: int) -> None:
         """Call every task with the argument, on the calling thread and up to `threads` - 1 workers that are free."""
         job = Job(tasks, argument)
         invited = [_Invitation(job) for _ in range(threads - 1)]
+        interrupts: list[BaseException] = []
         try:
-            self._invite(invited)
+            self.invitations.extend(invited)
+            self._wake(len(invited))
             job.work()
         finally:
-            job.end()
-            self._part(invited)
-        if job.errors:
-            raise job.errors[0]
+            while invited:  # what interrupts this is kept for later: workers still write to our arrays
+                try:
+                    self._part(job, invited)
+                except BaseException as interrupt:
+                    interrupts.append(interrupt)
+        for error in (*interrupts, *job.errors):
+            raise error
 
-    def _invite(self, invited: list[_Invitation]) -> None:
-        self.invitations.extend(invited)
-        for _ in invited:
+    def _wake(self, count: int) -> None:
+        """Wake so many workers, or make them."""
+        wakes = map(_release, iter(self.idle.pop, None))
+        for _ in range(count):
             try:
-                self.idle.pop().wake()
+                next(wakes)  # in one step of the interpreter: no interrupt comes between
             except IndexError:
-                if self._made >= len(invited):
+                if self._made >= count:
                     return
-                self._made += 1
-                _Worker(self, self._made)
+                self._make()
 
-    def _part(self, invited: list[_Invitation]) -> None:
-        """Take back the invitations that nobody took, and wait for those who did."""
-        interrupts = []
+    def _make(self) -> None:
+        self._made += 1
+        try:
+            _Worker(self, self._made)
+        except BaseException:  # an interrupt, perhaps, before its thread began
+            self._made -= 1
+            raise
+
+    def _part(self, job: Job, invited: list[_Invitation]) -> None:
+        """Take back what nobody took, and wait for those who did take one. To do so again changes nothing."""
+        job.end()
         for invitation in invited:
             try:
                 self.invitations.remove(invitation)
             except ValueError:
-                interrupts.append(invitation.wait())
-        for interrupt in filter(None, interrupts):
-            raise interrupt
+                invitation.wait()
+        invited.clear()
 
     def forget(self) -> None:
         """Start anew without workers: a forked child has none of its parent's threads."""
         self.invitations, self.idle, self._made = [], [], 0
 
+
+_release = methodcaller("release")
 
 POOL = Pool()
 """The workers of this process."""

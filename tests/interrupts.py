@@ -1,0 +1,52 @@
+"""Interrupts that come at a time we choose: wherever the interpreter looks for one, each in its turn.
+
+It does so when a function begins, after a call, and where a loop goes back.
+"""
+
+from __future__ import annotations
+
+import dis
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+LOOKS_AFTER = {name for name in dis.opmap if name in ("RESUME", "CALL", "CALL_FUNCTION_EX", "CALL_KW", "JUMP_BACKWARD")
+               or name.startswith("POP_JUMP_BACKWARD")}  # fmt: skip
+
+
+class Interrupts:
+    """Raises an error in functions of some files at the moment of that number, in this thread."""
+
+    def __init__(self, files: set[str], number: int, error: type[BaseException] = KeyboardInterrupt) -> None:
+        self._files, self._left, self._error = files, number, error
+        self._before: dict[FrameType, str] = {}
+        self.where = ""
+        """Where it was raised; '' where there were not so many moments."""
+
+    def call(self, function: Callable[[], Any]) -> Any:
+        """Call a function, which the error may end."""
+        before = sys.gettrace()
+        sys.settrace(self._begin)
+        try:
+            return function()
+        finally:
+            sys.settrace(before)
+            self._before.clear()
+
+    def _begin(self, frame: FrameType, event: str, arg: Any) -> Any:
+        if frame.f_code.co_filename not in self._files:
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        return self._step
+
+    def _step(self, frame: FrameType, event: str, arg: Any) -> Any:
+        if event == "opcode":
+            before = self._before.get(frame, "RESUME")
+            self._before[frame] = dis.opname[frame.f_code.co_code[frame.f_lasti]]
+            if before in LOOKS_AFTER:
+                self._left -= 1
+                if self._left == 0:
+                    self.where = f"{frame.f_code.co_qualname}:{frame.f_lineno}"
+                    raise self._error
+        return self._step
