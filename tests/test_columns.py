@@ -77,7 +77,7 @@ def test_any_axes_next_to_each_other_may_be_walked(shape, axis):
 def test_every_dtype_is_walked(dtype):
     x = gr.placeholder("x", (30, 200), dtype)
     top, any_, count = gr.max(x, 0), gr.any(x > 2, 0), gr.sum(x, 0)
-    outputs = [gr.where(any_, x == top, x > 0), gr.where(any_, x, count), top, gr.min(x, 0), gr.all(x < top)]
+    outputs = [gr.where(any_, gr.equal(x, top), x > 0), gr.where(any_, x, count), top, gr.min(x, 0), gr.all(x < top)]
     check([x], outputs, [rng.integers(0, 5, (30, 200)).astype(dtype)], 1e-2 if dtype == "float16" else 1e-9)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from numbers import Number
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from graphc.op import Op
 
 NO_ATTRS: Mapping[str, Any] = MappingProxyType({})
+_VALUES = (Number, np.ndarray, np.generic, list, tuple)
+"""What an operand may be beside a node: to be told that it differs would be wrong."""
 
 
 class Node(Operators):
@@ -128,8 +131,8 @@ class Node(Operators):
         return f"<{name}{self.op.name}({inputs}) : {self.type}>"
 
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, (int, float, complex, np.ndarray, np.generic)):
-            raise GraphError("a node is no number, and equal to none, before it runs", nodes=[self],
+        if not isinstance(other, Node) and isinstance(other, _VALUES):
+            raise GraphError("a node is no number or array, and equal to none, before it runs", nodes=[self],
                              remedy="gr.equal(x, y) compares values")  # fmt: skip
         return self is other
 
