@@ -8,6 +8,7 @@ units of equal depth cannot depend on each other, so no cycle can arise, and one
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 
 from graphc import ops
@@ -21,7 +22,7 @@ from graphc.recompute import Recomputed
 from graphc.returning import Returning
 from graphc.spaces import Space, number_of, only_ones_move
 from graphc.turning import turned
-from graphc.types import TupleType
+from graphc.types import TupleType, Type
 from graphc.windows import windows_of
 
 SMALL = 4096
@@ -52,7 +53,24 @@ def fuse(graph: Graph, *, fusible: Callable[[Node], bool] | None = None,
     if finishes is not None:
         fusion.finish(*finishes)
         fusion.sort()
-    return turned(Emission(graph, fusion.unit, fusion.recomputed).run())
+    return _with_own_outputs(turned(Emission(graph, fusion.unit, fusion.recomputed).run()))
+
+
+def _with_own_outputs(graph: Graph) -> Graph:
+    """The graph with a view for each output that is a leaf or an output before: native code copies such."""
+    seen, outputs = set[Node](), list[Node]()
+    for node in graph.outputs:
+        copied = isinstance(node.type, Type) and node.shape != () and (node.op.leaf or node in seen)
+        outputs.append(_seen_again(node) if copied else node)
+        seen.add(node)
+    if all(map(operator.is_, outputs, graph.outputs)):
+        return graph
+    return Graph(graph.inputs, outputs, graph.name, moved=graph.moved)
+
+
+def _seen_again(node: Node) -> Node:
+    """Another view of what an output shows."""
+    return node.replace() if node.op.view else ops.reshape(node, node.shape).replace(origin=node.origin)
 
 
 class _Fusion:

@@ -1,5 +1,6 @@
 """Memory of results: written again once nobody holds them, and not before."""
 
+import itertools
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,6 +11,7 @@ import graphc as gr
 
 pytest.importorskip("llvmlite")
 
+from graphc.evaluate import evaluate
 from graphc.native.calls.results import LEAST_BYTES, Results
 
 SIZE = 1 << 18
@@ -105,3 +107,42 @@ def test_threads_get_arrays_of_their_own(square):
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(worker, [0, 100, 200, 300]))
+
+
+SHAPES = [(3,), (1,), (0, 2), (33, 65), ()]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int8", "uint64", "bool"])
+def test_outputs_that_are_inputs_or_outputs_twice_are_copied_by_native_code(dtype, threads):
+    for shape in SHAPES:
+        x = gr.placeholder("x", shape, dtype)
+        w = gr.variable("w", np.ones(shape, dtype))
+        made = x | x if dtype == "bool" else x + x
+        seen = gr.reshape(x, (*shape, 1))
+        outputs = [x, made, w, seen, x, gr.reshape(made, (1, *shape)), made, gr.reshape(made, (*shape, 1)), seen]
+        f = gr.compile([x], outputs, backend="native", threads=threads)
+        array = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+        right = evaluate(outputs, {x: array, w: w.value})
+        for _ in range(3):
+            found = f(array)
+            for value, expected in zip(found, right, strict=True):
+                assert value.shape == expected.shape
+                assert value.dtype == expected.dtype
+                assert np.array_equal(value, expected)
+            memories = [array, w.value, *found] if shape else []
+            assert not any(np.may_share_memory(a, b) for a, b in itertools.combinations(memories, 2))
+        assert not shape or "nothing is left to NumPy" in str(f.report())
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_variables_that_change_places_or_take_an_input_are_copied_by_native_code(threads):
+    x = gr.placeholder("x", (1000,), "float64")
+    v, w, u = (gr.variable(name, np.full(1000, start)) for name, start in [("v", 1.0), ("w", 2.0), ("u", 3.0)])
+    step = gr.compile([x], [v, w], updates={v: w, w: v, u: x}, backend="native", threads=threads)
+    for i in range(1, 5):
+        first, second = step(full(i)[:1000])
+        before = (1.0, 2.0) if i % 2 else (2.0, 1.0)
+        assert (first[0], second[-1]) == before
+        assert (v.value[0], w.value[-1], u.value[-1]) == (*before[::-1], i)
+    assert "nothing is left to NumPy" in str(step.report())

@@ -107,6 +107,8 @@ class _Finder:
         self.joins = joins_of(graph, is_kernel)
         self.turned, self.seen = turned(graph, is_kernel), seen_outputs(graph)
         self.written_turned = written_turned(graph, is_kernel)
+        self.shown = set(graph.outputs)
+        """What an output has the memory of."""
         viewed = [node.inputs[0].type.nbytes for node in graph.nodes if node.op.view and node.inputs]
         viewed += [join.whole.type.nbytes for join in self.joins.values()]
         self.region = np.empty(max(viewed, default=0) + 64, np.uint8)
@@ -126,13 +128,22 @@ class _Finder:
             elif self.is_kernel(node) or (isinstance(node.type, TupleType) and self.has_loops(node)):
                 self._filled(node)
             elif self._view(node):
-                if node in self.turned or (node in self.seen and not made.is_whole(node)):
+                if node in self.turned or (node in self.seen and self._is_apart(node)):
                     self._copied(node)
             else:
                 writes = isinstance(node.type, Type) and (
                     node.op.writes_out or self.has_loops(node) or not node.type.nbytes)  # fmt: skip
                 self._place(node, Home.ARENA if writes else Home.OWN)
         return made
+
+    def _is_apart(self, node: Node) -> bool:
+        """Whether a view that is an output needs memory of its own: it has not all of its operand's, or may not keep
+        that, or another output has it."""
+        root = self.made.root(node)
+        if self.made.is_whole(node) and self.made.home[root] is Home.ARENA and root not in self.shown:
+            self.shown.add(root)
+            return False
+        return bool(node.shape) or not self.made.is_whole(node)
 
     def _copied(self, node: Node) -> None:
         """Give a view memory of its own."""
