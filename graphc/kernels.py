@@ -60,11 +60,14 @@ class Emission:
 
     def _computes(self, members: Sequence[Node]) -> bool:
         """Whether some member, or what is computed again for one, does more than move."""
-        return any(_computes(value) for node in members for value in (node, *self.recomputed.below(node.inputs)))
+        return any(_computes(value) for node in members for value in (node, *self._below(node)))
+
+    def _below(self, node: Node) -> list[Node]:
+        return [*self.recomputed.below(node.inputs), *self.recomputed.apart.below(node)]
 
     def _keep(self, node: Node) -> None:
         """A node on its own, over what its operands have become."""
-        for value in self.recomputed.below(node.inputs):
+        for value in self._below(node):
             self.moved[value] = value.with_inputs(tuple(self.moved[source] for source in value.inputs))
         inputs = tuple(self.moved[source] for source in node.inputs)
         self.moved[node] = node if inputs == node.inputs else node.with_inputs(inputs)
@@ -92,11 +95,11 @@ class Emission:
 
     def _outline(self, members: Sequence[Node], space: Space) -> tuple[Hashable, dict[Node, int]]:
         """What kernels must have in common to have one body, and numbers for their members and what these read."""
-        axes, used, below = space.axes, self.used, self.recomputed.below
+        axes, used = space.axes, self.used
         numbers: dict[Node, int] = {}
         rows: list[Any] = [space.sizes]
         for member in members:
-            for node in (*[value for value in below(member.inputs) if value not in numbers], member):
+            for node in (*[value for value in self._below(member) if value not in numbers], member):
                 read: list[Any] = []
                 boxed = read_elsewhere(node)
                 for source in node.inputs:
@@ -138,6 +141,8 @@ class _Body:
         self.inside: dict[Node, Node] = {}
         self.operands: dict[tuple[Node, Shape, Hashable], Node] = {}
         """By what is read, in which shape, and how, where that is elsewhere than at the reader's index."""
+        self.computed: dict[tuple[Node, Shape], Node] = {}
+        """By value computed in boxes, and its shape there."""
         self.names: set[str] = set()
         """Those of the operands."""
 
@@ -205,8 +210,28 @@ class _Body:
         return node.op.make(_of_own_shape(node.inputs, inputs), node.attrs)
 
     def _box(self, node: Node, window: Window) -> Node:
-        source = node.inputs[window.operand]
-        return self._placeholder(source, self.space.spread(node, source.array_type.static_shape, 1), "box")
+        """What is read in a box, or what is computed of it there."""
+        whole, apart = node.inputs[window.operand], self.recomputed.apart
+        for value in apart.chain(whole):
+            shape = self._shape_in_box(value, node)
+            if (value, shape) not in self.computed:
+                inputs = tuple([self._in_box(source, node) for source in value.inputs])
+                made = _named(value.op.make(inputs, value.attrs), value.name)
+                self.computed[value, shape] = made if made.shape == shape else ops.broadcast_to(made, shape)
+        return self._in_box(whole, node)
+
+    def _in_box(self, source: Node, node: Node) -> Node:
+        number = None if source in read_elsewhere(node) else number_of(source)
+        shape = self._shape_in_box(source, node)
+        if number is not None:
+            return number
+        known = self.computed.get((source, shape))
+        return self._placeholder(source, shape, "box") if known is None else known
+
+    def _shape_in_box(self, source: Node, node: Node) -> Shape:
+        """The shape in the space's rank of what a node reads in a box, whose last axes are those of the node."""
+        before = (1,) * (node.ndim - source.ndim)
+        return self.space.spread(node, (*before, *source.array_type.static_shape), 1)
 
     def _placeholder(self, source: Node, shape: Shape, how: Hashable = None) -> Node:
         key = (source, shape, how)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from graphc.apart import Apart
 from graphc.ir import Graph, Node
-from graphc.maps import read_elsewhere
+from graphc.maps import read_elsewhere, read_here
 from graphc.spaces import number_of, only_ones_move
 
 CHEAP = 4.0
@@ -22,6 +23,7 @@ class Recomputed:
     def __init__(self, graph: Graph, readers: Mapping[Node, Sequence[Node]], can_fuse: Callable[[Node], bool]) -> None:
         """`readers` has who reads each node, and `can_fuse` tells which nodes kernels may hold."""
         self._can_fuse, self._readers, self._results = can_fuse, readers, set(graph.outputs)
+        self.apart = Apart(graph, readers, can_fuse)
         self._read_by_kernels: dict[Node, bool] = {}
         self._effort: dict[Node, float] = {}
         self._place: dict[Node, int] = {}
@@ -33,7 +35,7 @@ class Recomputed:
                 self._effort[node], self._place[node] = effort, place
 
     def __contains__(self, node: Node) -> bool:
-        return node in self._effort
+        return node in self._effort or node in self.apart.values
 
     def below(self, nodes: Iterable[Node]) -> list[Node]:
         """The values to compute anew for what reads these nodes, sources first."""
@@ -56,8 +58,11 @@ class Recomputed:
         return found
 
     def _sources(self, node: Node) -> list[Node]:
-        direct = [source for source in node.inputs if source not in self._effort]
-        if len(direct) == len(node.inputs):
+        here = read_here(node)
+        direct = [source for source in here if source not in self._effort]
+        if len(here) < len(node.inputs):
+            direct += self.apart.read(node)
+        if not any(source in self._effort for source in here):
             return direct
         return direct + [source for value in self.below(node.inputs) for source in value.inputs
                          if source not in self._effort]  # fmt: skip
@@ -65,6 +70,8 @@ class Recomputed:
     def _only_source(self, node: Node) -> Node | None:
         """The one value of a node's shape that it is computed from, if that is in memory or computed anew as well."""
         if not node.op.elementwise or _effort(node) > CHEAP or not self._can_fuse(node) or only_ones_move(node):
+            return None
+        if node in self.apart.values or node in self.apart.sources:
             return None
         only: Node | None = None
         for source in node.inputs:

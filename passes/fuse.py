@@ -135,7 +135,7 @@ class _Fusion:
         read = list(dict.fromkeys(self.unit[source] for source in sources if source in self.unit))
         deepest = max((unit.depth for unit in read), default=0)
         fits = self._can_fuse(node)
-        apart = [self.unit[source] for source in read_elsewhere(node) if source in self.unit]
+        apart = [self.unit[source] for source in self.recomputed.apart.read(node) if source in self.unit]
         if fits and read and (not apart or all(unit.depth < deepest for unit in apart)):
             needed = [unit for unit in read if unit.depth == deepest]
             feeders = [unit for unit in read if unit.depth < deepest and self._only_feeds(unit, node, needed)]

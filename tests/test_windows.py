@@ -34,7 +34,7 @@ class Formula(MapFormula):
 
     def __init__(self, seed):
         super().__init__(seed, ["f8", "f4", "f2", "i4", "i1", "?"])
-        self.maps = [self.padded, self.replaced, self.joined, self.stacked, self.rolled]
+        self.maps = [self.padded, self.replaced, self.joined, self.stacked, self.rolled, self.cheap]
 
     def graph(self):
         value = self.value(self.shape, 4)
@@ -87,6 +87,17 @@ class Formula(MapFormula):
         pieces = [self.value((*shape[:-1], shape[-1] // count), depth) for _ in range(count)]
         return gr.reshape(gr.stack(pieces, -1), shape)
 
+    def cheap(self, shape, depth):
+        """What a box may compute of what it reads; products are exact, so that sums may be fused with them."""
+        x = self.value(shape, depth)
+        if self.dtype == bool:
+            return ~x
+        row = (*(1,) * self.choose.randrange(len(shape) + 1), *shape)[-len(shape) :]
+        known = self.choose.choice([2, -2, np.inf if self.dtype.kind == "f" else 3])
+        factor = self.feed(np.array(known, self.dtype))
+        other = self.read(row, depth) if self.choose.random() < 0.5 else -x
+        return self.choose.choice([lambda: -x, lambda: x * factor, lambda: gr.maximum(x, other), lambda: x * -2])()
+
     def rolled(self, shape, depth):
         axis = self.choose.choice([None, *range(len(shape))])
         return gr.roll(self.value(shape, depth), self.choose.randint(-3, 9), axis)
@@ -100,6 +111,46 @@ def test_kernels_that_read_boxes_compute_what_numpy_does_on_any_number_of_thread
 def test_random_formulas_have_boxes_in_kernels():
     ops = [op for seed in range(40) for op in held_when_fused(Formula(seed))]
     assert all(ops.count(op) >= 5 for op in ("pad", "setitem", "concatenate"))
+
+
+def test_cheap_values_are_computed_in_the_boxes_that_are_read_of_them():
+    """Only what they are made of is stored, and around a box nothing is computed: 0 · inf is not 0."""
+    x, s = gr.placeholder("x", (40, 50), "f64"), gr.placeholder("s", (2,), "f64")
+    g = gr.tanh(x)
+    value = gr.pad(g * s[0], ((0, 0), (0, 3))) + gr.pad(-g, ((0, 0), (3, 0))) + gr.pad(g * s[1], ((0, 0), (1, 2)))
+    run = compiled([x, s], [value])
+    *_, last = (node for node in run.graph.nodes if node.op.name == "kernel")
+    assert [source.shape for source in last.inputs].count((40, 50)) == 1
+    inside = [node.op.name for node in last.attrs["body"].nodes]
+    assert [inside.count(op) for op in ("multiply", "negative", "pad")] == [2, 1, 3]
+    arrays = [np.random.default_rng(0).normal(size=(40, 50)), np.array([np.inf, -0.0])]
+    feeds = dict(zip([x, s], arrays, strict=True))
+    np.testing.assert_allclose(run(*arrays)[0], evaluate([value], feeds)[0], rtol=1e-15)
+
+
+def test_a_value_that_others_read_where_they_are_is_computed_in_boxes_too_if_it_need_not_be_stored():
+    x, y = gr.placeholder("x", (60, 70)), gr.placeholder("y", (60, 69))
+    run = compiled([x, y], [gr.sum(gr.square(y * 2)), gr.pad(y * 2, ((0, 0), (1, 0))) + x])
+    assert all(node.shape != (60, 69) for node in run.graph.nodes if node.op.name == "kernel")
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_rows_are_walked_without_masks_between_the_ends_of_boxes(monkeypatch, unit):
+    for module in (lanes, tiles):
+        monkeypatch.setattr(module, "host_unit", lambda: unit)
+    monkeypatch.setenv("GRAPHC_CACHE", "")
+    numbers = np.random.default_rng(0)
+    for dtype, size, rows in itertools.product(["f8", "f4", "i1"], [5, 70, 701, 9001], [1, 3]):
+        x, y = (gr.placeholder(name, (rows, size), dtype) for name in "xy")
+        ends = gr.concatenate([x[:, :1], -y, x[:, -2:]], 1)
+        total = gr.pad(x, ((1, 0), (1, 2))) + gr.pad(-x, ((0, 1), (3, 0))) + gr.pad(y[:, :1], ((0, 1), (0, size + 2)))
+        halves = gr.concatenate([-x, y], 1)
+        nothing = gr.pad(x, ((0, 0), (size, 0))) + gr.pad(y, ((0, 0), (0, size)))
+        outputs = [total, gr.max(total, 1), gr.sum(ends + ends), halves + 1, nothing, gr.roll(x, 1, 1) - x]
+        arrays = [(numbers.normal(size=(rows, size)) * 4).astype(dtype) for _ in "xy"]
+        found, right = compiled([x, y], outputs)(*arrays), evaluate(outputs, dict(zip([x, y], arrays, strict=True)))
+        np.testing.assert_allclose(found.pop(2), right.pop(2), rtol=1e-4)
+        assert_all_same(found, right)
 
 
 def test_neighbours_take_two_kernels():

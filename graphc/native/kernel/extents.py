@@ -6,7 +6,7 @@ All values of a body have the rank of its index space, with 1 on the axes they d
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -129,6 +129,7 @@ def _mergeable(body: Graph, shapes: Mapping[Node, tuple[int, ...]], accesses: Se
                 if not _may_alternate([*real, axis], shape, box, window):
                     return False
                 apart.add(source)
+    apart = feeding(body, apart)
     for node in body.nodes:
         shape = shapes[node]
         if len(shape) == len(domain) and (shape[last] == 1) != (shape[axis] == 1) and node not in apart:
@@ -138,6 +139,15 @@ def _mergeable(body: Graph, shapes: Mapping[Node, tuple[int, ...]], accesses: Se
     pointed = zip([*body.inputs, *body.outputs], accesses, strict=False)
     return all(access[last] == access[axis] * domain[axis] for node, access in pointed
                if node not in apart)  # fmt: skip
+
+
+def feeding(body: Graph, nodes: Iterable[Node]) -> set[Node]:
+    """Nodes of a body and all that they are computed from."""
+    found = set(nodes)
+    for node in reversed(body.nodes) if found else ():
+        if node in found:
+            found.update(node.inputs)
+    return found
 
 
 def _may_alternate(axes: Sequence[int], shape: Sequence[int], box: Sequence[int], window: Window) -> bool:

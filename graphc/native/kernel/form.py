@@ -15,6 +15,7 @@ import math
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 from graphc.ir import Graph, Node
 from graphc.lookups import lookup_of, marked_axis
@@ -39,6 +40,8 @@ FAR_BYTES = 1 << 12
 SHORT_VECTORS = 4
 """A row of at most so many vectors is written without a loop. So is a stretch of one vector, if its body is heavy: the
 code around a loop would keep all constants that the loop reads."""
+MOST_OF_ROW = 0.75
+"""A part of the row in which no box begins or ends is walked without masks if it is so much of the row."""
 Word = tuple[str, int, int]
 """A number of the table: what it is, of which pointer, along which axis."""
 KnownSteps = tuple[tuple[int | None, ...], ...]
@@ -66,6 +69,8 @@ class Form:
     """Of each box that is read, whether it begins and ends inside of each axis."""
     stepped: tuple[tuple[tuple[int, ...], int], ...] = ()
     """Of each box its steps along each axis, and what of its start a step along the row leaves over."""
+    within: tuple[bool, ...] = ()
+    """Whether each box reaches over the longest part of the row in which none begins or ends, where that is most."""
     looked: tuple[tuple[int | None, ...], ...] = ()
     """Of each lookup the steps along the axes looked up, 1 or None for a number of the table."""
     marked: tuple[int, ...] = ()
@@ -189,12 +194,13 @@ class Kernel:
         cuts = tuple(tuple((start > 0, end < size) for (start, end, _), size in zip(box, self.space.sizes, strict=True))
                      for box in self.boxes)  # fmt: skip
         stepped = tuple((tuple(step for _, _, step in box), box[-1][0] % box[-1][2]) for box in self.boxes)
+        within = self._reaching() if not short and not self.width.once else ()
         looked = tuple(tuple(1 if step == 1 else None for step in steps) for steps in self._looked_steps)
         marked = tuple(self.space.group_of(axis) for _, axis in self.marks)
         inside = length if short else 0
         functions = self._functions(inside, steps)
-        return Form(self.width, self.stretch, self.chunked, inside, varies, steps, stashes, cuts, stepped, looked,
-                    marked, self.tiled, self._staged(), self.plan.down, self.compact, functions)  # fmt: skip
+        return Form(self.width, self.stretch, self.chunked, inside, varies, steps, stashes, cuts, stepped, within,
+                    looked, marked, self.tiled, self._staged(), self.plan.down, self.compact, functions)  # fmt: skip
 
     def _functions(self, length: int, steps: KnownSteps) -> tuple[Function, ...]:
         """What it calls, for every width of vectors in which it may compute a node."""
@@ -209,6 +215,19 @@ class Kernel:
     def boxes(self) -> tuple[Box, ...]:
         """From where to where along each axis each box reaches that is read, in the order of the nodes."""
         return tuple(self.space.box(node, window) for node in self.body.nodes for window in windows_of(node))
+
+    @cached_property
+    def within(self) -> tuple[int, int]:
+        """The longest part of the row in which no box begins or ends."""
+        ends = sorted({0, self.space.sizes[-1], *(end for box in self.boxes for end in box[-1][:2])})
+        return max(pairwise(ends), key=lambda part: part[1] - part[0])
+
+    def _reaching(self) -> tuple[bool, ...]:
+        """Whether each box reaches over that, if some end in the row, and it is long enough."""
+        (first, last), length = self.within, self.space.sizes[-1]
+        if last - first == length or last - first < MOST_OF_ROW * length:
+            return ()
+        return tuple(box[-1][0] <= first and last <= box[-1][1] for box in self.boxes)
 
     @cached_property
     def _looked_steps(self) -> list[tuple[int, ...]]:
@@ -251,6 +270,8 @@ class Kernel:
             yield from (((end, box, axis), at) for axis, ends in enumerate(ranges)
                         for end, at, inside in zip(("from", "to"), ends[:2], form.cuts[box][axis], strict=True)
                         if inside)  # fmt: skip
+        if form.within:
+            yield from ((("within", 0, end), at) for end, at in enumerate(self.within))
         for number, (node, lookup) in enumerate(self.lookups):
             shape, steps = node.inputs[0].array_type.static_shape, self._looked_steps[number]
             yield from ((("looked size", number, at), shape[axis]) for at, axis in enumerate(lookup.axes))

@@ -64,10 +64,10 @@ class Plan:
     stashed: set[Node] = field(default_factory=set)
     stored: set[Node] = field(default_factory=set)
     boxed: frozenset[Node] = frozenset()
-    """Operands that are read only as their readers tell, elsewhere than at the index reached."""
+    """Values that are read, and computed, only as their readers tell, elsewhere than at the index reached."""
 
     def __post_init__(self) -> None:
-        self.boxed = frozenset(source for node in self.body.nodes for source in read_elsewhere(node))
+        self.boxed = _boxed(self.body)
         for node in self.body.nodes:
             below = max((self.phase[source] for source in node.inputs), default=0)
             if node.op.reduction:
@@ -166,3 +166,13 @@ class Plan:
     def row_bytes(self, node: Node) -> int:
         """The bytes to keep for a value along one row: rounded up, so that rows of about one length share code."""
         return 1 << (self.space.sizes[self.walked] * node.array_type.dtype.itemsize - 1).bit_length()
+
+
+def _boxed(body: Graph) -> frozenset[Node]:
+    """What nodes read elsewhere, and what that is computed from, but for numbers."""
+    found: set[Node] = set()
+    for node in reversed(body.nodes):
+        found.update(read_elsewhere(node))
+        if node in found:
+            found.update(source for source in node.inputs if math.prod(source.array_type.static_shape) > 1)
+    return frozenset(found)

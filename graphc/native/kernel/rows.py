@@ -18,6 +18,7 @@ from graphc.native.kernel.phases import identity, reduction_of
 from graphc.native.kernel.tiles import Tiles
 from graphc.native.kernel.traversal import combined
 from graphc.native.kernel.values import ONE, Values
+from graphc.windows import windows_of
 
 
 class Writer(Values):
@@ -211,7 +212,9 @@ class Writer(Values):
             self.values = dict(kept)
             return self.element(phase, lanes, roots, spread, carried, totals)
 
-        found = self.traversal.along(start, end, element, carried)
+        boxed = self.kernel.form.within and any(map(windows_of, self.plan.needed(phase)))
+        within = (self.word["within", 0, 0], self.word["within", 0, 1]) if boxed else None
+        found = self.traversal.along(start, end, element, carried, within)
         self.values = kept
         return found
 

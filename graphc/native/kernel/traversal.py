@@ -8,11 +8,13 @@ from typing import Any
 
 from graphc.ir import Node
 from graphc.native.code import elementwise
+from graphc.native.code.indices import larger
 from graphc.native.code.scalars import I64, Value
 from graphc.native.code.writer import Code
 from graphc.native.kernel.form import Kernel, may_mask
 from graphc.native.kernel.lanes import Lanes, cut, first_lanes, folded, widened, widths
 from graphc.native.kernel.phases import identity, reduction_of
+from graphc.windows import LARGEST_STEP
 
 Element = Callable[[Lanes, list[Value]], list[Value]]
 """Writes the code for some lanes; takes the totals of reductions before them, and gives those after."""
@@ -25,8 +27,12 @@ class Traversal:
         self.code, self.width, self.form = code, kernel.width, kernel.form
         self.may_mask = may_mask(kernel.form.steps, kernel.form.staged)
 
-    def along(self, start: Any, end: Any, element: Element, carried: Sequence[Node]) -> list[Value]:
-        """Write the code of all elements; gives the totals of the reductions that it carries."""
+    def along(self, start: Any, end: Any, element: Element, carried: Sequence[Node],
+              within: tuple[Any, Any] | None = None) -> list[Value]:  # fmt: skip
+        """Write the code of all elements; gives the totals of the reductions that it carries.
+
+        `within` is the part of the row in which no box begins or ends, if some do in the row.
+        """
         if isinstance(end, int):
             return self._short(end, element, carried)
         width, b = self.width, self.code.b
@@ -36,20 +42,41 @@ class Traversal:
         if width.once and rest.mask:
             rest = Lanes(0, width.whole, "some")
             return self._folded(carried, self._loop(start, end, rest, element, self._starts(carried, rest.width)))
-        whole = b.sub(end, b.urem(b.sub(end, start), I64(width.whole)))
-        totals = self._loop(start, whole, Lanes(0, width.whole), element, self._starts(carried, width.whole))
-        known = self._folded(carried, totals)
+        first, until = (start, end) if within is None else self._aligned(start, end, *within)
+        whole = b.sub(until, b.urem(b.sub(until, first), I64(width.whole)))
+        lanes = Lanes(0, width.whole, within=within is not None)
+        totals = self._loop(first, whole, lanes, element, self._starts(carried, width.whole))
+        known, gap = self._folded(carried, totals), None
+        if within is None:
+            start = whole
+        else:
+            gap = first, b.sub(whole, first)
+            end = b.sub(end, gap[1])
         if rest.width == 1:
-            return self._loop(whole, end, rest, element, known)
-        left = self._folded(carried, self._loop(whole, end, rest, element, self._starts(carried, rest.width)))
+            return self._loop(start, end, rest, element, known, gap)
+        left = self._folded(carried, self._loop(start, end, rest, element, self._starts(carried, rest.width), gap))
         return self._both(carried, known, left)
 
-    def _loop(self, start: Any, end: Any, lanes: Lanes, element: Element, totals: Sequence[Value]) -> list[Value]:
-        dtypes = [total.dtype for total in totals]
+    def _aligned(self, start: Any, end: Any, first: Any, last: Any) -> tuple[Any, Any]:
+        """The same between two positions, whole vectors after the start."""
+        b, unit = self.code.b, max(self.width.native, LARGEST_STEP)
+        before = larger(b, b.sub(first, start), 0)
+        first = b.add(start, b.mul(b.udiv(b.add(before, I64(unit - 1)), I64(unit)), I64(unit)))
+        last = b.select(b.icmp_signed("<", last, end), last, end)
+        return first, b.select(b.icmp_signed("<", last, first), first, last)
+
+    def _loop(self, start: Any, end: Any, lanes: Lanes, element: Element, totals: Sequence[Value],
+              gap: tuple[Any, Any] | None = None) -> list[Value]:  # fmt: skip
+        """A loop over vectors that leaves a gap out, which begins somewhere and is so long."""
+        b, dtypes = self.code.b, [total.dtype for total in totals]
+        if gap is not None:
+            at, length = gap
 
         def step(position: Any, *raws: Any) -> list[Any]:
-            mask = lanes.mask and first_lanes(self.code, lanes.width, self.code.b.sub(end, position))
-            found = element(Lanes(position, lanes.width, mask), list(map(Value, raws, dtypes)))
+            mask = lanes.mask and first_lanes(self.code, lanes.width, b.sub(end, position))
+            if gap is not None:
+                position = b.add(position, b.select(b.icmp_signed("<", position, at), I64(0), length))
+            found = element(lanes._replace(position=position, mask=mask), list(map(Value, raws, dtypes)))
             return [value.ir for value in found]
 
         return list(map(Value, self.code.loop(start, end, lanes.width, step, [t.ir for t in totals]), dtypes))

@@ -46,7 +46,7 @@ class Values:
         self.word: dict[Word, Any] = {name: self._number(place) for name, place in self.places.items()
                                       if name[0] not in WHERE_USED}  # fmt: skip
         self.at = {node: i for i, node in enumerate(body.inputs)}
-        self.boxes = Boxes(self.code, kernel, self.pointers, self.word, self.at)
+        self.boxes = Boxes(self.code, kernel, self.pointers, self.word, self.at, self.operand)
         self.lookups = Lookups(self)
         reducing = (*kernel.plan.row_reductions, *kernel.plan.accumulators)
         self.along = {source for node in body.nodes if kernel.plan.is_inner(node) or node in reducing
