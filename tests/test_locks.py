@@ -158,7 +158,6 @@ def test_holding_blas_lets_go(monkeypatch):
 NOTHING = "; final\ndefine void @kernel() {\n  ret void\n}\n"
 LIBRARY_CALLS = {
     "kernel": lambda library: library.kernel(("nothing",), lambda: NOTHING, "kernel"),
-    "finish": lambda library: library.finish(),
     "load": lambda library: library.load(NOTHING, "kernel"),
     "begin_driver": lambda library: library.begin_driver(),
 }
@@ -168,6 +167,7 @@ LIBRARY_CALLS = {
 def test_asking_for_code_lets_go(call, native, monkeypatch):
     library = native.library.Library()
     interrupt(library, "_lock", lambda: call(library), monkeypatch)
+    assert library.finish(library._by_content.values()), "the next test has a lock of its own for LLVM"
 
 
 class Recorded:
@@ -191,9 +191,8 @@ def test_llvm_is_not_called_by_the_main_thread_which_interrupts_come_to(native, 
     monkeypatch.setattr(library._disk, "get", lambda key: None)
     for function in (native.host.identity, native.host.features, native.host.processor):
         function.cache_clear()
-    library.begin_driver()
-    library.kernel(("nothing",), lambda: NOTHING, "kernel")
-    assert library.finish()
+    driver = library.begin_driver()
+    assert library.finish([driver, library.kernel(("nothing",), lambda: NOTHING, "kernel")])
     assert library.load(NOTHING.replace("kernel", "other"), "other").address
     assert lock.threads
     assert threading.main_thread() not in lock.threads

@@ -8,13 +8,20 @@ then the driver and the code of calls.
 import os
 import threading
 
+import numpy as np
 import pytest
+
+import graphc as gr
 
 pytest.importorskip("llvmlite")
 
 from test_native import python
 
+from graphc.native import works
 from graphc.native.code import background, host
+from graphc.native.code.elementwise import is_native
+from graphc.native.program import NativeProgram
+from graphc.passes.fuse import fuse
 
 BROKEN = """
 import os, re, sys, warnings
@@ -90,6 +97,37 @@ def test_where_the_code_of_calls_fails_python_makes_them():
     printed = broken("call")
     assert "NativeProgram" in printed
     assert "calls go through Python, because their native code could not be made: RuntimeError" in printed
+
+
+def test_kernels_that_fail_are_told_to_who_asked_whatever_another_thread_waits_for(monkeypatch):
+    """It had taken them with its own, and who asked found out when it was too late to have NumPy compute them."""
+    monkeypatch.setenv("GRAPHC_CACHE", "")
+    asked, go_on, copies, compile_module = threading.Event(), threading.Event(), works._copies, host.object_code
+    inputs = [gr.placeholder("x", (7,), dtype) for dtype in ("float32", "float64")]
+    planned, others = (fuse(gr.Graph([x], [gr.sqrt(x * x)]), fusible=is_native) for x in inputs)
+    programs = []
+
+    def wait(*arguments):
+        if threading.current_thread() is thread:
+            asked.set()
+            go_on.wait(60)
+        return copies(*arguments)
+
+    def compile_or_fail(text):
+        if " x float>" in text:
+            asked.wait(60)
+            raise RuntimeError("no such instruction")
+        return compile_module(text)
+
+    monkeypatch.setattr(works, "_copies", wait)
+    monkeypatch.setattr(host, "object_code", compile_or_fail)
+    thread = threading.Thread(target=lambda: programs.append(NativeProgram(planned, 1)))
+    thread.start()
+    assert asked.wait(60)
+    NativeProgram(others, 1)
+    with pytest.warns(RuntimeWarning, match="is computed by NumPy, because compiling it failed"):
+        go_on.set() or thread.join(60)
+    np.testing.assert_array_equal(programs[0].run([np.arange(7, dtype="float32")], {}, [None])[0], np.arange(7.0))
 
 
 def test_threads_that_load_code_at_the_same_time_have_one_linker(monkeypatch):

@@ -290,8 +290,8 @@ def test_what_kernels_are_written_from_is_freed(monkeypatch, size):
 def test_what_has_compiled_a_kernel_is_freed(monkeypatch):
     monkeypatch.setenv("GRAPHC_CACHE", "")
     kernels = Library()
-    kernels.kernel("returns", lambda: "define void @kernel(ptr %a, i64 %b, i64 %c, i64 %d) {\n ret void\n}", "kernel")
-    assert kernels.finish()
+    text = "define void @kernel(ptr %a, i64 %b, i64 %c, i64 %d) {\n ret void\n}"
+    assert kernels.finish([kernels.kernel("returns", lambda: text, "kernel")])
     assert not any(made.job._compute for made in kernels._by_content.values())
 
 

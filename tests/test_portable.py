@@ -61,7 +61,7 @@ outputs = [loss, gr.grad(loss, x), gr.sum(gr.exp(x), axis=0), x[i], gr.cumsum(x,
            x @ gr.ones((200, 2), "float64")]
 f = gr.compile([x, i, z, m], outputs, updates={{w: w * 0.5}}, backend="native", threads=2)
 f.prepare()
-assert library.LIBRARY.finish()
+assert library.LIBRARY.finish(library.LIBRARY._by_content.values())
 places = dict(zip(PLACES, range(16, 16 + 8 * len(PLACES), 8)))
 library.LIBRARY.load(calling.text(places), "call", "shared")
 library.LIBRARY.driver

@@ -72,7 +72,7 @@ def compiled_by_a_step(declare, batch, threads):
     """How many modules LLVM compiles for it; checks what it computes."""
     before = LIBRARY.compiled
     found = stepped(declare, batch, threads=threads)
-    LIBRARY.finish()
+    LIBRARY.finish(LIBRARY._by_content.values())
     count = LIBRARY.compiled - before
     for value, expected in zip(found, stepped(declare, batch, backend="numpy"), strict=True):
         np.testing.assert_allclose(value, expected, rtol=2e-3, atol=1e-4)
@@ -152,7 +152,7 @@ def run_loops(declare, batch):
     feeds = [np.arange(2, dtype="u8") if node.dtype == np.uint64 else feed(node) for node in inputs]
     before = LIBRARY.compiled
     results = [gr.compile(inputs, outputs, threads=threads)(*feeds) for threads in (1, 2, 3)]
-    LIBRARY.finish()
+    LIBRARY.finish(LIBRARY._by_content.values())
     count = LIBRARY.compiled - before
     for one, *more, expected in zip(*results, gr.compile(inputs, outputs, backend="numpy")(*feeds), strict=True):
         assert all(np.array_equal(one, other) for other in more)

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import pairwise
-from typing import NamedTuple, SupportsInt
+from typing import NamedTuple
 
 from graphc.executor.cost import NS_PER_BLAS_FLOP
 from graphc.ir import Node
-from graphc.native.code.library import LIBRARY
+from graphc.native.code.library import LIBRARY, Made
 from graphc.native.code.writer import SYMBOL
 from graphc.native.gemm.product import Product
 from graphc.native.storage import Storage
@@ -34,7 +34,7 @@ class Compiled:
     """The kernels of a product: address and blocks of each, to run one after the other."""
 
     product: Product
-    stages: tuple[tuple[SupportsInt, int], ...]
+    stages: tuple[tuple[Made, int], ...]
     scratch_bytes: int
     ns: float
     flops: int

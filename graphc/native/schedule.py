@@ -65,7 +65,8 @@ def repays_waking(stages: Sequence[Stage], threads: int) -> bool:
 def _stages(works: Sequence[Work], threads: int) -> list[Stage]:
     """Chains in strips, where these pay and LLVM compiles what they need, and levels."""
     stages = list(_with_strips(works, threads))
-    if LIBRARY.finish():
+    strips = [task for stage in stages if stage.strips for tasks in stage.strips.tasks for task in tasks]
+    if LIBRARY.finish(task.address for task in strips):
         return stages
     products.compiled.cache_clear()
     _warn_of_levels("LLVM rejected what they need")

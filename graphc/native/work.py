@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, NamedTuple, SupportsInt
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from graphc.executor.cost import nanoseconds
 from graphc.ir import Node
+from graphc.native.code.library import Made
 from graphc.native.storage import Storage
 
 
@@ -59,7 +60,7 @@ NUMBER = Parts(0)
 class Task:
     """Native code over rows, which fall into blocks; `table` says for each pointer whose memory, from which byte."""
 
-    address: SupportsInt
+    address: Made
     table: tuple[Pointer, ...]
     rows: int
     per_block: int
@@ -116,6 +117,11 @@ class Work:
     """Whether it prepares a kernel's operand or combines the parts of its results."""
     cut: Cutter | None = None
     """How it falls into strips, if it does."""
+
+
+def code_of(works: Iterable[Work]) -> list[Made]:
+    """The native code of some works."""
+    return [work.task.address for work in works if work.task is not None]
 
 
 def nbytes_of(memory: Memory) -> int:

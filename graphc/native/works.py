@@ -20,7 +20,7 @@ from graphc.native.loops.table import pieces_of
 from graphc.native.product_works import finished_works, product_works
 from graphc.native.storage import Home, Storage
 from graphc.native.strides import broadcast
-from graphc.native.work import NUMBER, Status, Task, Work, call, pointer, roots
+from graphc.native.work import NUMBER, Status, Task, Work, call, code_of, pointer, roots
 from graphc.types import TupleType, Type
 
 
@@ -38,7 +38,7 @@ def works_of(storage: Storage, fresh: int) -> Works:
     """The works of a graph; the first `fresh` outputs are new arrays. Kernels that LLVM rejects are found out last."""
     while True:
         works = _works_of(storage, fresh)
-        if LIBRARY.finish():
+        if LIBRARY.finish(code_of(works.listed)):
             return works
         for cached in (facts.copying, facts.combining, products.compiled):
             cached.cache_clear()

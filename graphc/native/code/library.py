@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -49,10 +49,10 @@ class Library:
     def __init__(self) -> None:
         self._by_structure: dict[Hashable, Made] = {}
         self._by_content: dict[str, Made] = {}
-        self._unfinished: list[Made] = []
         self._disk = DiskCache()
         self.compiled = 0
         """How many kernels LLVM has compiled."""
+        self._is_stirred = False
         self._queue = Queue()
         self._own = threading.local()  # several threads may fork at the same time
         self.renew_locks()
@@ -79,18 +79,19 @@ class Library:
             raise made.job.error
         return made
 
-    def finish(self) -> bool:
-        """Wait for all kernels; whether LLVM has accepted every one of them."""
-        waiting = exclusively(self._lock, self._unwaited)
+    def finish(self, asked: Iterable[Made]) -> bool:
+        """Wait for some kernels; whether LLVM has accepted every one of them, whoever asked for it first."""
+        waiting = list(dict.fromkeys(asked))
         for made in reversed(waiting):  # who waits for the last one helps with all before it
             made.wait()
-        if waiting:
-            give_back_pages()
+        self._settle()
         return all(made.job.error is None for made in waiting)
 
-    def _unwaited(self) -> list[Made]:
-        unfinished, self._unfinished = self._unfinished, []
-        return unfinished
+    def _settle(self) -> None:
+        """Once nothing is being compiled, have the process hold none of LLVM's pages."""
+        if self._is_stirred and all(made.job.is_done for made in tuple(self._by_content.values())):
+            self._is_stirred = False
+            give_back_pages()
 
     def load(self, text: str, *symbols: str) -> host.Loaded:
         """Machine code for some IR: from this process, from the disk, or compiled now.
@@ -98,8 +99,11 @@ class Library:
         Raises RuntimeError where LLVM rejects the IR.
         """
         key = content_key(text, host.identity())
-        loaded = exclusively(self._lock, lambda: self._made(key, lambda: text, symbols)).loaded
-        give_back_pages()
+        return self._settled(exclusively(self._lock, lambda: self._made(key, lambda: text, symbols)))
+
+    def _settled(self, made: Made) -> host.Loaded:
+        loaded = made.loaded
+        self._settle()
         return loaded
 
     def _made(self, key: str, write: Callable[[], str], symbols: tuple[str, ...]) -> Made:
@@ -108,11 +112,11 @@ class Library:
             text = write() if stored is None or _dump_directory() else ""
             job = self._queue.put(lambda: self._loaded(key, stored, text, symbols, write), short=stored is not None)
             self._by_content[key] = Made(job, self._queue)
-            self._unfinished.append(self._by_content[key])
         return self._by_content[key]
 
     def _loaded(self, key: str, stored: bytes | None, text: str, symbols: tuple[str, ...],
                 write: Callable[[], str]) -> host.Loaded:  # fmt: skip
+        self._is_stirred = True
         if text:
             _dump(key, text)
         if stored is not None:
@@ -130,7 +134,7 @@ class Library:
     @property
     def driver(self) -> host.Loaded:
         """The driver: its addresses are those of `driver.SYMBOLS`."""
-        return self.begin_driver().loaded
+        return self._settled(self.begin_driver())
 
     def begin_driver(self) -> Made:
         """Have it compiled while something else is done."""
@@ -167,7 +171,6 @@ class Library:
         for made in self._by_content.values():
             if not made.job.is_done:
                 made.job.forget_threads()
-        self._unfinished = []
 
 
 def _dump_directory() -> str:

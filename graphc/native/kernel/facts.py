@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, SupportsInt
+from typing import Any
 
 from graphc.executor.cost import NS_PER_BYTE, NS_PER_EFFORT, operations
 from graphc.ir import Graph, Node
-from graphc.native.code.library import LIBRARY
+from graphc.native.code.library import LIBRARY, Made
 from graphc.native.code.writer import SYMBOL
 from graphc.native.kernel.form import Kernel
 from graphc.native.kernel.leading import Leading, leading
@@ -34,7 +34,7 @@ NS_PER_KERNEL = 30.0
 class Facts:
     """A compiled kernel and how it falls into blocks. The blocks depend on shapes alone."""
 
-    address: SupportsInt
+    address: Made
     numbers: tuple[int, ...]
     """What its table holds after the pointers."""
     rows: int
