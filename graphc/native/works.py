@@ -16,6 +16,7 @@ from graphc.native.kernel import facts
 from graphc.native.kernel.facts import Facts
 from graphc.native.kernel_works import KernelWorks, task_of
 from graphc.native.loops.pieces import Copy, Loop, NotNative
+from graphc.native.loops.spreading import spread
 from graphc.native.loops.table import pieces_of
 from graphc.native.product_works import finished_works, product_works
 from graphc.native.storage import Home, Storage
@@ -78,6 +79,10 @@ def _looped(node: Node, storage: Storage) -> list[Work]:
 
 def _copied(node: Node, move: Copy, storage: Storage) -> Work:
     kind = Type(move.source.dtype, move.shape)
+    nest = spread(move, node.array_type.dtype)
+    if nest is not None:
+        loop = Loop(nest, (move.source,), (move.skipped,), move.offset)
+        return _walked(node, loop, storage, copy_nanoseconds(kind))
     from_, to = (broadcast(move.shape, steps) for steps in (move.strides, move.to))
     known = facts.copying(kind, from_, to, node.dtype)
     root, offset = pointer(move.source, storage)
@@ -85,10 +90,10 @@ def _copied(node: Node, move: Copy, storage: Storage) -> Work:
     return Work(node, (root,), (node,), known.ns, task, cut=kernel_cutter(known.leading, task, 1))
 
 
-def _walked(node: Node, loop: Loop, storage: Storage) -> Work:
+def _walked(node: Node, loop: Loop, storage: Storage, takes: float | None = None) -> Work:
     nest, (shared, numbers) = loop.nest, loop.nest.shared
     address = LIBRARY.kernel(shared, lambda: shared.text, SYMBOL)
-    ns = facts.NS_PER_KERNEL + nanoseconds(node)
+    ns = facts.NS_PER_KERNEL + (nanoseconds(node) if takes is None else takes)
     per_block, blocks = facts.blocks_of(nest.rows, ns)
     statuses = tuple(Status(problem, node) for problem in loop.problems)
     skipped = loop.skipped or (0,) * len(loop.sources)
