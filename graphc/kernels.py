@@ -98,8 +98,10 @@ class Emission:
         axes, used = space.axes, self.used
         numbers: dict[Node, int] = {}
         rows: list[Any] = [space.sizes]
+        told: set[Node] = set()
         for member in members:
-            for node in (*[value for value in self._below(member) if value not in numbers], member):
+            for node in (*[value for value in self._below(member) if value not in told], member):
+                told.add(node)
                 read: list[Any] = []
                 boxed = read_elsewhere(node)
                 for source in node.inputs:
@@ -108,9 +110,9 @@ class Emission:
                         at = numbers[source] = len(numbers)
                         rows.append((source.type, source.name, axes.get(source)))
                     read.append(at)
-                numbers[node] = len(numbers)
-                rows.append((node.op, *read, attrs_key(node.attrs), node.type, node.name, axes.get(node), node in used,
-                             node.origin.place))  # fmt: skip
+                number = numbers.setdefault(node, len(numbers))  # it has one if it was read in memory, too
+                rows.append((number, node.op, *read, attrs_key(node.attrs), node.type, node.name, axes.get(node),
+                             node in used, node.origin.place))  # fmt: skip
         return tuple(rows), numbers
 
     def _shared(self, members: Sequence[Node], space: Space, results: Sequence[Node],
