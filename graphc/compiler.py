@@ -119,14 +119,18 @@ def _why_not_native() -> str:
     return why_unusable()
 
 
-@cache
 def _native_runs() -> bool:
     """Whether native code can run; where it is installed and yet cannot, a warning says why, once in a process."""
     problem = _why_not_native()
     if problem and find_spec("llvmlite") is not None:
-        warnings.warn(f"graphs run on NumPy, because the native backend cannot run: {problem} "
-                      '(backend="numpy" says that this is meant)', RuntimeWarning, stacklevel=4)  # fmt: skip
+        _warn_of_numpy(problem)
     return not problem
+
+
+@cache
+def _warn_of_numpy(problem: str) -> None:
+    warnings.warn(f"graphs run on NumPy, because the native backend cannot run: {problem} "
+                  '(backend="numpy" says that this is meant)', RuntimeWarning, stacklevel=5)  # fmt: skip
 
 
 def is_native(op: Op) -> bool:

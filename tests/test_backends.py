@@ -7,11 +7,10 @@ import graphc as gr
 
 pytest.importorskip("llvmlite")
 
+from test_native import python
+
 from graphc import compiler
 from graphc.native import available
-from graphc.native.code import host
-from graphc.native.code import library as kernels
-from graphc.native.code.library import Library
 
 
 def test_auto_means_native_where_llvm_works():
@@ -23,12 +22,10 @@ def test_auto_means_native_where_llvm_works():
 
 @pytest.fixture
 def forgetful():
-    """The answers that a process keeps are asked for anew, before and after."""
-    for answer in (available.why_unusable, compiler._native_runs):
-        answer.cache_clear()
+    """The warning that a process sees once is seen anew, before and after."""
+    compiler._warn_of_numpy.cache_clear()
     yield
-    for answer in (available.why_unusable, compiler._native_runs):
-        answer.cache_clear()
+    compiler._warn_of_numpy.cache_clear()
 
 
 def test_without_llvmlite_auto_is_numpy_in_silence_and_native_an_error(forgetful, monkeypatch):
@@ -40,21 +37,43 @@ def test_without_llvmlite_auto_is_numpy_in_silence_and_native_an_error(forgetful
     assert "pip install" in caught.value.remedy
 
 
-PROBLEMS = {"objects": "in memory in a way that it does not know", "llvm": "RuntimeError: no such processor"}
-
-
-@pytest.mark.parametrize("problem", PROBLEMS)
-def test_where_native_code_cannot_run_one_warning_says_why_and_numpy_runs(problem, forgetful, monkeypatch):
-    if problem == "objects":
-        monkeypatch.setattr(available, "knows_objects", lambda: False)
-    else:
-        monkeypatch.setattr(kernels, "LIBRARY", Library())
-        monkeypatch.setattr(host, "object_code", lambda text: (_ for _ in ()).throw(RuntimeError("no such processor")))
-        monkeypatch.setenv("GRAPHC_CACHE", "")
-    x = gr.placeholder("x", (2,))
-    with pytest.warns(RuntimeWarning, match=PROBLEMS[problem]):
-        f = gr.compile([x], x * 2)
-    assert gr.compile([x], x * 2).options.backend == "numpy", "in silence now"
+def test_where_native_code_cannot_run_one_warning_says_why_and_numpy_runs(forgetful, monkeypatch):
+    monkeypatch.setattr(available, "knows_objects", lambda: False)
+    x, problem = gr.placeholder("x", (2,)), "in memory in a way that it does not know"
+    with pytest.warns(RuntimeWarning, match=problem):
+        gr.compile([x], x * 2)
+    f = gr.compile([x], x * 2)
+    assert f.options.backend == "numpy", "in silence now"
     np.testing.assert_array_equal(f([1, 2]), [2, 4])
-    with pytest.raises(gr.CompileError, match=PROBLEMS[problem]):
+    with pytest.raises(gr.CompileError, match=problem):
         gr.compile([x], x * 2, backend="native")
+
+
+LLVM_FAILS = """
+import time, warnings, graphc as gr
+from graphc.native.code import host
+
+def fail(text):
+    time.sleep(0.2)  # until the first graph is planned
+    raise RuntimeError("no such processor")
+
+host.object_code = fail
+x = gr.placeholder("x", (2,))
+with warnings.catch_warnings(record=True) as seen:
+    warnings.simplefilter("always")
+    for _ in range(3):
+        assert gr.compile([x], x * 2)([1, 2]).tolist() == [2, 4]
+        print(len(seen), repr(str(seen[-1].message)))
+try:
+    gr.compile([x], x * 2, backend="native")
+except gr.CompileError as problem:
+    print(repr(str(problem)))
+"""
+
+
+def test_where_llvm_fails_the_first_graph_finds_out_and_runs_on_numpy_as_all_others():
+    first, second, third, error = python(LLVM_FAILS, GRAPHC_CACHE="").splitlines()
+    assert "a graph runs on NumPy, because compiling the driver" in first
+    assert "graphs run on NumPy, because the native backend cannot run: LLVM does not work here" in second
+    assert int(third.split()[0]) == int(second.split()[0]), "in silence now"
+    assert all("RuntimeError: no such processor" in line for line in (first, second, error))

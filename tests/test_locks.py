@@ -189,7 +189,7 @@ def test_llvm_is_not_called_by_the_main_thread_which_interrupts_come_to(native, 
     monkeypatch.setattr(native.host.ffi.lib._lock, "_lock", lock := Recorded())
     monkeypatch.setattr(native.library, "LIBRARY", library := native.library.Library())
     monkeypatch.setattr(library._disk, "get", lambda key: None)
-    for function in (native.host.identity, native.host.features, native.host.processor):
+    for function in (native.host.identity, native.host.this_host):
         function.cache_clear()
     driver = library.begin_driver()
     assert library.finish([driver, library.kernel(("nothing",), lambda: NOTHING, "kernel")])

@@ -6,7 +6,7 @@ import ctypes
 import itertools
 import threading
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
 from llvmlite.binding import ffi
@@ -15,10 +15,24 @@ from graphc.native.code.background import apart
 from graphc.native.code.pages import give_back_pages
 
 
+class Host(NamedTuple):
+    """What LLVM knows of this machine: its name for it, for the model of its processor, its instruction sets."""
+
+    triple: str
+    model: str
+    features: str
+
+
 @cache
+def this_host() -> Host:
+    """The machine this process runs on."""
+    return apart(lambda: Host(str(llvm.get_default_triple()), str(llvm.get_host_cpu_name()),
+                              str(llvm.get_host_cpu_features().flatten())))  # fmt: skip
+
+
 def processor() -> str:
     """The first part of LLVM's name for this machine: x86_64, aarch64."""
-    return apart(lambda: str(llvm.get_default_triple())).partition("-")[0]
+    return this_host().triple.partition("-")[0]
 
 
 UNFINISHED = frozenset(["ampere1b", "oryon-1"])
@@ -27,8 +41,8 @@ UNFINISHED = frozenset(["ampere1b", "oryon-1"])
 
 def processor_model() -> str:
     """LLVM's name for the model of this machine's processor, by which it orders instructions."""
-    name = str(llvm.get_host_cpu_name())
-    return "generic" if name in UNFINISHED else name
+    model = this_host().model
+    return "generic" if model in UNFINISHED else model
 
 
 _own = threading.local()
@@ -52,17 +66,16 @@ def _target() -> Any:
     return llvm.Target.from_default_triple()
 
 
-@cache
 def features() -> str:
     """The host's instruction sets, as LLVM writes them."""
-    return apart(lambda: str(llvm.get_host_cpu_features().flatten()))
+    return this_host().features
 
 
 @cache
 def identity() -> str:
     """What machine code depends on beside the IR: processor, instruction sets and LLVM's version."""
     version = ".".join(map(str, llvm.llvm_version_info))
-    return apart(lambda: f"{llvm.get_default_triple()} {processor_model()} {features()} LLVM {version}")
+    return f"{this_host().triple} {processor_model()} {features()} LLVM {version}"
 
 
 FINAL = "; final\n"

@@ -57,7 +57,7 @@ class Library:
         self._own = threading.local()  # several threads may fork at the same time
         self.renew_locks()
 
-    def kernel(self, structure: Hashable, write: Callable[[], str], symbol: str) -> Made:
+    def kernel(self, structure: Hashable, write: Callable[[], str], *symbols: str) -> Made:
         """A kernel; `write` gives its IR where no kernel of that structure is known.
 
         Raises what LLVM's binding has raised for it before; where it will, `finish` tells.
@@ -68,9 +68,9 @@ class Library:
         def begin() -> Made:
             if found_by not in self._by_structure:
                 if text is None or source is None:
-                    made = self._made(content_key(written := write(), host.identity()), lambda: written, (symbol,))
+                    made = self._made(content_key(written := write(), host.identity()), lambda: written, symbols)
                 else:
-                    made = self._made(content_key(text, symbol, source, host.identity()), write, (symbol,))
+                    made = self._made(content_key(text, *symbols, source, host.identity()), write, symbols)
                 self._by_structure[found_by] = made
             return self._by_structure[found_by]
 
@@ -110,7 +110,8 @@ class Library:
         if key not in self._by_content:
             stored = self._disk.get(key)
             text = write() if stored is None or _dump_directory() else ""
-            job = self._queue.put(lambda: self._loaded(key, stored, text, symbols, write), short=stored is not None)
+            short = stored is not None and bool(self._by_content)  # with the first one, LLVM starts
+            job = self._queue.put(lambda: self._loaded(key, stored, text, symbols, write), short=short)
             self._by_content[key] = Made(job, self._queue)
         return self._by_content[key]
 
@@ -137,10 +138,9 @@ class Library:
         return self._settled(self.begin_driver())
 
     def begin_driver(self) -> Made:
-        """Have it compiled while something else is done."""
-        text = host.FINAL + driver.text(host.processor())
-        key = content_key(text, host.identity())
-        return exclusively(self._lock, lambda: self._made(key, lambda: text, driver.SYMBOLS))
+        """Have it compiled while something else is done; raises as `kernel` does."""
+        processor = host.processor()
+        return self.kernel(driver.structure(processor), lambda: host.BRIEF + driver.text(processor), *driver.SYMBOLS)
 
     def pause(self) -> None:
         """Before a fork, wait for what is being compiled, and let nobody begin: LLVM keeps locks that a child could

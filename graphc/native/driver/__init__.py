@@ -47,6 +47,11 @@ _INSTRUCTIONS = (
 _NAMES = {"LIST_ITEMS": LIST_ITEMS, "ARRAY_DATA": ARRAY_DATA, **vars(layout), **vars(sharing), **vars(waiting)}
 
 
+def structure(processor: str) -> tuple[str | int, ...]:
+    """What its IR depends on."""
+    return "driver", processor, LIST_ITEMS, ARRAY_DATA
+
+
 def text(processor: str) -> str:
     """The driver's IR; `processor` is the first part of LLVM's triple."""
     declaration, pause = _PAUSES.get(processor.replace("arm64", "aarch64"), ("", ""))
