@@ -104,6 +104,15 @@ def test_a_layer_is_one_kernel(shape, dtype):
         assert kernels(graph) == [["matmul", "add", "relu"]]
 
 
+@pytest.mark.parametrize("shape", [(3, 0, 5), (0, 4, 5), (3, 4, 0)])
+def test_a_product_without_elements_or_terms_is_no_kernel_but_native_all_the_same(shape):
+    x, y = operands(*shape, "float32")
+    f = gr.compile([x, y], gr.nn.relu(x @ y + 1.5), backend="native")
+    result = f(np.ones(shape[:2], "f4"), np.ones(shape[1:], "f4"))
+    np.testing.assert_array_equal(result, np.full(shape[::2], 1.5 + shape[1], "f4"))
+    assert "nothing is left to NumPy" in str(f.report())
+
+
 def test_the_printed_graph_shows_the_product_and_what_is_done_to_it():
     a, b = operands(8, 4, 6)
     graph = fused(gr.nn.relu(a @ b + gr.placeholder("bias", (6,))))

@@ -418,6 +418,18 @@ def test_the_report_has_a_line_for_kernels_that_are_alike_and_keeps_to_the_deare
     assert text.count("  multiply  #") == 30
 
 
+def test_the_report_says_what_the_peak_consists_of():
+    x = gr.placeholder("x", (300, 300))
+    f = gr.compile([x], gr.tanh(gr.cumsum(x, axis=0)) @ x, backend="native")
+    told = f.report().program.describe()
+    (line,) = (line for line in str(f.report()).splitlines() if line.startswith("memory"))
+    assert (told.result_bytes, told.own_bytes) == (360_000, 0)
+    assert told.buffer_bytes >= 360_000
+    assert 0 < told.peak_bytes - told.buffer_bytes - told.result_bytes < 10_000
+    names = [part.split(" ")[0] for part in line.partition(": ")[2].split(", ")]
+    assert names == ["arena", "results", "NumPy's", "driver"]
+
+
 def test_importing_graphc_does_not_load_llvm():
     code = "import sys, graphc; assert not any('llvmlite' in name for name in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

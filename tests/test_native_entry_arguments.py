@@ -9,7 +9,7 @@ import graphc as gr
 
 pytest.importorskip("llvmlite")
 
-from entries import Slow, matrices, needs_entries, rosenbrock
+from entries import Slow, entered, matrices, needs_entries, rosenbrock
 
 pytestmark = [needs_entries, pytest.mark.usefixtures("each_way")]
 
@@ -51,6 +51,33 @@ OTHER = [(1, 2), (Real(1.0), 2.0), (np.float32(1), 2.0), (np.int8(1), 2.0), (1.0
 def test_other_numbers_mean_what_they_mean_to_python_code(args):
     f = rosenbrock()
     assert f(*args) == f._slow(*args) == f(1.0, 2.0)
+
+
+WHOLE = (0, 1, -1, 127, 128, -128, -129, 255, 256, 2**24, 2**24 + 1, -(2**31), 2**31, 2**53, 2**53 + 1, 2**63 - 1,
+         -(2**63), 2**63, 2**64 - 1, 2**64, 10**39, 10**400)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "dtype", [*(f"{sign}int{bits}" for sign in ("u", "") for bits in (8, 16, 32, 64)), "float32", "float64"]
+)
+def test_python_integers_are_taken_natively_where_the_dtype_holds_them(dtype, only_native):
+    x = gr.placeholder("x", (), dtype)
+    f = entered(gr.compile([x], x + x, backend="native"), 1)
+    assert [outcome(f, number) for number in WHOLE] == [outcome(f._slow, number) for number in WHOLE]
+    largest = 2 ** (np.finfo(dtype).nmant + 1) if dtype[0] == "f" else min(np.iinfo(dtype).max, 2**63 - 1)
+    only_native()
+    assert [f(0), f(largest)] == [0, np.add(*np.full(2, largest, dtype))]
+    for other in (largest + 1, True):
+        with pytest.raises(Slow):
+            f(other)
+
+
+def outcome(f, number):
+    try:
+        result = f(number)
+    except gr.FeedError as error:
+        return str(error)
+    return type(result), result
 
 
 WRONG = {"shape": (np.ones((3, 4)), np.ones((3, 5))), "rank": (np.ones(15), np.ones((3, 5))), "few": (np.ones((3, 5)),),

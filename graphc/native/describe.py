@@ -71,14 +71,24 @@ class NativeDescription(Description):
     """What NumPy computes, and why."""
 
     def __str__(self) -> str:
-        plan, work, *memory = super().__str__().splitlines()
+        plan, work, *_ = super().__str__().splitlines()
         times = f"{self.stretches} stretch{'es' * (self.stretches != 1)} of native code"
         calls = "nothing is left to NumPy" if not self.not_native else "between them NumPy is called, see below"
         meetings = f"{self.barriers} barrier{'s' * (self.barriers != 1)} where threads meet"
         lines = [plan, work.partition(";")[0], f"program   {len(self.kernels)} kernels in {times}; {meetings}; {calls}"]
         kept = [f"          up to {si(self.kept_bytes, 'B')} of earlier results are kept for later ones"]
-        return "\n".join([*lines, *self._chain_lines(), *memory, *kept[: self.kept_bytes], *self._kernel_lines(),
-                          *_some(self.not_native)])  # fmt: skip
+        return "\n".join([*lines, *self._chain_lines(), *self._memory_lines(), *kept[: self.kept_bytes],
+                          *self._kernel_lines(), *_some(self.not_native)])  # fmt: skip
+
+    def _memory_lines(self) -> list[str]:
+        """What the peak consists of: buffers and scratch take turns in the arena, and in results not yet written."""
+        parts = {"arena": self.buffer_bytes, "results": self.result_bytes, "NumPy's own": self.own_bytes}
+        parts["driver"] = self.peak_bytes - sum(parts.values())
+        named = ", ".join(f"{name} {si(nbytes, 'B')}" for name, nbytes in parts.items())
+        values, scratch = si(self.value_bytes, "B"), si(self.scratch_bytes, "B")
+        return [f"memory    peak {si(self.peak_bytes, 'B')}: {named}",
+                f"          {self.buffers} buffers, {self.in_place} written in place, {self.views} views; "
+                f"without reuse the values would take {values}, scratch {scratch}"]  # fmt: skip
 
     def _chain_lines(self) -> list[str]:
         """The chains, longest first; alike ones share a line."""

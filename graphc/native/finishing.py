@@ -35,8 +35,10 @@ def product_in(node: Node) -> Node | None:
 
 
 def is_finishable(node: Node) -> bool:
-    """Whether a product's kernel can take an epilogue along."""
+    """Whether a product's kernel can take an epilogue along; what has no elements is no product's kernel."""
     if node.op is not OPS["matmul"] or min(source.ndim for source in node.inputs) < 2:
+        return False
+    if any(0 in value.shape for value in (node, *node.inputs)):
         return False
     dtypes = {value.dtype for value in (node, *node.inputs)}
     return len(dtypes) == 1 and node.dtype.kind == "f" and node.dtype.itemsize >= 4

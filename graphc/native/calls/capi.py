@@ -31,7 +31,7 @@ KIND = object.__basicsize__ + WORD_BYTES
 PYTHON = (
     "Py_IncRef", "Py_DecRef", "PyList_New", "PyList_SetSlice", "PyList_Append", "PyTuple_New", "PyNumber_Add",
     "PyNumber_Subtract", "PyObject_GetAttr", "PyObject_Vectorcall", "PyObject_VectorcallMethod", "PyErr_Clear",
-    "PyEval_SaveThread", "PyEval_RestoreThread",
+    "PyEval_SaveThread", "PyEval_RestoreThread", "PyLong_AsLongLongAndOverflow",
 )  # fmt: skip
 NUMPY = {"PyArray_Scalar": 60, "PyArray_NewFromDescr": 94}
 """The places of functions in NumPy's table, which its ABI fixes."""

@@ -141,13 +141,15 @@ class _Record:
 
     def _argument(self, index: int, node: Node) -> tuple[int, ...]:
         kind = node.array_type
-        types: tuple[type | None, ...] = (None, None, None)
+        types: tuple[type | None, ...] = (None, None, None, None)
+        whole = _whole(kind.dtype) if index in self.of.emitted.objects else None
         if index in self.of.emitted.objects:
             scalar = kind.dtype.type
-            types = (scalar, float if kind.dtype == np.float64 else None, float if kind.dtype == np.float32 else None)
+            types = (scalar, float if kind.dtype == np.float64 else None, float if kind.dtype == np.float32 else None,
+                     None if whole is None else int)  # fmt: skip
         addresses = [0 if one is None else id(one) for one in types]
         shape = kind.static_shape
-        return (*addresses, self._cell(), kind_of(kind.dtype), len(shape), *self._table(shape),
+        return (*addresses, *(whole or (0, 0, 0)), self._cell(), kind_of(kind.dtype), len(shape), *self._table(shape),
                 *self._patched(self.of.emitted.inputs[index]))  # fmt: skip
 
     def _fetched(self, given: Given) -> tuple[int, ...]:
@@ -180,6 +182,17 @@ class _Record:
         table = np.array(words, np.int64)
         self.kept.append(table)
         return table.ctypes.data, table.ctypes.data + table.nbytes
+
+
+def _whole(dtype: np.dtype[Any]) -> tuple[int, int, int] | None:
+    """Which of Python's integers native code takes for a dtype, those that it holds exactly, and in which form."""
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        return int(limits.min), min(int(limits.max), np.iinfo(np.int64).max), record.WHOLE
+    if dtype.kind != "f" or dtype.itemsize < 4:
+        return None
+    most = 1 << (np.finfo(dtype).nmant + 1)
+    return -most, most, record.DOUBLE if dtype == np.float64 else record.SINGLE
 
 
 def _container(rebuild: Rebuild, results: int) -> tuple[int, Callable[[list[Any]], Any] | None]:

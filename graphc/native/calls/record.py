@@ -18,8 +18,14 @@ RUN = (
 was asked for, or 0; how many workers a run wants, whether Python code is to say if they are worth waking, and that."""
 ALONE, LIST, TUPLE = range(3)
 
-ARGUMENT = ("type", "subtype", "converted", "cell", "kind", "rank", "dims", "dims_end", "patches", "patches_end")
-"""Two types of numbers that are read in place, or one of floats converted to f32 in a cell; or else an array."""
+ARGUMENT = (
+    "type", "subtype", "converted", "whole", "least", "most", "form", "cell", "kind", "rank", "dims", "dims_end",
+    "patches", "patches_end",
+)  # fmt: skip
+"""Two types of numbers that are read in place, or one of floats converted to f32 in a cell, or one of integers, from
+the least to the most, which are written there in a form; or else an array."""
+WHOLE, DOUBLE, SINGLE = range(3)
+"""The forms: the low bytes of an integer, or a float."""
 KEPT = ("item", "cell", "array", "given", "patches", "patches_end")
 """A result in memory of earlier ones: which, a place for it, and the functions that fetch it and give it back."""
 ARRAY = ("item", "dtype", "rank", "dims", "patches", "patches_end")

@@ -6,6 +6,7 @@ from typing import Any
 
 from llvmlite import ir
 
+from graphc.native.calls import record
 from graphc.native.calls.capi import DIMS, DTYPE, FIT, FLAGS, KIND, RANK, TUPLE_ITEMS, TUPLE_SIZE, TYPE
 from graphc.native.calls.frame import Frame
 from graphc.native.calls.record import ARGUMENT
@@ -35,16 +36,20 @@ def take(frame: Frame, given: Any) -> None:
     with frame.rows("arguments", ARGUMENT) as (row, offset):
         thing = frame.load(given, offset)
         kind = frame.load(thing, TYPE)
-        number = frame.b.or_(*(frame.same(kind, frame.field(row, ARGUMENT, name)) for name in ("type", "subtype")))
-        with frame.b.if_else(number) as (is_number, other):
-            with is_number:
+        own, python, converted, integer = (frame.same(kind, frame.field(row, ARGUMENT, name))
+                                            for name in ("type", "subtype", "converted", "whole"))  # fmt: skip
+        with frame.b.if_else(frame.b.or_(own, python)) as (number, other):
+            with number:
                 frame.store(frame.at(thing, ARRAY_DATA), base)
-            with other, frame.b.if_else(frame.same(kind, frame.field(row, ARGUMENT, "converted"))) as (weak, rest):
+            with other, frame.b.if_else(converted) as (weak, rest):
                 with weak:
                     frame.store(_converted(frame, thing, row), base)
-                with rest:
-                    _check_array(frame, thing, kind, row)
-                    frame.store(frame.data(thing), base)
+                with rest, frame.b.if_else(integer) as (whole, array):
+                    with whole:
+                        frame.store(_whole(frame, thing, row), base)
+                    with array:
+                        _check_array(frame, thing, kind, row)
+                        frame.store(frame.data(thing), base)
         frame.patch(row, ARGUMENT, frame.load(base))
 
 
@@ -56,6 +61,22 @@ def _converted(frame: Frame, number: Any, row: Any) -> Any:
     fits = frame.b.fcmp_ordered("==", frame.b.fsub(narrow, narrow), ir.Constant(FLOAT, 0.0))
     frame.leave_if(frame.b.and_(is_finite, frame.b.not_(fits)), frame.reject)
     frame.store(narrow, cell)
+    return cell
+
+
+def _whole(frame: Frame, number: Any, row: Any) -> Any:
+    """The place of a Python integer in the form of the dtype, where that holds it exactly."""
+    beyond, cell = frame.variable(I32, I32(0)), frame.field(row, ARGUMENT, "cell")
+    value = frame.call("PyLong_AsLongLongAndOverflow", I64, number, beyond)
+    least, most = (frame.field(row, ARGUMENT, name, I64) for name in ("least", "most"))
+    outside = [frame.b.icmp_signed("!=", frame.load(beyond, 0, I32), I32(0)),
+               frame.b.icmp_signed("<", value, least), frame.b.icmp_signed(">", value, most)]  # fmt: skip
+    frame.leave_if(frame.b.or_(frame.b.or_(*outside[:2]), outside[2]), frame.reject)
+    form = frame.field(row, ARGUMENT, "form", I64)
+    frame.store(value, cell)
+    for which, kind in ((record.DOUBLE, DOUBLE), (record.SINGLE, FLOAT)):
+        with frame.b.if_then(frame.same(form, I64(which))):
+            frame.store(frame.b.sitofp(value, kind), cell)
     return cell
 
 
