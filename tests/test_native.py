@@ -430,6 +430,26 @@ def test_the_report_says_what_the_peak_consists_of():
     assert names == ["arena", "results", "NumPy's", "driver"]
 
 
+def test_what_waits_for_itself_or_for_far_memory_is_expected_to_take_longer():
+    x, many = gr.placeholder("x", (2000, 2000)), gr.placeholder("many", (50_000_000,))
+    i, j = (gr.placeholder(name, (size,), "int64") for name, size in (("i", 4_000_000), ("j", 50_000_000)))
+    key, few = gr.placeholder("key", (2,), "uint64"), gr.placeholder("few", (1000,))
+
+    def told(y):
+        return gr.compile([x, many, i, j, key, few], y, backend="native").report().program.describe()
+
+    down, along, half = (told(gr.cumsum(one, axis=axis)).seconds
+                         for one, axis in ((x, 0), (x, 1), (x.astype("float16"), 1)))  # fmt: skip
+    assert along > 4 * down
+    assert half > 3 * along
+    near, far = (told(gr.take(source, i)).seconds for source in (few, many))
+    assert far > 5 * near > 0.01
+    assert told(gr.searchsorted(few, many)).seconds > 2 * told(gr.searchsorted(few[:10], many)).seconds
+    normal, uniform = (told(draw(key, (4_000_000,))).seconds for draw in (gr.random.normal, gr.random.uniform))
+    assert normal > 3 * uniform > 0.004
+    assert told(gr.take(many, j)).stretches > 1  # so that an interrupt is noticed
+
+
 def test_importing_graphc_does_not_load_llvm():
     code = "import sys, graphc; assert not any('llvmlite' in name for name in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -93,7 +93,7 @@ def _copied(node: Node, move: Copy, storage: Storage) -> Work:
 def _walked(node: Node, loop: Loop, storage: Storage, takes: float | None = None) -> Work:
     nest, (shared, numbers) = loop.nest, loop.nest.shared
     address = LIBRARY.kernel(shared, lambda: shared.text, SYMBOL)
-    ns = facts.NS_PER_KERNEL + (nanoseconds(node) if takes is None else takes)
+    ns = facts.NS_PER_KERNEL + max(nanoseconds(node) if takes is None else takes, nest.ns)
     per_block, blocks = facts.blocks_of(nest.rows, ns)
     statuses = tuple(Status(problem, node) for problem in loop.problems)
     skipped = loop.skipped or (0,) * len(loop.sources)

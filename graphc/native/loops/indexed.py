@@ -14,6 +14,7 @@ first, and make the rows; the others are walked within each row.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,8 @@ from graphc.native.loops.nests import FINE, Nest, constant, each_row, fetch, nes
 CHUNK = {"read": 4096, "put": 64, "add": 64, "check": 4096}
 """Points of the innermost axis in one row. Rows that write walk through all positions, so that short ones would cost
 more, and long ones would be few."""
+NS_PER_POINT, NS_PER_FAR, FAR_BYTES = 0.8, 6.0, 1 << 22
+"""A position that is looked at, and one in an array that is too large to be near."""
 INT64 = np.dtype("int64")
 LAST = ir.Constant(ir.IntType(64), 2**63 - 1)
 
@@ -57,6 +60,15 @@ class Indexed(Nest):
     def rows(self) -> int:
         """Points of the axes along which results differ."""
         return row_count(self.apart, CHUNK[self.mode])
+
+    @property
+    def ns(self) -> float:
+        """Single elements here and there are not read in vectors; those of large arrays come from far."""
+        points = math.prod((*self.apart, *self.in_order))
+        single = any(array.steps[len(self.apart) - 1 :][:1] != (0,) for array in self.operands[: len(self.axes)])
+        reach = sum(axis.size * abs(axis.step) for axis in self.axes) * self.operands[-1].dtype.itemsize
+        far = self.mode != "check" and reach > FAR_BYTES
+        return points * (NS_PER_FAR if far else NS_PER_POINT) if single else 0.0
 
     @property
     def statuses(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,10 @@ from graphc.native.loops.nests import CHUNK, Array, Nest, each_row, fetch, fetch
 INT64 = np.dtype("int64")
 Element = Callable[..., Sequence[Value]]
 """element(code, dtype, indices, operands, **details): the results for one element."""
+
+
+NS_PER_HALVING = 0.9
+"""Half of what is left of a vector that is near."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,11 @@ class Search(Elementwise):
     length: int
     right: bool
     dtype: np.dtype[Any]
+
+    @property
+    def ns(self) -> float:
+        """Each halving waits for the one before."""
+        return math.prod(self.sizes) * self.length.bit_length() * NS_PER_HALVING
 
     @property
     def in_code(self) -> frozenset[str]:

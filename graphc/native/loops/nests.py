@@ -75,6 +75,11 @@ class Nest(ABC):
         return 0
 
     @property
+    def ns(self) -> float:
+        """What all of it takes at least, where steps wait for one another or for far memory."""
+        return 0.0
+
+    @property
     def in_code(self) -> frozenset[str]:
         """The fields with numbers that are in the code."""
         return frozenset()

@@ -62,6 +62,11 @@ class Draw(Nest):
         return row_count((-(-self.count // (WORDS * self._per_word)),), COUNTERS)
 
     @property
+    def ns(self) -> float:
+        """Words are made one after the other, each from products of 128 bits."""
+        return self.count * KINDS[self.kind][1]
+
+    @property
     def _per_word(self) -> int:
         return KINDS[self.kind][0]
 
@@ -75,7 +80,7 @@ class Draw(Nest):
         b = code.b
         key = [fetch(code, operands[0], self.operands[0], [i]).ir for i in range(2)]
         start = cast(b, fetch(code, operands[1], self.operands[1], []), U64).ir if len(operands) > 1 else I64(0)
-        make = KINDS[self.kind][1]
+        make = KINDS[self.kind][2]
         per_counter = WORDS * self._per_word
         counters = in_pieces(code, self.count, per_counter)
         room = code.room(WORDS * at_most(counters, COUNTERS), I64)
@@ -127,11 +132,11 @@ def _single_normal(b: ir.IRBuilder, word: Any, part: Index) -> Any:
     return b.fptrunc(_normal(b, word, part), ir.FloatType())
 
 
-KINDS: dict[str, tuple[int, Callable[..., Any]]] = {
-    "word": (1, _word), "random_uniform of 4": (2, _half), "random_uniform of 8": (1, _double),
-    "random_normal of 4": (1, _single_normal), "random_normal of 8": (1, _normal),
+KINDS: dict[str, tuple[int, float, Callable[..., Any]]] = {
+    "word": (1, 2.2, _word), "random_uniform of 4": (2, 1.7, _half), "random_uniform of 8": (1, 2.3, _double),
+    "random_normal of 4": (1, 8.5, _single_normal), "random_normal of 8": (1, 8.5, _normal),
 }  # fmt: skip
-"""How many numbers a word makes, and how."""
+"""How many numbers a word makes, the nanoseconds that each takes, and how."""
 
 
 def _f64(value: float) -> Any:

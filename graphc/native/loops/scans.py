@@ -6,16 +6,22 @@ other axis, many recurrences go on at once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+
+import numpy as np
 
 from graphc.native.code.indices import Index, plus
 from graphc.native.code.scalars import Value, rounded
 from graphc.native.code.writer import Code
 from graphc.native.loops.nests import SHORT, DType, fetch, fetch_all, put
 from graphc.native.loops.walks import Walks
+
+NS_PER_STEP, NS_PER_HALF = 0.8, 2.9
+"""A step of a single recurrence, and one in f16."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,12 @@ class Scan(Walks):
         if self.columns:
             return frozenset()
         return frozenset({"operands", "results", *(["length"] if self.length < SHORT else [])})
+
+    @property
+    def ns(self) -> float:
+        """A step waits for the one before, unless other recurrences go on meanwhile; in f16 it rounds, too."""
+        single = NS_PER_HALF if self._dtype == np.float16 else NS_PER_STEP
+        return 0.0 if self.columns else math.prod(self.kept) * self.length * single
 
     @property
     def columns(self) -> bool:
