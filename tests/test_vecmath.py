@@ -95,6 +95,16 @@ def test_the_page_states_the_largest_errors():
     for name, stated in documented.items():
         assert max(stated) <= MEASURED[name].bound, name
         assert vecmath_errors.largest_sampled_error(name, MEASURED[name], "f8", 200) <= stated[1], name
+        assert vecmath_errors.largest_screened_error(name, MEASURED[name], 100_000) <= stated[1], name
+
+
+def test_long_doubles_find_the_operands_with_the_largest_errors():
+    if np.finfo(np.longdouble).nmant < 60:
+        pytest.skip("long doubles are no wider here")
+    case = CASES["log1p"]
+    few = vecmath_errors.largest_sampled_error("log1p", case, "f8", 1000)
+    assert few < vecmath_errors.largest_screened_error("log1p", case, 200_000) <= case.bound
+    assert vecmath_errors.largest_screened_error("erf", CASES["erf"], 1000) == 0  # NumPy has none
 
 
 @BOTH
