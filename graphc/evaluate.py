@@ -10,6 +10,7 @@ import numpy as np
 from graphc.errors import ExecutionError, FeedError, GraphcError
 from graphc.feeds import as_feed
 from graphc.ir import NO_ATTRS, Graph, Node, Variable, topological
+from graphc.signals import let_through
 from graphc.types import Dim, substitute
 
 
@@ -58,7 +59,8 @@ def in_order(value: Any) -> Any:
 
 
 def failed(node: Node, error: BaseException) -> ExecutionError:
-    """The sentence for an exception inside a node's body."""
+    """The sentence for an exception inside a node's body. One of a signal's handler is raised as it is."""
+    let_through(error)
     return ExecutionError(
         f"{node.op.name} failed: {type(error).__name__}: {error}", nodes=map(_declared, (node, *node.inputs)),
         remedy="check the values that reach this node; compile with debug=True to see the first bad one",

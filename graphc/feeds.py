@@ -8,6 +8,7 @@ import numpy as np
 
 from graphc.errors import FeedError
 from graphc.ir import Node
+from graphc.signals import let_through
 from graphc.types import Dim, has_masked, type_of
 
 LARGEST = 8
@@ -48,6 +49,7 @@ def _numbers(leaf: Node, value: Any) -> np.ndarray[Any, Any]:
     try:
         array = np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:
+        let_through(error)
         given, why = f"{leaf.name} expected {leaf.type}, got {_shown(value)}", " ".join(str(error).split())
         if not _is_python(value):
             raise FeedError(f"{given}, which gives no array: {why}", nodes=[leaf],

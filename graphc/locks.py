@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from graphc.signals import let_through
+
 Result = TypeVar("Result")
 
 
@@ -17,7 +19,7 @@ def exclusively(lock: Any, function: Callable[[], Result]) -> Result:
         lock.acquire()
         return function()
     finally:
-        try:  # noqa: SIM105  # an interrupt could come within suppress
+        try:
             lock.release()
-        except RuntimeError:  # it was not taken
-            pass
+        except RuntimeError as error:  # it was not taken
+            let_through(error)

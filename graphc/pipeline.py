@@ -28,6 +28,7 @@ from graphc.errors import CompileError, GraphcError, GraphError
 from graphc.ir import Graph, Node, collector_paused
 from graphc.rewrite import Firings
 from graphc.rules import RuleKind
+from graphc.signals import let_through
 from graphc.types import AnyType, Dim, TupleType
 from graphc.verify import verify
 
@@ -199,6 +200,7 @@ def _guarded(one: Pass, graph: Graph, done: list[str], context: Mapping[str, Any
     except one.raises:
         raise
     except Exception as error:
+        let_through(error)
         before = f" after {', '.join(done)}" if done else ""
         problem, nodes = (error.problem, error.nodes) if isinstance(error, GraphcError) else (error, ())
         raise CompileError(

@@ -23,6 +23,7 @@ from weakref import WeakSet
 import numpy as np
 
 from graphc.locks import exclusively
+from graphc.signals import let_through
 
 Result = TypeVar("Result")
 
@@ -160,10 +161,10 @@ def written(states: Sequence[State], run: Callable[[list[np.ndarray[Any, Any]]],
         _exclusively(lambda: _swap(states, targets))
         return result
     finally:
-        try:  # noqa: SIM105  # an interrupt could come within suppress
+        try:
             deque(releases, maxlen=0)  # in one step of the interpreter
-        except RuntimeError:  # the last one was not taken
-            pass
+        except RuntimeError as error:  # the last one was not taken
+            let_through(error)
 
 
 def _take_spares(states: Sequence[State]) -> list[Buffer]:

@@ -18,8 +18,10 @@ LOOKS_AFTER = {name for name in dis.opmap if name in ("RESUME", "CALL", "CALL_FU
 class Interrupts:
     """Raises an error in functions of some files at the moment of that number, in this thread."""
 
-    def __init__(self, files: set[str], number: int, error: type[BaseException] = KeyboardInterrupt) -> None:
-        self._files, self._left, self._error = files, number, error
+    def __init__(self, files: set[str], number: int, error: BaseException | type[BaseException]) -> None:
+        self._files, self._number, self._error = files, number, error
+        self.seen = 0
+        """How many moments there were."""
         self._before: dict[FrameType, str] = {}
         self.where = ""
         """Where it was raised; '' where there were not so many moments."""
@@ -45,8 +47,8 @@ class Interrupts:
             before = self._before.get(frame, "RESUME")
             self._before[frame] = dis.opname[frame.f_code.co_code[frame.f_lasti]]
             if before in LOOKS_AFTER:
-                self._left -= 1
-                if self._left == 0:
+                self.seen += 1
+                if self.seen == self._number:
                     self.where = f"{frame.f_code.co_qualname}:{frame.f_lineno}"
                     raise self._error
         return self._step

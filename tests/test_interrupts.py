@@ -38,7 +38,7 @@ def test_a_job_that_is_interrupted_at_any_moment_leaves_all_workers_free(workers
             time.sleep(0.002)
             at_work.pop()
 
-        interrupts = Interrupts({threads.__file__}, number)
+        interrupts = Interrupts({threads.__file__}, number, KeyboardInterrupt)
         try:
             interrupts.call(lambda pool=pool, task=task: pool.run([task] * 6, None, 3))
         except KeyboardInterrupt:

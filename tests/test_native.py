@@ -17,6 +17,7 @@ pytest.importorskip("llvmlite")
 from random_graphs import random_graph
 
 from graphc.native.code.elementwise import is_native
+from graphc.native.code.failure import LLVMError
 from graphc.native.code.library import LIBRARY
 from graphc.native.kernel import facts
 from graphc.native.memory import plan_memory
@@ -156,7 +157,7 @@ def test_shared_stages_give_the_same_bits_for_any_number_of_threads(dtype):
 def test_a_kernel_that_llvm_rejects_is_computed_by_numpy_with_a_warning(monkeypatch):
     x, driver = gr.placeholder("x", (5, 7), "float64"), LIBRARY.begin_driver()
     monkeypatch.setattr(LIBRARY, "begin_driver", lambda: driver)
-    monkeypatch.setattr(LIBRARY, "kernel", lambda *args: (_ for _ in ()).throw(RuntimeError("no such instruction")))
+    monkeypatch.setattr(LIBRARY, "kernel", lambda *args: (_ for _ in ()).throw(LLVMError("no such instruction")))
     with pytest.warns(RuntimeWarning, match=r"kernel of add.* is computed by NumPy.*no such instruction"):
         check([x], [gr.sum(x + 1, axis=0)], [rng.normal(size=(5, 7))])
 

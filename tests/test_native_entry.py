@@ -16,6 +16,7 @@ from entries import SHAPES, Slow, entered, matrices, needs_entries, rosenbrock
 
 from graphc.native import steps
 from graphc.native.calls import capi, install
+from graphc.native.code.failure import LLVMError
 
 pytestmark = [needs_entries, pytest.mark.usefixtures("each_way")]
 
@@ -177,7 +178,7 @@ def test_what_cannot_be_compiled_is_called_through_python_with_a_warning(monkeyp
         pass
 
     def refuse(*_):
-        raise RuntimeError("no such instruction")
+        raise LLVMError("no such instruction")
 
     monkeypatch.setattr(install.LIBRARY, "load", refuse)
     monkeypatch.delattr(Executable, install.KEPT, raising=False)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from graphc.native.code.failure import LLVMError
 from graphc.native.objects import knows_objects
+from graphc.signals import let_through
 
 
 def why_unusable() -> str:
@@ -16,6 +18,9 @@ def why_unusable() -> str:
         from graphc.native.code.library import LIBRARY
 
         LIBRARY.begin_driver()
-    except Exception as error:  # whatever loading a library, an old version of one, or LLVM raises
+    except LLVMError as error:
+        return f"LLVM does not work here: {error}"
+    except Exception as error:  # whatever loading a library raises, or an old version of one
+        let_through(error)
         return f"LLVM does not work here: {type(error).__name__}: {error}"
     return ""

@@ -8,6 +8,7 @@ from functools import partial
 
 from graphc.executor.cost import nanoseconds
 from graphc.ir import Graph, Node
+from graphc.native.code.failure import LLVMError
 from graphc.native.code.library import warn_of_fallback
 from graphc.native.cuts import kernel_cutter
 from graphc.native.kernel import facts
@@ -45,7 +46,7 @@ class KernelWorks:
         """A kernel's works, in order; a call where LLVM rejects one of them."""
         try:
             return [*self._native(node)]
-        except Exception as error:  # whatever LLVM or its binding raises
+        except LLVMError as error:
             warn_of_fallback(node, error)
             self.facts.pop(node, None)
             return [self._called(node)]
@@ -96,7 +97,7 @@ class KernelWorks:
 def _found(node: Node, accesses: Sequence[Steps], laid_out: Sequence[Steps], *, compact: bool) -> Facts | None:
     try:
         return facts.facts_of(node.attrs["body"], accesses, laid_out, compact=compact)
-    except Exception as error:  # whatever LLVM or its binding raises
+    except LLVMError as error:
         warn_of_fallback(node, error)
         return None
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from graphc.ir import Node
 from graphc.native import products
+from graphc.native.code.failure import LLVMError
 from graphc.native.code.library import warn_of_fallback
 from graphc.native.cuts import product_cutter
 from graphc.native.finishing import Finished
@@ -22,7 +23,7 @@ def product_works(node: Node, storage: Storage) -> list[Work]:
         return []
     try:
         known = products.compiled(product)
-    except Exception as error:  # whatever LLVM or its binding raises
+    except LLVMError as error:
         warn_of_fallback(node, error)
         return []
     limits, share = _limits(node, product, storage)
@@ -36,7 +37,7 @@ def finished_works(node: Node, inner: Node, storage: Storage) -> list[Work]:
     try:
         whole = Finished(node, inner, storage)
         known = products.compiled(whole.product) if whole.product is not None else None
-    except Exception as error:  # whatever LLVM or its binding raises
+    except LLVMError as error:
         warn_of_fallback(node, error)
         known = None
     if known is None:

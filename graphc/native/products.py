@@ -129,7 +129,7 @@ _DESCRIBERS: dict[str, Callable[[Node, list[Axis], list[Axis]], Product | None]]
 
 @cache
 def compiled(product: Product) -> Compiled:
-    """The kernels of a product. Raises what LLVM's binding raises."""
+    """The kernels of a product. Raises LLVMError."""
     stages = tuple((LIBRARY.kernel((stage.layout, stage.write.__name__), partial(stage.write, stage.layout),
                                    SYMBOL), stage.blocks) for stage in product.stages)  # fmt: skip
     ns = NS_PER_STAGE * len(stages) + product.flops * product.dtype.itemsize * NS_PER_BLAS_FLOP

@@ -18,6 +18,7 @@ from graphc.ir import Graph, Node, Variable
 from graphc.native.calls.capi import FIT
 from graphc.native.calls.record import MOST_KEPT
 from graphc.native.calls.results import Results
+from graphc.native.code.failure import LLVMError
 from graphc.native.code.host import Loaded
 from graphc.native.code.library import LIBRARY
 from graphc.native.describe import describe, levels_of
@@ -226,8 +227,8 @@ def _driver() -> Loaded:
     """The driver, which is compiled since before the program was planned."""
     try:
         return LIBRARY.driver
-    except Exception as error:  # whatever LLVM or its binding raises
-        raise NoDriver(f"compiling the driver of native programs failed: {type(error).__name__}: {error}",
+    except LLVMError as error:
+        raise NoDriver(f"compiling the driver of native programs failed: {error}",
                        remedy='use backend="numpy"') from error  # fmt: skip
 
 

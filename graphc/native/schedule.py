@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from graphc.native import products
+from graphc.native.code.failure import LLVMError
 from graphc.native.code.library import LIBRARY
 from graphc.native.driver.layout import MOST_BLOCKS
 from graphc.native.kernel.facts import NS_PER_KERNEL
@@ -90,8 +91,8 @@ def _with_strips(works: Sequence[Work], threads: int) -> Iterator[Stage]:
 def _strips(chain: Chain) -> Strips | None:
     try:
         return chain.strips()
-    except Exception as error:  # whatever LLVM or its binding has raised for one before
-        _warn_of_levels(f"{type(error).__name__}: {error}")
+    except LLVMError as error:  # for what somebody has asked before
+        _warn_of_levels(str(error))
         return None
 
 

@@ -92,7 +92,7 @@ class Chain:
         return reach.start % (slab * self.count) + reach.length <= slab
 
     def strips(self) -> Strips:
-        """The chain as it runs. Raises what LLVM's binding raises."""
+        """The chain as it runs. Raises LLVMError."""
         tasks = [cutting.tasks() for cutting in self._cuttings]
         return Strips(tuple(self.members), tuple(zip(*tasks, strict=True)), self._slabs)
 

@@ -91,7 +91,7 @@ class Cutting:
 
     reaches: tuple[Reach, ...]
     tasks: Callable[[], Sequence[Task]]
-    """Raises what LLVM's binding raises."""
+    """Raises LLVMError."""
 
 
 Cutter = Callable[[int], Cutting | None]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from contextlib import suppress
 from time import perf_counter
 from typing import Any
 from weakref import ref
@@ -17,6 +16,7 @@ from graphc.native.code.library import LIBRARY
 from graphc.native.driver import DISMISS, SERVE
 from graphc.native.driver.layout import LET_GO, LOCK, POOL, PRESENT, RUNNING, TAKE, WANTED, WORD_BYTES, WORKER_WORDS
 from graphc.native.workspace import Workspace, aligned
+from graphc.signals import let_through
 
 SOON = 5e-4
 """Workers look for work a little longer than so many seconds."""
@@ -40,9 +40,11 @@ class Pool:
             exclusively(self._making, lambda: self._fill_up(count))
 
     def _fill_up(self, count: int) -> None:
-        with suppress(RuntimeError):
+        try:
             for number in range(int(self.words[0]), min(count, MOST_WORKERS)):
                 self._make(number)
+        except RuntimeError as error:
+            let_through(error)
 
     def _make(self, number: int) -> None:
         at = (1 + number) * WORKER_WORDS

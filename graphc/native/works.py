@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from graphc.executor.cost import copy_nanoseconds, nanoseconds
 from graphc.ir import Node, collector_paused
 from graphc.native import products
+from graphc.native.code.failure import LLVMError
 from graphc.native.code.library import LIBRARY, warn_of_fallback
 from graphc.native.code.writer import SYMBOL
 from graphc.native.cuts import kernel_cutter
@@ -68,7 +69,7 @@ def _looped(node: Node, storage: Storage) -> list[Work]:
                  for piece in pieces]  # fmt: skip
     except NotNative as reason:
         return [call(node, storage, f"{node.op.name} has no native code for {reason}")]
-    except Exception as error:  # whatever LLVM or its binding raises
+    except LLVMError as error:
         warn_of_fallback(node, error)
         return [call(node, storage, "LLVM failed to compile it")]
     if works and isinstance(pieces[0], Copy) and pieces[0].shape == node.shape:

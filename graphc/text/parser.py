@@ -12,6 +12,7 @@ from graphc.errors import FormatError, GraphcError
 from graphc.ir import NO_ATTRS, Graph, Node, Variable, collector_paused
 from graphc.op import Op
 from graphc.operators import OPS
+from graphc.signals import let_through
 from graphc.text.literals import parse_elements
 from graphc.text.names import NAME, Names
 from graphc.text.reader import Reader
@@ -159,6 +160,7 @@ class _Scope:
         except GraphcError as error:
             self.reader.fail(f"{op.name} does not fit here: {error.problem}", remedy=error.remedy)
         except Exception as error:
+            let_through(error)
             remedy = f"it has the attributes {', '.join(op.attributes)}" if op.attributes else ""
             self.reader.fail(f"{op.name} does not fit here: {type(error).__name__}: {error}", remedy=remedy)
 

@@ -17,6 +17,7 @@ from graphc.native.calls.entry import Entry
 from graphc.native.calls.frame import SHARED
 from graphc.native.calls.record import PLACES
 from graphc.native.calls.walker import TABLE
+from graphc.native.code.failure import LLVMError
 from graphc.native.code.library import LIBRARY
 from graphc.native.driver.layout import WORD_BYTES
 from graphc.native.workspace import Workspace
@@ -40,19 +41,21 @@ def install(owner: type) -> bool:
 
     The class keeps the code, and what it knows by address: all goes together.
     """
-    return exclusively(_installing, lambda: hasattr(owner, KEPT) or _installed(owner))
+    return exclusively(_installing, lambda: _installed(owner))
 
 
 def _installed(owner: type) -> bool:
-    try:
-        definition, kept = _compiled(owner)
-    except Exception as error:  # whatever LLVM or its binding raises
-        warnings.warn("calls go through Python, because their native code could not be made: "
-                      f"{type(error).__name__}: {error}",
-                      RuntimeWarning, stacklevel=5)  # fmt: skip
-        return False
-    setattr(owner, KEPT, (definition, kept))
-    owner.__call__ = method(owner, definition)  # type: ignore[method-assign]
+    if not hasattr(owner, KEPT):
+        try:
+            definition, kept = _compiled(owner)
+        except LLVMError as error:
+            warnings.warn(f"calls go through Python, because their native code could not be made: {error}",
+                          RuntimeWarning, stacklevel=5)  # fmt: skip
+            return False
+        setattr(owner, KEPT, (method(owner, definition), definition, kept))
+    made = getattr(owner, KEPT)[0]
+    if owner.__call__ is not made:  # an interrupt may have come between the two
+        owner.__call__ = made  # type: ignore[method-assign]
     return True
 
 

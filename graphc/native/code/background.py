@@ -8,11 +8,14 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from typing import Any, TypeVar
 
 from graphc.executor.threads import available_cores
 from graphc.locks import exclusively
+from graphc.native.code.failure import LLVMError
+from graphc.signals import let_through
 
 Result = TypeVar("Result")
 
@@ -39,7 +42,8 @@ def apart(function: Callable[[], Result]) -> Result:
     try:
         thread = threading.Thread(target=call, name="graphc compiles")
         thread.start()
-    except RuntimeError:  # the system has no more threads
+    except RuntimeError as refusal:  # the system has no more threads
+        let_through(refusal)
         return function()
     thread.join()
     for error in errors:
@@ -50,13 +54,13 @@ def apart(function: Callable[[], Result]) -> Result:
 class Job:
     """Something to compute in the background; `result` waits for it, and raises what it raised.
 
-    Who computes it holds its lock. Where an interrupt ends that, the next one who waits begins anew.
+    Who computes it holds its lock. Where anything but LLVM's refusal ends that, the next one who waits begins anew.
     """
 
     def __init__(self, compute: Callable[[], Any]) -> None:
         self._compute: Callable[[], Any] | None = compute
         self._value: Any = None
-        self.error: Exception | None = None
+        self.error: LLVMError | None = None
         self.is_done = False
         self.forget_threads()
 
@@ -73,7 +77,7 @@ class Job:
             return
         try:
             self._value = self._compute()
-        except Exception as error:  # whatever LLVM or its binding raises
+        except LLVMError as error:
             self.error = error
         self.is_done = True
         self._compute = None
@@ -121,8 +125,12 @@ class Queue:
     def _start(self) -> None:
         try:
             threading.Thread(target=self._work, name="graphc compiles").start()
-        except RuntimeError:  # the system has no more threads: who waits for jobs does them
+        except BaseException as error:
             exclusively(self._lock, self._count_out)
+            let_through(error)
+            if not isinstance(error, RuntimeError):
+                raise
+            # the system has no more threads: who waits for jobs does them
 
     def _count_out(self) -> None:
         self._threads -= 1
@@ -142,7 +150,8 @@ class Queue:
 
     def _work(self) -> None:
         while (job := exclusively(self._lock, self._next)) is not None:
-            job.run()
+            with suppress(Exception):  # who waits for it begins anew, and is told
+                job.run()
 
     def _next(self) -> Job | None:
         """What a thread does next; where it is None, the thread ends."""

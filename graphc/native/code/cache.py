@@ -19,6 +19,8 @@ from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
+from graphc.signals import let_through
+
 _DIGEST = 32
 _FORMAT = b"2"
 """What entries look like; those of another format have other names."""
@@ -71,6 +73,7 @@ class DiskCache:
                 stored = file.read()
                 _mark_used(file)
         except OSError as error:
+            let_through(error)
             if not isinstance(error, (FileNotFoundError, NotADirectoryError, *IN_USE)):
                 self._warn(directory, f"cannot read it: {error}")
             return None
@@ -97,6 +100,7 @@ class DiskCache:
                 if key.startswith(LOOKS_AT_NAMES):
                     _shrink(directory)
         except OSError as error:
+            let_through(error)
             self._warn(directory, f"cannot write to it: {error}")
 
     def _is_safe(self, directory: Path) -> bool:
@@ -144,9 +148,11 @@ def _replace(name: str, target: Path) -> None:
 
 
 def _mark_used(file: FileIO) -> None:
-    with suppress(OSError):  # removed, or not ours to mark
+    try:
         if time.time() - os.fstat(file.fileno()).st_mtime > USED_ANEW_SECONDS:
             os.utime(file.name)
+    except OSError as error:  # removed, or not ours to mark
+        let_through(error)
 
 
 def _shrink(directory: Path) -> None:

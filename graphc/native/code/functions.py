@@ -43,7 +43,7 @@ class Function:
 
     @property
     def address(self) -> int:
-        """Where its code is. Raises what LLVM's binding raises."""
+        """Where its code is. Raises LLVMError."""
         return int(LIBRARY.kernel(self, self.text, SYMBOL))
 
     def text(self) -> str:

@@ -16,8 +16,10 @@ from graphc.native import driver
 from graphc.native.code import host
 from graphc.native.code.background import Job, Queue
 from graphc.native.code.cache import DiskCache, content_key
+from graphc.native.code.failure import LLVMError, from_llvm
 from graphc.native.code.pages import give_back_pages
 from graphc.native.code.spelling import spelled, writers
+from graphc.signals import let_through
 
 PATIENCE = 10.0
 """A fork waits at most so many seconds for a kernel being compiled: it may be the forking thread that does it."""
@@ -38,7 +40,7 @@ class Made:
 
     @property
     def loaded(self) -> host.Loaded:
-        """The code; raises RuntimeError where LLVM has rejected the IR."""
+        """The code; raises LLVMError where LLVM has rejected the IR."""
         code: host.Loaded = self.job.result(self._queue)
         return code
 
@@ -60,7 +62,7 @@ class Library:
     def kernel(self, structure: Hashable, write: Callable[[], str], *symbols: str) -> Made:
         """A kernel; `write` gives its IR where no kernel of that structure is known.
 
-        Raises what LLVM's binding has raised for it before; where it will, `finish` tells.
+        Raises LLVMError where LLVM has rejected it before; where it will, `finish` tells.
         """
         text, source = spelled(structure), writers()
         found_by = structure if text is None else text  # as text, 0.0 and -0.0 are not the same
@@ -96,7 +98,7 @@ class Library:
     def load(self, text: str, *symbols: str) -> host.Loaded:
         """Machine code for some IR: from this process, from the disk, or compiled now.
 
-        Raises RuntimeError where LLVM rejects the IR.
+        Raises LLVMError where LLVM rejects the IR.
         """
         key = content_key(text, host.identity())
         return self._settled(exclusively(self._lock, lambda: self._made(key, lambda: text, symbols)))
@@ -122,13 +124,13 @@ class Library:
             _dump(key, text)
         if stored is not None:
             try:
-                return host.Loaded(stored, *symbols)
-            except Exception:  # whatever LLVM or its binding raises
+                return from_llvm(lambda: host.Loaded(stored, *symbols))
+            except LLVMError:
                 self._disk.reject(key)
         text = text or write()
-        code = host.object_code(text)
+        code = from_llvm(lambda: host.object_code(text))
         self.compiled += 1
-        loaded = host.Loaded(code, *symbols)
+        loaded = from_llvm(lambda: host.Loaded(code, *symbols))
         self._disk.put(key, code)
         return loaded
 
@@ -181,22 +183,23 @@ def _dump(key: str, text: str) -> None:
     """Write IR and assembly to the directory that GRAPHC_DUMP names, for people to read."""
     if not _dump_directory():
         return
-    path, assembly = Path(_dump_directory()), host.assembly(text)
+    path, assembly = Path(_dump_directory()), from_llvm(lambda: host.assembly(text))
     try:
         path.mkdir(parents=True, exist_ok=True)
         (path / f"{key[:16]}.ll").write_text(text, encoding="utf-8")
         (path / f"{key[:16]}.s").write_text(assembly, encoding="utf-8")
     except OSError as error:
+        let_through(error)
         warnings.warn(f"IR and assembly of kernels are not written: {error} (set GRAPHC_DUMP to another directory, "
                       "or to nothing)", RuntimeWarning, stacklevel=2)  # fmt: skip
 
 
-def warn_of_fallback(node: Node, error: Exception) -> None:
+def warn_of_fallback(node: Node, error: LLVMError) -> None:
     """Say that a kernel will be computed by NumPy."""
     held = ", ".join(dict.fromkeys(inner.op.name for inner in node.attrs["body"].nodes if inner.inputs)) \
         if "body" in node.attrs else node.op.name  # fmt: skip
     warnings.warn(f"the kernel of {held} ({node.origin.where()}) is computed by NumPy, because compiling it failed: "
-                  f"{type(error).__name__}: {error}", RuntimeWarning, stacklevel=2)  # fmt: skip
+                  f"{error}", RuntimeWarning, stacklevel=2)  # fmt: skip
 
 
 LIBRARY = Library()

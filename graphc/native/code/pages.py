@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from contextlib import suppress
 from functools import cache
 from mmap import PAGESIZE
 from pathlib import Path
 from typing import Any
 
 from llvmlite.binding import ffi
+
+from graphc.signals import let_through
 
 DONT_NEED = 4
 """MADV_DONTNEED of <sys/mman.h>."""
@@ -41,10 +42,12 @@ def give_back_pages() -> None:
     """Have the process hold none of LLVM's code and constants for now; on Linux, which tells where they lie."""
     if sys.platform != "linux" or sys.maxsize < 2**32:
         return
-    with suppress(OSError, AttributeError):
+    try:
         advise = ctypes.CDLL(None).madvise
         for start, length in _unwritten():
             advise(ctypes.c_void_p(start), ctypes.c_size_t(length), DONT_NEED)
+    except (OSError, AttributeError) as error:
+        let_through(error)
 
 
 @cache

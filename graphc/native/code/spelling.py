@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from graphc.signals import let_through
 from graphc.types import Type
 
 ELSEWHERE = ("lookups", "maps", "ops/quantile", "windows")
@@ -65,7 +66,8 @@ def writers() -> str | None:
             with open(path, "rb", buffering=0) as file:
                 digest.update(file.read())
             found = True
-    except OSError:
+    except OSError as error:
+        let_through(error)
         return None
     return digest.hexdigest() if found else None
 

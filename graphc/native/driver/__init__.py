@@ -16,6 +16,7 @@ from functools import cache
 
 from graphc.native.driver import layout, running, sharing, waiting
 from graphc.native.objects import ARRAY_DATA, LIST_ITEMS
+from graphc.signals import let_through
 
 SYMBOLS = ("drive", "help", "serve", "dismiss", "strip")
 """What is called from outside."""
@@ -35,7 +36,8 @@ def yielding() -> int:
         library, name = (ctypes.CDLL("kernel32"), "SwitchToThread") if os.name == "nt" else (
             ctypes.CDLL(None), "sched_yield")  # fmt: skip
         return ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0
-    except (OSError, AttributeError):
+    except (OSError, AttributeError) as error:
+        let_through(error)
         return 0
 
 

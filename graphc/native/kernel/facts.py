@@ -58,7 +58,7 @@ def is_kernel(node: Node) -> bool:
 
 def facts_of(body: Graph, accesses: Sequence[Steps], results: Sequence[Steps] = (), *,
              compact: bool = False) -> Facts:  # fmt: skip
-    """Compile a kernel and cut it into blocks. Raises what LLVM's binding raises."""
+    """Compile a kernel and cut it into blocks. Raises LLVMError."""
     kernel = Kernel(body, accesses, results, compact=compact)
     address = LIBRARY.kernel(kernel.structure, lambda: Writer(kernel).text(), SYMBOL)
     work = sum(operations(node) * node.array_type.dtype.itemsize for node in body.nodes)

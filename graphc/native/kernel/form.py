@@ -294,7 +294,7 @@ class Kernel:
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """The numbers for the table. Raises what LLVM's binding raises for a function."""
+        """The numbers for the table. Raises LLVMError for a function that LLVM has rejected."""
         return tuple(word.address if isinstance(word, Function) else word for word in self.words.values())
 
 
