@@ -32,10 +32,10 @@ def written_by(monkeypatch, action):
     """The forms of the kernels that something needs."""
     forms, kernel = [], LIBRARY.kernel
 
-    def noted(structure, write, symbol):
-        if symbol == "kernel" and isinstance(structure, tuple):
+    def noted(structure, write, *symbols):
+        if symbols == ("kernel",) and isinstance(structure, tuple):
             forms.append(structure[-1])
-        return kernel(structure, write, symbol)
+        return kernel(structure, write, *symbols)
 
     with monkeypatch.context() as patched:
         patched.setattr(LIBRARY, "kernel", noted)
