@@ -4,6 +4,7 @@ import ctypes
 import gc
 import itertools
 import os
+import re
 import time
 import weakref
 from dataclasses import dataclass
@@ -166,6 +167,18 @@ def test_rows_of_any_length_are_right(monkeypatch, unit, n):
     y = gr.exp(x * b - gr.max(x, axis=-1, keepdims=True))
     outputs = [y / gr.sum(y, axis=-1, keepdims=True), gr.sum(y, axis=0), gr.sum(y * x), gr.prod(x * 0.1 + 1, axis=2)]
     check([x, b], outputs, [rng.normal(size=(3, 5, n)), rng.normal(size=(5, 1))], rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int8", "bool"])
+@pytest.mark.parametrize("n", [2, 5, 6, 10, 12, 14, 33, 50])
+def test_rows_shorter_than_vectors_are_reduced_without_choices_that_llvm_knows(monkeypatch, n, dtype):
+    """Of these it makes shuffles that take 20 cycles."""
+    monkeypatch.setattr(lanes, "host_unit", lambda: UNITS[0])
+    x = gr.placeholder("x", (70, n), dtype)
+    outputs = [op(x, 1, keepdims=True) for op in (gr.max, gr.min, gr.any)]
+    text = Writer(form.Kernel(gr.Graph([x], outputs), [(n, 1)])).text()
+    assert not re.search(r"select +<\d+ x i1> <", text)
+    check([x], outputs, [rng.integers(0, 2 if dtype == "bool" else 9, x.shape).astype(dtype)])
 
 
 @pytest.mark.parametrize("unit", UNITS)

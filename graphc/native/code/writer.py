@@ -41,7 +41,8 @@ class Code:
         """Whether a loop was left for LLVM to vectorize."""
         self.brief = False
         """Whether LLVM shall take as little time as it can."""
-        self._masks: dict[tuple[int, int], Any] | None = None
+        self._masks: dict[tuple[int, int], Any] = {}
+        self._keeps_masks = False
 
     @classmethod
     def kernel(cls, title: str) -> Code:
@@ -196,21 +197,24 @@ class Code:
 
     def keep_masks(self) -> None:
         """Have masks kept in registers throughout a kernel: LLVM makes constants anew in each block, even of a loop."""
-        self._masks = {}
+        self._keeps_masks = True
 
     def _mask(self, piece: Piece) -> Any:
-        """The mask of a piece; if it is kept, from a number that LLVM does not know to be constant."""
+        """The mask of a piece."""
+        if self._keeps_masks:
+            return self.hidden_mask(piece.width, piece.active)
         lanes = [int(i < piece.active) for i in range(piece.width)]
-        kind = ir.VectorType(ir.IntType(1), piece.width)
-        if self._masks is None:
-            return ir.Constant(kind, lanes)
-        if (piece.width, piece.active) not in self._masks:
+        return ir.Constant(ir.VectorType(ir.IntType(1), piece.width), lanes)
+
+    def hidden_mask(self, width: int, active: int) -> Any:
+        """A mask of the first lanes, made once, from a number that LLVM does not know to be constant."""
+        if (width, active) not in self._masks:
             with self.b.goto_entry_block():
                 nothing = self.b.lshr(self.function.args[2], I64(63))  # blocks are no negative numbers
-                bits = self.b.trunc(nothing, ir.IntType(piece.width))
-                bits = self.b.or_(bits, ir.Constant(bits.type, (1 << piece.active) - 1))
-                self._masks[piece.width, piece.active] = self.b.bitcast(bits, kind)
-        return self._masks[piece.width, piece.active]
+                bits = self.b.trunc(nothing, ir.IntType(width)) if width < 64 else nothing
+                bits = self.b.or_(bits, ir.Constant(bits.type, (1 << active) - 1))
+                self._masks[width, active] = self.b.bitcast(bits, ir.VectorType(ir.IntType(1), width))
+        return self._masks[width, active]
 
     def gather(self, pointer: Any, step: int, piece: Piece, dtype: np.dtype[Any]) -> Any:
         """A vector from elements `step` apart."""

@@ -127,6 +127,13 @@ def first_lanes(code: Code, width: int, count: Any) -> Any:
     return b.icmp_signed("<", numbers, code.splat(held, width))
 
 
+def hidden(code: Code, mask: Any) -> Any:
+    """A mask whose lanes LLVM does not know: of a choice by known ones it makes slow shuffles, `vexpandpd` for ten."""
+    if not isinstance(mask, ir.Constant):
+        return mask
+    return code.hidden_mask(mask.type.count, sum(lane.constant for lane in mask.constant))
+
+
 def counter(width: int) -> Any:
     """The shortest integers that count so many lanes."""
     return ir.IntType(8 if width < 128 else 16)

@@ -13,7 +13,7 @@ from graphc.native.code.scalars import I64, Value, stored_type
 from graphc.native.code.vectors import host_unit
 from graphc.native.kernel.columns import Columns
 from graphc.native.kernel.form import CHUNK
-from graphc.native.kernel.lanes import Lanes, read, widened, write
+from graphc.native.kernel.lanes import Lanes, hidden, read, widened, write
 from graphc.native.kernel.phases import identity, reduction_of
 from graphc.native.kernel.tiles import Tiles
 from graphc.native.kernel.traversal import combined
@@ -234,7 +234,7 @@ class Writer(Values):
         following = combined(self.code, node, total, self.operand(node.inputs[0], lanes.width))
         if lanes.mask is None:
             return following
-        return Value(self.b.select(lanes.mask, following.ir, total.ir), following.dtype)
+        return Value(self.b.select(hidden(self.code, lanes.mask), following.ir, total.ir), following.dtype)
 
     def _along_row(self, node: Node, phase: int, lanes: Lanes) -> Value:
         dtype = node.array_type.dtype
