@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import threading
-import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -22,7 +21,7 @@ import numpy as np
 from graphc import passes
 from graphc.errors import CompileError, DTypeError, FeedError, GraphError, ShapeError, label
 from graphc.executable import Executable
-from graphc.ir import Graph, Node, Variable, topological
+from graphc.ir import Graph, Node, Variable, topological, warn
 from graphc.locks import exclusively
 from graphc.op import Op, lift
 from graphc.pipeline import Pipeline
@@ -129,8 +128,8 @@ def _native_runs() -> bool:
 
 @cache
 def _warn_of_numpy(problem: str) -> None:
-    warnings.warn(f"graphs run on NumPy, because the native backend cannot run: {problem} "
-                  '(backend="numpy" says that this is meant)', RuntimeWarning, stacklevel=5)  # fmt: skip
+    warn(f"graphs run on NumPy, because the native backend cannot run: {problem} "
+         '(backend="numpy" says that this is meant)')  # fmt: skip
 
 
 def is_native(op: Op) -> bool:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from graphc.errors import ShapeError
 from graphc.executor import NumpyProgram, Program
-from graphc.ir import Graph, Node, Variable
+from graphc.ir import Graph, Node, Variable, warn
 from graphc.pipeline import Optimized, Pipeline
 
 
@@ -62,7 +61,7 @@ def _program(graph: Graph, results: int, options: Options) -> Program:
         try:
             return NativeProgram(graph, options.threads, results=results)
         except NoDriver as problem:
-            warnings.warn(f"a graph runs on NumPy, because {problem}", RuntimeWarning, stacklevel=2)
+            warn(f"a graph runs on NumPy, because {problem}")
     return NumpyProgram(graph, threads=options.threads, debug=options.debug, results=results)
 
 

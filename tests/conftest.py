@@ -100,3 +100,32 @@ def each_backend(request, monkeypatch):
     else:
         monkeypatch.setattr(compiler, "_native_runs", lambda: False)
     return request.param
+
+
+KEPT = []
+"""Machine code that sleeping threads may still be in."""
+
+
+@pytest.fixture
+def fresh(monkeypatch):
+    """A function that has the process forget all native code, for this test; none is kept on disk."""
+    from graphc.native import products
+    from graphc.native.calls import install
+    from graphc.native.code import cache, host, pages, spelling
+    from graphc.native.code.library import LIBRARY
+    from graphc.native.kernel import facts
+
+    monkeypatch.setenv("GRAPHC_CACHE", "")
+
+    def forget():
+        KEPT.append((LIBRARY._by_structure, LIBRARY._by_content, getattr(Executable, install.KEPT, None)))
+        monkeypatch.setattr(LIBRARY, "_by_structure", {})
+        monkeypatch.setattr(LIBRARY, "_by_content", {})
+        monkeypatch.setattr(LIBRARY, "_disk", cache.DiskCache(LIBRARY._problems.append))
+        monkeypatch.setattr(Executable, "__call__", Executable._slow)
+        monkeypatch.delattr(Executable, install.KEPT, raising=False)
+        for cached in (facts.copying, facts.combining, products.compiled, spelling.writers, pages._unwritten,
+                       host.this_host):  # fmt: skip
+            cached.cache_clear()
+
+    return forget

@@ -6,6 +6,7 @@ import itertools
 import os
 import re
 import time
+import warnings
 import weakref
 from dataclasses import dataclass
 from functools import partial
@@ -253,15 +254,15 @@ def test_long_kernels_are_cut_where_an_interrupt_may_come(monkeypatch):
 def test_a_cache_that_grows_too_large_loses_what_was_used_least_lately(monkeypatch, tmp_path):
     monkeypatch.setenv("GRAPHC_CACHE", str(tmp_path))
     monkeypatch.setattr(cache, "LARGEST_BYTES", 10_000)
-    kept = cache.DiskCache()
+    kept = cache.DiskCache(warnings.warn)
     for number in range(20):
         kept.put(f"{number:02}", bytes(1000))
         old = time.time() - 1e6 + number
         os.utime(tmp_path / f"{number:02}", (old, old))
     assert kept.get("03") == bytes(1000)
-    cache.DiskCache().put("00new", bytes(1000))
+    cache.DiskCache(warnings.warn).put("00new", bytes(1000))
     assert {path.name for path in tmp_path.iterdir()} == {"03", "14", "15", "16", "17", "18", "19"} - {"14"} | {"00new"}
-    assert cache.DiskCache().get("00") is None
+    assert cache.DiskCache(warnings.warn).get("00") is None
 
 
 def test_stored_kernels_are_loaded_without_further_threads(monkeypatch, tmp_path):

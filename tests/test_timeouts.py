@@ -32,26 +32,6 @@ PACKAGE = Path(gr.__file__).parent
 FEED = np.linspace(-1, 1, 96).reshape(12, 8)
 CALLS = 3
 """The first call plans, the second one makes the code of calls, and the third one goes through it."""
-KEPT = []
-"""Machine code that sleeping threads may still be in."""
-
-
-@pytest.fixture
-def fresh(monkeypatch):
-    """A function that has the process forget all native code."""
-    monkeypatch.setenv("GRAPHC_CACHE", "")
-
-    def forget():
-        KEPT.append((LIBRARY._by_structure, LIBRARY._by_content, getattr(Executable, install.KEPT, None)))
-        monkeypatch.setattr(LIBRARY, "_by_structure", {})
-        monkeypatch.setattr(LIBRARY, "_by_content", {})
-        monkeypatch.setattr(Executable, "__call__", Executable._slow)
-        monkeypatch.delattr(Executable, install.KEPT, raising=False)
-        for cached in (facts.copying, facts.combining, products.compiled,
-                       spelling.writers, pages._unwritten, host.this_host):  # fmt: skip
-            cached.cache_clear()
-
-    return forget
 
 
 def request():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -68,10 +70,12 @@ _PROGRAM = os.path.join(_graphc, "demo") + os.sep
 
 
 class _Files(dict[str, bool]):
-    """Whether a source file is graphc's own, rather than of a program that uses it such as `graphc train`."""
+    """Whether a source file is graphc's own, rather than of a program that uses it such as `graphc train`, or lies
+    between files of ours."""
 
     def __missing__(self, file: str) -> bool:
-        self[file] = own = file.startswith(_LIBRARY) and not file.startswith(_PROGRAM)
+        ours = file.startswith(_LIBRARY) and not file.startswith(_PROGRAM)
+        self[file] = own = ours or file == contextlib.__file__
         return own
 
 
@@ -93,6 +97,14 @@ def origin_here() -> Origin:
             return UNKNOWN
         frame = caller
     return Origin(frame.f_code, frame.f_lasti)
+
+
+def warn(problem: str) -> None:
+    """Warn of something at the user's line, the innermost one outside graphc."""
+    frame, level = sys._getframe(), 1
+    while _own[frame.f_code.co_filename] and frame.f_back is not None:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(problem, RuntimeWarning, stacklevel=level)
 
 
 @contextmanager

@@ -7,10 +7,10 @@ A chain of works over the same rows is a shared stage too, whose blocks are stri
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from graphc.ir import warn
 from graphc.native import products
 from graphc.native.code.failure import LLVMError
 from graphc.native.code.library import LIBRARY
@@ -97,8 +97,7 @@ def _strips(chain: Chain) -> Strips | None:
 
 
 def _warn_of_levels(reason: str) -> None:
-    warnings.warn("chains of kernels run level by level, which takes longer, because compiling their strips failed: "
-                  + reason, RuntimeWarning, stacklevel=2)  # fmt: skip
+    warn(f"chains of kernels run level by level, which takes longer, because compiling their strips failed: {reason}")
 
 
 def _gain_of(stage: Stage, threads: int) -> float:

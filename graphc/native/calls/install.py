@@ -5,11 +5,11 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-import warnings
 from typing import Any
 
 import numpy as np
 
+from graphc.ir import warn
 from graphc.locks import exclusively
 from graphc.native.calls import calling
 from graphc.native.calls.capi import FAST_WITH_NAMES, Method, functions, method, slot_of
@@ -49,8 +49,7 @@ def _installed(owner: type) -> bool:
         try:
             definition, kept = _compiled(owner)
         except LLVMError as error:
-            warnings.warn(f"calls go through Python, because their native code could not be made: {error}",
-                          RuntimeWarning, stacklevel=5)  # fmt: skip
+            warn(f"calls go through Python, because their native code could not be made: {error}")
             return False
         setattr(owner, KEPT, (method(owner, definition), definition, kept))
     made = getattr(owner, KEPT)[0]

@@ -14,7 +14,7 @@ import os
 import stat
 import tempfile
 import time
-import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
@@ -56,10 +56,11 @@ def cache_directory() -> Path | None:
 
 
 class DiskCache:
-    """Entries in one directory. Nothing here raises; the first trouble of each directory is a warning."""
+    """Entries in one directory. Nothing here raises; `tell` is told of the first trouble of each directory."""
 
-    def __init__(self) -> None:
-        self._warned: set[Path] = set()
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._told: set[Path] = set()
 
     def get(self, key: str) -> bytes | None:
         """The content of an entry, or None where there is none that is intact."""
@@ -117,11 +118,10 @@ class DiskCache:
         return False
 
     def _warn(self, directory: Path, problem: str) -> None:
-        if directory not in self._warned:
-            self._warned.add(directory)
+        if directory not in self._told:
+            self._told.add(directory)
             remedy = "set GRAPHC_CACHE to another directory, or to nothing"
-            warnings.warn(f"the kernel cache {directory} is not used as it should be: {problem} ({remedy})",
-                          RuntimeWarning, stacklevel=3)  # fmt: skip
+            self._tell(f"the kernel cache {directory} is not used as it should be: {problem} ({remedy})")
 
 
 def _digest(key: str, content: bytes) -> bytes:

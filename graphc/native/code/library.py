@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-import warnings
+from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from graphc.ir import Node
+from graphc.ir import Node, warn
 from graphc.locks import exclusively
 from graphc.native import driver
 from graphc.native.code import host
@@ -51,7 +51,9 @@ class Library:
     def __init__(self) -> None:
         self._by_structure: dict[Hashable, Made] = {}
         self._by_content: dict[str, Made] = {}
-        self._disk = DiskCache()
+        self._problems: deque[str] = deque()
+        """What threads that compile have to say to users, who wait for others."""
+        self._disk = DiskCache(self._problems.append)
         self.compiled = 0
         """How many kernels LLVM has compiled."""
         self._is_stirred = False
@@ -90,7 +92,10 @@ class Library:
         return all(made.job.error is None for made in waiting)
 
     def _settle(self) -> None:
-        """Once nothing is being compiled, have the process hold none of LLVM's pages."""
+        """Say what went wrong. Once nothing is being compiled, have the process hold none of LLVM's pages."""
+        with suppress(IndexError):  # where another thread has said it
+            while self._problems:
+                warn(self._problems.popleft())
         if self._is_stirred and all(made.job.is_done for made in tuple(self._by_content.values())):
             self._is_stirred = False
             give_back_pages()
@@ -120,8 +125,8 @@ class Library:
     def _loaded(self, key: str, stored: bytes | None, text: str, symbols: tuple[str, ...],
                 write: Callable[[], str]) -> host.Loaded:  # fmt: skip
         self._is_stirred = True
-        if text:
-            _dump(key, text)
+        if text and (problem := _dump(key, text)):
+            self._problems.append(problem)
         if stored is not None:
             try:
                 return from_llvm(lambda: host.Loaded(stored, *symbols))
@@ -179,10 +184,10 @@ def _dump_directory() -> str:
     return os.environ.get("GRAPHC_DUMP", "")
 
 
-def _dump(key: str, text: str) -> None:
-    """Write IR and assembly to the directory that GRAPHC_DUMP names, for people to read."""
+def _dump(key: str, text: str) -> str:
+    """Write IR and assembly to the directory that GRAPHC_DUMP names, for people to read; why they are not, or ''."""
     if not _dump_directory():
-        return
+        return ""
     path, assembly = Path(_dump_directory()), from_llvm(lambda: host.assembly(text))
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -190,16 +195,15 @@ def _dump(key: str, text: str) -> None:
         (path / f"{key[:16]}.s").write_text(assembly, encoding="utf-8")
     except OSError as error:
         let_through(error)
-        warnings.warn(f"IR and assembly of kernels are not written: {error} (set GRAPHC_DUMP to another directory, "
-                      "or to nothing)", RuntimeWarning, stacklevel=2)  # fmt: skip
+        return f"IR and assembly of kernels are not written: {error} (set GRAPHC_DUMP to another directory, or nothing)"
+    return ""
 
 
 def warn_of_fallback(node: Node, error: LLVMError) -> None:
     """Say that a kernel will be computed by NumPy."""
     held = ", ".join(dict.fromkeys(inner.op.name for inner in node.attrs["body"].nodes if inner.inputs)) \
         if "body" in node.attrs else node.op.name  # fmt: skip
-    warnings.warn(f"the kernel of {held} ({node.origin.where()}) is computed by NumPy, because compiling it failed: "
-                  f"{error}", RuntimeWarning, stacklevel=2)  # fmt: skip
+    warn(f"the kernel of {held} ({node.origin.where()}) is computed by NumPy, because compiling it failed: {error}")
 
 
 LIBRARY = Library()
