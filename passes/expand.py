@@ -5,6 +5,8 @@ What comes out may join the kernels around it: a log-sum-exp is then part of the
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,11 +20,16 @@ from graphc.ops.indexing import WHOLE, stored_index
 from graphc.pipeline import graph_pass
 from graphc.recompute import CHEAP
 from graphc.rewrite import rewrite_graph
-from graphc.spaces import number_of
+from graphc.spaces import number_of, only_ones_move
 from graphc.types import Shape
+from graphc.windows import LARGEST_STEP
 
 MULTIPLIED = (3, 4, 5)
 """Powers that are products of at most three factors x and x²: two to four roundings."""
+MOST_PARTS, LEAST_ELEMENTS = 16, 1024
+"""Rows of so few elements are reduced by so many parts of the whole, where there are enough elements, ..."""
+LARGEST_GAP = 24
+"""... and where neighbours in a part are no more bytes apart: else there is little in each vector that is read."""
 LEAST_SHARE = 4
 """A formula is computed for the elements picked where it has so many times as many."""
 
@@ -69,6 +76,41 @@ def _few_factors(x: Node, p: Node) -> Node | None:
     squared = ops.square(x)
     even = squared if n < 4 else ops.square(squared)
     return even * x if n % 2 else even
+
+
+def _by_parts(op: Op) -> Callable[..., Node | None]:
+    """Short rows in memory are reduced together: their first elements, which vectors read at steps, and their second,
+    and so on."""
+    assert op.reduction is not None
+    combine = OPS[op.reduction.combine]
+
+    def formula(x: Node, *, axis: tuple[int, ...], keepdims: bool) -> Node | None:
+        sizes = x.array_type.static_shape
+        count = math.prod(sizes[at] for at in axis)
+        if not 1 < count <= MOST_PARTS or math.prod(sizes) < LEAST_ELEMENTS or not _has_short_rows(x, axis):
+            return None
+        if x.dtype == np.float16 or op(x, axis).dtype != x.dtype or not _is_in_memory(x):
+            return None
+        places = itertools.product(*(range(size) if at in axis else [slice(None)] for at, size in enumerate(sizes)))
+        first, *others = (x[place] for place in places)
+        start = first + 0 if op is ops.sum and x.type.is_float else first  # 0 + -0 is 0, as in every sum
+        return functools.reduce(combine, others, start)
+
+    return formula
+
+
+def _has_short_rows(x: Node, axis: Sequence[int]) -> bool:
+    """Whether neighbours along the last axis that is kept are a few elements apart."""
+    sizes = x.array_type.static_shape
+    kept = [at for at, size in enumerate(sizes) if size != 1 and at not in axis]
+    gap = math.prod(sizes[kept[-1] + 1 :]) if kept else 1
+    return 1 < gap <= LARGEST_STEP and gap * x.array_type.dtype.itemsize <= LARGEST_GAP
+
+
+def _is_in_memory(x: Node) -> bool:
+    while only_ones_move(x):
+        x = x.inputs[0]
+    return not x.op.elementwise and x.op is not ops.broadcast_to
 
 
 def _last_writes(*indices: Node, sizes: tuple[int, ...]) -> Node:
@@ -202,6 +244,7 @@ def _column(positions: Node, x: Node) -> Node:
 FORMULAS: dict[Op, Callable[..., Node | None]] = {
     ops.logsumexp: _logsumexp, OPS["power"]: _few_factors, OPS["last_writes"]: _last_writes,
     **{op: _in_a_row(op) for op in (ops.argmax, ops.argmin)},
+    **{op: _by_parts(op) for op in (ops.sum, ops.prod, ops.max, ops.min)},
     ops.setitem: _replaced, ops.roll: _rolled, ops.take_along_axis: _picked, ops.gather: _own_positions,
     ops.scatter_add: _added_to_rows,
 }  # fmt: skip
