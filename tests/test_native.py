@@ -1,6 +1,7 @@
 """The native backend: the same values as the reference, whatever the graph, and the same bits for any threads."""
 
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -386,8 +387,32 @@ def test_a_cache_that_cannot_be_written_costs_a_warning(tmp_path):
     assert "cannot write" in python(SMALL, GRAPHC_CACHE=str(tmp_path / "file"))
 
 
-def test_the_report_lists_kernels_and_what_is_not_native_and_the_dump_has_the_code(tmp_path, monkeypatch):
-    monkeypatch.setenv("GRAPHC_DUMP", str(tmp_path))
+@pytest.mark.parametrize("cached", [False, True])
+def test_the_dump_has_code_in_files_that_say_what_it_is_and_that_the_report_names(cached, fresh, tmp_path, monkeypatch):
+    x, w = gr.placeholder("x", (16, 16)), gr.placeholder("w", (16, 16))
+    outputs = [gr.sum(gr.square(x) * 5.5, axis=0), gr.cumsum(x, axis=1), gr.tanh(x @ w), gr.sort(x, axis=0)]
+    monkeypatch.setenv("GRAPHC_CACHE", str(tmp_path / "cache"))
+    fresh()
+    if cached:
+        before = gr.compile([x, w], outputs, backend="native").report()
+        assert "IR and assembly" not in str(before)
+        assert not any(line.file for line in before.program.describe().kernels)
+    fresh()
+    monkeypatch.setenv("GRAPHC_DUMP", str(tmp_path / "dump"))
+    report = gr.compile([x, w], outputs, backend="native").report()
+    assert f"kernel; IR and assembly (.s) are in {tmp_path / 'dump'}\n" in str(report)
+    files = [Path(line.file) for line in report.program.describe().kernels]
+    assert {file.parent for file in files} == {tmp_path / "dump"}
+    titles = {re.sub(r"-[0-9a-f]{8}$", "", file.name): file for file in files}
+    assert set(titles) == {"square-multiply-sum", "scan-cumsum", "matmul-float32", "tanh"}
+    assert all(f"  {file.name}.ll\n" in str(report) for file in files)
+    dumped = {path.name for path in (tmp_path / "dump").iterdir()}
+    assert {f"{file.name}{suffix}" for file in files for suffix in (".ll", ".s")} <= dumped
+    assert any(name.startswith("driver-") for name in dumped)
+    assert "fmul" in titles["square-multiply-sum"].with_suffix(".ll").read_text(encoding="utf-8")
+
+
+def test_the_report_lists_kernels_and_what_is_not_native():
     x = gr.placeholder("x", (11, 13), "float64")
     f = gr.compile([x], [gr.sum(gr.square(x) * 5.5, axis=0), gr.sort(x, axis=0)], backend="native")
     text = str(f.report())
@@ -395,11 +420,10 @@ def test_the_report_lists_kernels_and_what_is_not_native_and_the_dump_has_the_co
     assert "square, multiply, sum" in text or "square, sum, multiply" in text
     assert "1 x sort has no native code" in text
     assert "2 stretches of native code; 0 barriers" in text or "1 stretch of native code; 0 barriers" in text
-    kernel, = f.report().program.describe().kernels
+    (kernel,) = f.report().program.describe().kernels
     assert (kernel.operations, kernel.nbytes) == (2 * 143 + 143, 8 * (143 + 13))
     assert kernel.where.startswith(f"{Path('tests', 'test_native.py')}:")
     assert f.peak_bytes > 0
-    assert {path.suffix for path in tmp_path.iterdir()} == {".ll", ".s"}
     assert sum(f.profile(rng.normal(size=(11, 13))).levels) > 0
     assert len(f.levels()) == len(f.graph.levels())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,11 +39,14 @@ class Line(NamedTuple):
     holds: str
     where: str
     """The user's line of what it ends with."""
+    file: str
+    """Where its IR and its assembly are, but for the suffix; empty without GRAPHC_DUMP. Kernels may share code."""
 
     def text(self, count: int) -> str:
         """The line of so many such kernels."""
         alike = f"{count} x " if count > 1 else ""
         where = f"  # {self.where}" if self.where else ""
+        where += f"  {os.path.basename(self.file)}.ll" if self.file else ""
         return (f"{self.seconds * 1e6:>8.3g} µs{si(self.operations):>12}{si(self.nbytes, 'B'):>10}{self.blocks:>8}  "
                 f"{alike}{self.holds}{where}")  # fmt: skip
 
@@ -104,7 +108,9 @@ class NativeDescription(Description):
         rest = [line for line in alike if line not in dearest]
         left = sum(line.seconds * alike[line] for line in rest) * 1e6
         more = [f"{left:>8.3g} µs  in {sum(map(alike.__getitem__, rest))} more kernels"] if rest else []
-        return ["", HEADER, *(line.text(alike[line]) for line in alike if line in dearest), *more] if alike else []
+        dumped = dict.fromkeys(os.path.dirname(line.file) for line in alike if line.file)
+        header = HEADER + "".join(f"; IR and assembly (.s) are in {directory}" for directory in dumped)
+        return ["", header, *(line.text(alike[line]) for line in alike if line in dearest), *more] if alike else []
 
 
 def _some(lines: Sequence[str]) -> list[str]:
@@ -143,8 +149,8 @@ def describe(works: Works, stages: Sequence[Stage], memories: Memories, emitted:
 def _line(work: Work, works: Works) -> Line:
     known, blocks = works.facts.get(work.node), 1 if work.task is None else work.task.blocks
     moved = known.nbytes if known else sum(node.type.nbytes for node in (work.node, *work.node.inputs))
-    where = work.node.origin.where()
-    return Line(work.ns * 1e-9, _operations(work.node, works), moved, blocks, nodes_of(work), where)
+    where, file = work.node.origin.where(), "" if work.task is None else work.task.address.file
+    return Line(work.ns * 1e-9, _operations(work.node, works), moved, blocks, nodes_of(work), where, file)
 
 
 def _operations(node: Node, works: Works) -> float:

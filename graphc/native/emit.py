@@ -10,6 +10,7 @@ import numpy as np
 
 from graphc.ir import Variable
 from graphc.native.image import Builder, Image, Segment
+from graphc.native.kernel.structure import ops_of
 from graphc.native.memory import Memories
 from graphc.native.schedule import Stage
 from graphc.native.steps import Slots, Steps, steps_of
@@ -93,4 +94,4 @@ def nodes_of(work: Work) -> str:
     body = work.node.attrs.get("body")
     if body is None:
         return work.node.op.name
-    return ", ".join(dict.fromkeys(node.op.name for node in body.nodes if node.inputs and not node.op.view))
+    return ops_of(body)

@@ -18,7 +18,7 @@ from graphc.native.code import elementwise
 from graphc.native.code.elementwise import has_vectors
 from graphc.native.code.scalars import Value, Wide, number
 from graphc.native.gemm.epilogues import Access, Epilogue
-from graphc.native.kernel.structure import is_in_table, structure_of, without_sizes
+from graphc.native.kernel.structure import is_in_table, ops_of, structure_of, without_sizes
 from graphc.native.products import described
 from graphc.native.storage import Storage
 from graphc.native.work import Fixed
@@ -77,7 +77,7 @@ class Finished:
     def _epilogue(self, storage: Storage, writes: tuple[Access, ...]) -> Epilogue:
         reads = [_access(source, storage) for source in self.operands]
         reads += [Access((0,) * self.inner.ndim, value.array_type.dtype) for value in self.in_table]
-        return Epilogue(self._key(), self._emit, tuple(reads), writes)
+        return Epilogue(self._key(), self._emit, tuple(reads), writes, ops_of(self.body))
 
     def _key(self) -> Hashable:
         """All that the code depends on: no sizes, and no numbers that it reads."""

@@ -48,7 +48,7 @@ class Function:
 
     def text(self) -> str:
         """Its IR."""
-        module = ir.Module(SYMBOL)
+        module = ir.Module(f"function {self.name} {np.dtype(self.dtype)} {self.width}")
         function = ir.Function(module, ir.FunctionType(self.kind, [self.kind] * self.operands), SYMBOL)
         b = ir.IRBuilder(function.append_basic_block("entry"))
         b.ret(limited.emit(b, self.name, function.args))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
@@ -23,13 +24,18 @@ from graphc.signals import let_through
 
 PATIENCE = 10.0
 """A fork waits at most so many seconds for a kernel being compiled: it may be the forking thread that does it."""
+MOST_WORDS = 8
+"""The most words of a kernel's title in the names of its files."""
+_TITLE = re.compile(r'^; ModuleID = "(.*)"$', re.M)
 
 
 class Made:
     """Machine code that is being made; `int` of it is its address, once it is there."""
 
-    def __init__(self, job: Job, queue: Queue) -> None:
+    def __init__(self, job: Job, queue: Queue, file: str) -> None:
         self.job, self._queue = job, queue
+        self.file = file
+        """Where its IR and its assembly are written to, but for the suffix; '' where they are not."""
 
     def __int__(self) -> int:
         return int(self.loaded.address)
@@ -119,7 +125,7 @@ class Library:
             text = write() if stored is None or _dump_directory() else ""
             short = stored is not None and bool(self._by_content)  # with the first one, LLVM starts
             job = self._queue.put(lambda: self._loaded(key, stored, text, symbols, write), short=short)
-            self._by_content[key] = Made(job, self._queue)
+            self._by_content[key] = Made(job, self._queue, _dump_path(key, text))
         return self._by_content[key]
 
     def _loaded(self, key: str, stored: bytes | None, text: str, symbols: tuple[str, ...],
@@ -184,15 +190,25 @@ def _dump_directory() -> str:
     return os.environ.get("GRAPHC_DUMP", "")
 
 
+def _dump_path(key: str, text: str) -> str:
+    """Where some IR is written to, but for the suffix, in the directory that GRAPHC_DUMP names; '' if it names none.
+
+    The title of the module tells files apart for people, and the key those of one title.
+    """
+    title = _TITLE.search(text)
+    words = re.findall(r"\w+", title[1]) if title else []
+    return _dump_directory() and os.path.join(_dump_directory(), "-".join([*words[:MOST_WORDS], key[:8]]))
+
+
 def _dump(key: str, text: str) -> str:
-    """Write IR and assembly to the directory that GRAPHC_DUMP names, for people to read; why they are not, or ''."""
-    if not _dump_directory():
+    """Write IR and assembly for people to read; why they are not, or ''."""
+    path = _dump_path(key, text)
+    if not path:
         return ""
-    path, assembly = Path(_dump_directory()), from_llvm(lambda: host.assembly(text))
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        (path / f"{key[:16]}.ll").write_text(text, encoding="utf-8")
-        (path / f"{key[:16]}.s").write_text(assembly, encoding="utf-8")
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(f"{path}.ll").write_text(text, encoding="utf-8")
+        Path(f"{path}.s").write_text(from_llvm(lambda: host.assembly(text)), encoding="utf-8")
     except OSError as error:
         let_through(error)
         return f"IR and assembly of kernels are not written: {error} (set GRAPHC_DUMP to another directory, or nothing)"

@@ -20,6 +20,7 @@ from graphc.signals import let_through
 
 SYMBOLS = ("drive", "help", "serve", "dismiss", "strip")
 """What is called from outside."""
+TITLE = '; ModuleID = "driver"\n'
 DRIVE, HELP, SERVE, DISMISS, STRIP = range(len(SYMBOLS))
 
 _PAUSES = {
@@ -61,4 +62,4 @@ def text(processor: str) -> str:
     for instruction, meaning in _INSTRUCTIONS:
         written = re.sub(instruction, meaning, written)
     written = re.sub(r"\b[A-Z]+(_[A-Z]+)*\b", lambda name: str(_NAMES.get(name[0], name[0])), written)
-    return f"{declaration}\n{written}"
+    return f"{TITLE}{declaration}\n{written}"

@@ -36,6 +36,8 @@ class Epilogue:
     operands: tuple[Access, ...] = ()
     results: tuple[Access, ...] = ()
     """Stored beside the product."""
+    title: str = field(default="matmul", compare=False)
+    """What it computes with the product, for people."""
 
 
 STORED = Epilogue("stored", lambda b, value, operand: [value])

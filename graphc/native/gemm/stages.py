@@ -46,7 +46,7 @@ class Multiplication:
     def __init__(self, layout: Layout) -> None:
         self.unit = layout.target
         self.kind = stored_type(layout.dtype)
-        self.code = Code.kernel("product")
+        self.code = Code.kernel(f"{layout.epilogue.title} {layout.dtype}")
         table = pointers(layout, self.code)
         self.p, self.plan, self.numbers = with_numbers(layout, self.code)
         if self.plan.general:
@@ -186,7 +186,7 @@ def multiplication(layout: Layout) -> str:
 
 def packing(layout: Layout) -> str:
     """The kernel that packs A."""
-    code = Code.kernel("packing")
+    code = Code.kernel(f"packing {layout.dtype}")
     kind, table = stored_type(layout.dtype), pointers(layout, code)
     p, plan, numbers = with_numbers(layout, code)
     target, far = packed_strips(layout, code, table, numbers), strip_stride(code, p, plan)
@@ -208,7 +208,7 @@ def packing(layout: Layout) -> str:
 
 def summation(layout: Layout) -> str:
     """The kernel that adds the parts of k up, in their order, and finishes."""
-    code = Code.kernel("sum")
+    code = Code.kernel(f"sum of parts, {layout.epilogue.title} {layout.dtype}")
     kind, table = stored_type(layout.dtype), pointers(layout, code)
     p, _, numbers = with_numbers(layout, code)
     final = finish(layout, code, table)

@@ -22,6 +22,11 @@ def structure_of(body: Graph, known: Callable[[Node], Hashable]) -> Hashable:
     return rows, tuple(index[i] for i in body.inputs), tuple(index[o] for o in body.outputs)
 
 
+def ops_of(body: Graph) -> str:
+    """What a body computes, in a word or a few."""
+    return ", ".join(dict.fromkeys(node.op.name for node in body.nodes if node.inputs and not node.op.view))
+
+
 def all_of(node: Node) -> Hashable:
     """All but a node's name."""
     return attrs_key(node.attrs) if node.attrs else (), node.type

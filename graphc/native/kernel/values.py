@@ -18,7 +18,7 @@ from graphc.native.kernel.boxes import Boxes
 from graphc.native.kernel.form import Kernel, Word
 from graphc.native.kernel.lanes import Lanes, read, widened, write
 from graphc.native.kernel.lookups import Lookups
-from graphc.native.kernel.structure import is_in_table
+from graphc.native.kernel.structure import is_in_table, ops_of
 from graphc.native.kernel.traversal import Traversal
 from graphc.windows import windows_of
 
@@ -32,7 +32,7 @@ class Values:
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel, self.plan = kernel, kernel.plan
-        self.code = Code.kernel("kernel")
+        self.code = Code.kernel(ops_of(kernel.body) or "copy")
         self.code.brief = kernel.compact
         self.b = self.code.b
         self.traversal = Traversal(self.code, kernel)

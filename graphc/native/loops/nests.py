@@ -93,7 +93,8 @@ class Nest(ABC):
     @property
     def text(self) -> str:
         """The kernel's IR; written for what is shared, it reads numbers from the table."""
-        code = Code.kernel(type(self).__name__.lower())
+        words = (value for field in fields(self) if isinstance(value := getattr(self, field.name), str))
+        code = Code.kernel(" ".join([type(self).__name__.lower(), *words]))
         code.parallel = True  # for LLVM's passes
         pointers = code.table(len(self.operands) + len(self.results) + self.statuses)
         count, known = len(self.operands), _from_table(self, code, len(pointers))
