@@ -88,21 +88,24 @@ def _permuted(pattern: Any) -> Iterator[Any]:
         yield pattern
         return
     for operands in itertools.product(*(list(_permuted(operand)) for operand in pattern.operands)):
-        yield Pattern(pattern.op, operands, pattern.attrs)
+        yield pattern if operands == pattern.operands else Pattern(pattern.op, operands, pattern.attrs)
         if pattern.op.commutative and len(operands) == 2 and all(isinstance(operand, Anything) for operand in operands):
             yield Pattern(pattern.op, operands[::-1], pattern.attrs)
 
 
-def _shape(pattern: Pattern) -> str:
-    """A pattern's text with its holes numbered in the order met."""
+def _shape(pattern: Pattern) -> tuple[Any, ...]:
+    """What a pattern consists of, in order, its holes numbered in the order met."""
     numbers: dict[str, int] = {}
-
-    def show(part: Any) -> str:
+    words: list[Any] = []
+    parts: list[Any] = [pattern]
+    while parts:
+        part = parts.pop()
         if isinstance(part, Pattern):
-            return f"{part.op.name}({', '.join(map(show, part.operands))}, {part.attrs})"
-        return f"#{numbers.setdefault(part.name, len(numbers))}" if isinstance(part, Anything) else repr(part)
-
-    return show(pattern)
+            words += part.op.name, len(part.operands), str(part.attrs)
+            parts += part.operands
+        else:
+            words.append(numbers.setdefault(part.name, len(numbers)) if isinstance(part, Anything) else repr(part))
+    return tuple(words)
 
 
 # Whether a node is a pattern
