@@ -1,6 +1,7 @@
 """Interrupts that come at a time we choose: wherever the interpreter looks for one, each in its turn.
 
-It does so when a function begins, after a call, and where a loop goes back.
+It does so when a function begins, after a call, and where a loop goes back. What we can raise there comes an
+instruction later, so a moment is left out where another handler of exceptions is in force by then.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import dis
 import sys
 from collections.abc import Callable
-from types import FrameType
+from functools import cache
+from types import CodeType, FrameType
 from typing import Any
 
 LOOKS_AFTER = {name for name in dis.opmap if name in ("RESUME", "CALL", "CALL_FUNCTION_EX", "CALL_KW", "JUMP_BACKWARD")
@@ -22,7 +24,7 @@ class Interrupts:
         self._files, self._number, self._error = files, number, error
         self.seen = 0
         """How many moments there were."""
-        self._before: dict[FrameType, str] = {}
+        self._before: dict[FrameType, int] = {}
         self.where = ""
         """Where it was raised; '' where there were not so many moments."""
 
@@ -44,11 +46,22 @@ class Interrupts:
 
     def _step(self, frame: FrameType, event: str, arg: Any) -> Any:
         if event == "opcode":
-            before = self._before.get(frame, "RESUME")
-            self._before[frame] = dis.opname[frame.f_code.co_code[frame.f_lasti]]
-            if before in LOOKS_AFTER:
+            before = self._before.get(frame, 0)
+            self._before[frame] = frame.f_lasti
+            if _looks(frame.f_code, before) and _handler(frame.f_code, before) == _handler(frame.f_code, frame.f_lasti):
                 self.seen += 1
                 if self.seen == self._number:
                     self.where = f"{frame.f_code.co_qualname}:{frame.f_lineno}"
                     raise self._error
         return self._step
+
+
+def _looks(code: CodeType, offset: int) -> bool:
+    """Whether an instruction looks for interrupts; a function's first one does."""
+    return offset == 0 or dis.opname[code.co_code[offset]] in LOOKS_AFTER
+
+
+@cache
+def _handler(code: CodeType, offset: int) -> int | None:
+    """Where an exception goes that an instruction raises."""
+    return next((each.target for each in dis._parse_exception_table(code) if each.start <= offset < each.end), None)

@@ -234,22 +234,10 @@ def test_jobs_let_go(native, monkeypatch):
     assert job.result(native.background.Queue()) == 42
 
 
-@pytest.mark.parametrize("left", [1, 2])
-def test_starting_threads_that_compile_lets_go(left, native, monkeypatch):
-    """Where the system has no more of them, too."""
-
-    def refuse(self):
-        raise RuntimeError("can't start new thread")
-
-    queue, lock = native.background.Queue(), Interrupted()
+def test_starting_threads_that_compile_lets_go(native, monkeypatch):
+    queue = native.background.Queue()
     monkeypatch.setattr(native.background, "available_cores", lambda: 3)
-    monkeypatch.setattr(queue, "_lock", lock)
-    lock.left = left
-    with monkeypatch.context() as patched:
-        patched.setattr(threading.Thread, "start", refuse)
-        with pytest.raises(KeyboardInterrupt):
-            queue.put(lambda: 42)
-    assert is_free(lock)
+    interrupt(queue, "_lock", lambda: queue.put(lambda: 42), monkeypatch)
 
 
 def test_making_workers_lets_go(native, monkeypatch):

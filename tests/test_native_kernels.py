@@ -271,7 +271,7 @@ def test_stored_kernels_are_loaded_without_further_threads(monkeypatch, tmp_path
     Library().load(text, "answer")
     warm = Library()
     warm.load(text.replace("answer", "other"), "other")  # with the first one LLVM starts, by another thread
-    monkeypatch.setattr(background.Queue, "_start", lambda queue: pytest.fail("a thread was made"))
+    monkeypatch.setattr(background.Queue, "_start", lambda *_: pytest.fail("a thread was made"))
     assert ctypes.CFUNCTYPE(ctypes.c_int64)(warm.load(text, "answer").address)() == 42
     assert warm.compiled == 1
 

@@ -106,34 +106,31 @@ class Queue:
         """Begin with no threads, and leave all jobs to those who wait for them: a forked child may need none."""
         self._lock = threading.RLock()
         self._jobs.clear()
-        self._threads = 0
+        self._threads: set[threading.Thread] = set()
 
     def put(self, compute: Callable[[], Any], *, short: bool = False) -> Job:
         """A new job. For a short one no thread is started: that takes as long as the job."""
         job = Job(compute)
         self._jobs.append(job)
-        if not short and exclusively(self._lock, self._is_short_of_threads):
-            self._start()
+        thread = None if short else exclusively(self._lock, self._another)
+        if thread is not None:
+            self._start(thread)
         return job
 
-    def _is_short_of_threads(self) -> bool:
-        """Whether another thread shall be started, which counts from now on."""
-        starts = self._threads < available_cores() - 1
-        self._threads += starts
-        return starts
+    def _another(self) -> threading.Thread | None:
+        """Another thread to start, if there shall be one: it counts from now on, unless it never begins."""
+        self._threads = {thread for thread in self._threads if thread.is_alive()}
+        if len(self._threads) >= available_cores() - 1:
+            return None
+        thread = threading.Thread(target=self._work, name="graphc compiles")
+        self._threads.add(thread)
+        return thread
 
-    def _start(self) -> None:
+    def _start(self, thread: threading.Thread) -> None:
         try:
-            threading.Thread(target=self._work, name="graphc compiles").start()
-        except BaseException as error:
-            exclusively(self._lock, self._count_out)
+            thread.start()
+        except RuntimeError as error:  # the system has no more threads: who waits for jobs does them
             let_through(error)
-            if not isinstance(error, RuntimeError):
-                raise
-            # the system has no more threads: who waits for jobs does them
-
-    def _count_out(self) -> None:
-        self._threads -= 1
 
     def work_for(self, job: Job) -> None:
         """Run the oldest jobs, and that one where none is left, for a while: who has asked for it may have gone."""
@@ -157,5 +154,5 @@ class Queue:
         """What a thread does next; where it is None, the thread ends."""
         job = self.take() if threading.main_thread().is_alive() else None
         if job is None:
-            self._count_out()
+            self._threads.discard(threading.current_thread())
         return job
