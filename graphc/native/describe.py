@@ -11,7 +11,7 @@ from typing import NamedTuple
 from graphc.executor.cost import operations
 from graphc.executor.report import Description, Level, si
 from graphc.ir import Graph, Node
-from graphc.native.emit import Emitted, nodes_of
+from graphc.native.emit import Emitted
 from graphc.native.image import Segment
 from graphc.native.memory import Memories
 from graphc.native.schedule import Stage
@@ -150,7 +150,7 @@ def _line(work: Work, works: Works) -> Line:
     known, blocks = works.facts.get(work.node), 1 if work.task is None else work.task.blocks
     moved = known.nbytes if known else sum(node.type.nbytes for node in (work.node, *work.node.inputs))
     where, file = work.node.origin.where(), "" if work.task is None else work.task.address.file
-    return Line(work.ns * 1e-9, _operations(work.node, works), moved, blocks, nodes_of(work), where, file)
+    return Line(work.ns * 1e-9, _operations(work.node, works), moved, blocks, work.ops, where, file)
 
 
 def _operations(node: Node, works: Works) -> float:

@@ -10,12 +10,11 @@ import numpy as np
 
 from graphc.ir import Variable
 from graphc.native.image import Builder, Image, Segment
-from graphc.native.kernel.structure import ops_of
 from graphc.native.memory import Memories
 from graphc.native.schedule import Stage
 from graphc.native.steps import Slots, Steps, steps_of
 from graphc.native.storage import Home, Storage
-from graphc.native.work import Memory, Work
+from graphc.native.work import Memory
 
 
 class Given(NamedTuple):
@@ -87,11 +86,3 @@ def _external(storage: Storage, memories: Memories, slots: Slots) -> dict[Memory
         elif home in (Home.GIVEN, Home.OWN) and node in storage.layout:
             external[node] = slots[node]
     return external | {memory: external[result] for memory, result in memories.lent.items()}
-
-
-def nodes_of(work: Work) -> str:
-    """What a work computes, in a word or a few."""
-    body = work.node.attrs.get("body")
-    if body is None:
-        return work.node.op.name
-    return ops_of(body)

@@ -6,10 +6,8 @@ import math
 from collections.abc import Hashable, Iterator, Sequence
 from functools import partial
 
-from graphc.executor.cost import nanoseconds
 from graphc.ir import Graph, Node
 from graphc.native.code.failure import LLVMError
-from graphc.native.code.library import warn_of_fallback
 from graphc.native.cuts import kernel_cutter
 from graphc.native.kernel import facts
 from graphc.native.kernel.extents import positioned
@@ -18,7 +16,7 @@ from graphc.native.kernel.structure import all_of, structure_of
 from graphc.native.loops.lookups import outside
 from graphc.native.storage import Storage
 from graphc.native.strides import Steps
-from graphc.native.work import NUMBER, Memory, Parts, Pointer, Status, Task, Work, nbytes_of, pointer, roots
+from graphc.native.work import NUMBER, Memory, Parts, Pointer, Status, Task, Work, nbytes_of, pointer
 from graphc.types import Type
 
 MUCH = 2000.0
@@ -31,11 +29,11 @@ class KernelWorks:
     """Makes the works of kernels, and knows the facts of each."""
 
     def __init__(self, storage: Storage) -> None:
-        self._storage = storage
+        self.storage = storage
         self.facts: dict[Node, Facts] = {}
-        self._alike: dict[Hashable, Facts | None] = {}
-        """By structure; None where LLVM failed."""
-        self._same: dict[Hashable, Facts | None] = {}
+        self._alike: dict[Hashable, Facts | LLVMError] = {}
+        """By structure."""
+        self._same: dict[Hashable, Facts | LLVMError] = {}
         """By body: kernels may share one, and to compare structures takes longer."""
         bodies = dict.fromkeys(node.attrs["body"] for node in storage.graph.nodes if facts.is_kernel(node))
         self._structures = {body: structure_of(body, all_of) for body in bodies}
@@ -43,27 +41,19 @@ class KernelWorks:
         self._is_much = sum(efforts.values()) > MUCH
 
     def of(self, node: Node) -> list[Work]:
-        """A kernel's works, in order; a call where LLVM rejects one of them."""
-        try:
-            return [*self._native(node)]
-        except LLVMError as error:
-            warn_of_fallback(node, error)
-            self.facts.pop(node, None)
-            return [self._called(node)]
+        """A kernel's works, in order. Raises LLVMError where LLVM rejects one of them."""
+        return [*self._native(node)]
 
     def _native(self, node: Node) -> Iterator[Work]:
-        storage = self._storage
+        storage = self.storage
         operands = [pointer(source, storage) for source in node.inputs]
         accesses = [storage.steps_over(source, source.ndim) for source in node.inputs]
         if facts.needs_whole_rows(node.attrs["body"]):
             yield from _in_order(node, operands, accesses)
         known = self._facts(node, accesses)
-        if known is None:
-            yield self._called(node)
-            return
-        self.facts[node] = known
         results = [pointer(result, storage) for result in storage.results(node)]
         combining = list(_combining(node, results, known))
+        self.facts[node] = known
         reads, writes = ([memory for memory, _ in pointers] for pointers in (operands, results))
         over = () if self._laid_out(node) else tuple(_overwritable(node, writes, known, storage))
         statuses = tuple(_statuses(node))
@@ -72,11 +62,7 @@ class KernelWorks:
                    statuses=statuses, cut=kernel_cutter(known.leading, task, len(operands)))  # fmt: skip
         yield from combining
 
-    def _called(self, node: Node) -> Work:
-        read, written = (roots(nodes, self._storage) for nodes in (node.inputs, self._storage.results(node)))
-        return Work(node, read, written, nanoseconds(node), why="LLVM failed to compile it")
-
-    def _facts(self, node: Node, accesses: Sequence[Steps]) -> Facts | None:
+    def _facts(self, node: Node, accesses: Sequence[Steps]) -> Facts:
         body, laid_out = node.attrs["body"], self._laid_out(node)
         same = (body, *accesses, None, *laid_out)
         if same not in self._same:
@@ -85,21 +71,23 @@ class KernelWorks:
                 compact = self._is_much and _is_small(body)
                 self._alike[structure] = _found(node, accesses, laid_out, compact=compact)
             self._same[same] = self._alike[structure]
-        return self._same[same]
+        known = self._same[same]
+        if isinstance(known, LLVMError):
+            raise known
+        return known
 
     def _laid_out(self, node: Node) -> list[Steps]:
         """How results lie, if one is part of something else."""
-        made = self._storage.results(node)
-        own = all(self._storage.root(result) is result for result in made)
-        return [] if own else [self._storage.steps_over(result, result.ndim) for result in made]
+        made = self.storage.results(node)
+        own = all(self.storage.root(result) is result for result in made)
+        return [] if own else [self.storage.steps_over(result, result.ndim) for result in made]
 
 
-def _found(node: Node, accesses: Sequence[Steps], laid_out: Sequence[Steps], *, compact: bool) -> Facts | None:
+def _found(node: Node, accesses: Sequence[Steps], laid_out: Sequence[Steps], *, compact: bool) -> Facts | LLVMError:
     try:
         return facts.facts_of(node.attrs["body"], accesses, laid_out, compact=compact)
     except LLVMError as error:
-        warn_of_fallback(node, error)
-        return None
+        return error
 
 
 def _effort(body: Graph) -> float:

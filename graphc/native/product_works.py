@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 from graphc.ir import Node
 from graphc.native import products
-from graphc.native.code.failure import LLVMError
-from graphc.native.code.library import warn_of_fallback
 from graphc.native.cuts import product_cutter
 from graphc.native.finishing import Finished
 from graphc.native.gemm.limits import limits_of, share_of
@@ -17,31 +15,23 @@ from graphc.native.work import Fixed, Memory, Parts, Pointer, Task, Work, call, 
 
 
 def product_works(node: Node, storage: Storage) -> list[Work]:
-    """The works of a matrix product, one per stage; none where NumPy computes it."""
+    """The works of a matrix product, one per stage; none where no product kernel fits. Raises LLVMError."""
     product = products.product_of(node, storage)
     if product is None:
         return []
-    try:
-        known = products.compiled(product)
-    except LLVMError as error:
-        warn_of_fallback(node, error)
-        return []
+    known = products.compiled(product)
     limits, share = _limits(node, product, storage)
     factors = [pointer(source, storage) for source in node.inputs[:2]]
     return _stages(node, known, factors, [(node, 0), *limits], len(limits), share)
 
 
 def finished_works(node: Node, inner: Node, storage: Storage) -> list[Work]:
-    """The works of a kernel that begins with a product."""
+    """The works of a kernel that begins with a product. Raises LLVMError."""
     results = [pointer(result, storage) for result in storage.results(node)]
-    try:
-        whole = Finished(node, inner, storage)
-        known = products.compiled(whole.product) if whole.product is not None else None
-    except LLVMError as error:
-        warn_of_fallback(node, error)
-        known = None
-    if known is None:
-        return [call(node, storage, "LLVM failed to compile it")]
+    whole = Finished(node, inner, storage)
+    if whole.product is None:
+        return [call(node, storage, "no kernel fits the product")]
+    known = products.compiled(whole.product)
     first, *others = whole.order
     factors, operands = ([pointer(source, storage) for source in nodes] for nodes in (whole.factors, whole.operands))
     operands += [(number, 0) for number in whole.numbers]

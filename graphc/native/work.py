@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from graphc.executor.cost import nanoseconds
-from graphc.ir import Node
+from graphc.ir import Graph, Node
+from graphc.native.code.failure import LLVMError
 from graphc.native.code.library import Made
+from graphc.native.kernel.structure import ops_of
 from graphc.native.storage import Storage
 
 
@@ -112,11 +114,19 @@ class Work:
     """What it writes that may lie over what it reads, if nothing needs that afterwards."""
     why: str = ""
     """Why it is not native."""
+    failed: LLVMError | None = None
+    """What LLVM said of the code that it should have run."""
     statuses: tuple[Status, ...] = ()
     combines: bool = False
     """Whether it prepares a kernel's operand or combines the parts of its results."""
     cut: Cutter | None = None
     """How it falls into strips, if it does."""
+
+    @property
+    def ops(self) -> str:
+        """What it computes, in a word or a few."""
+        body = self.node.attrs.get("body")
+        return ops_of(body) if isinstance(body, Graph) else self.node.op.name
 
 
 def code_of(works: Iterable[Work]) -> list[Made]:
@@ -139,13 +149,13 @@ def pointer(node: Node, storage: Storage) -> Pointer:
     return storage.root(node), storage.layout[node].offset
 
 
-def call(node: Node, storage: Storage, why: str = "") -> Work:
+def call(node: Node, storage: Storage, why: str = "", failed: LLVMError | None = None) -> Work:
     """A call of an op's body."""
     operands = node.inputs if node.op.elementwise else ()
     over = tuple((node, source) for source in operands if _fits_over(node, source, storage))
-    why = why or f"{node.op.name} has no native code"
+    why = "LLVM failed to compile it" if failed else why or f"{node.op.name} has no native code"
     written = roots(storage.results(node), storage)
-    return Work(node, roots(node.inputs, storage), written, nanoseconds(node), over=over, why=why)
+    return Work(node, roots(node.inputs, storage), written, nanoseconds(node), over=over, why=why, failed=failed)
 
 
 def _fits_over(node: Node, source: Node, storage: Storage) -> bool:

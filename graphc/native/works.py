@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from graphc.executor.cost import copy_nanoseconds, nanoseconds
-from graphc.ir import Node, collector_paused
+from graphc.ir import Node, collector_paused, warn
 from graphc.native import products
 from graphc.native.code.failure import LLVMError
-from graphc.native.code.library import LIBRARY, warn_of_fallback
+from graphc.native.code.library import LIBRARY
 from graphc.native.code.writer import SYMBOL
 from graphc.native.cuts import kernel_cutter
 from graphc.native.finishing import product_in
@@ -41,6 +41,7 @@ def works_of(storage: Storage, fresh: int) -> Works:
     while True:
         works = _works_of(storage, fresh)
         if LIBRARY.finish(code_of(works.listed)):
+            _warn_of_failures(works.listed)
             return works
         for cached in (facts.copying, facts.combining, products.compiled):
             cached.cache_clear()
@@ -52,11 +53,36 @@ def _works_of(storage: Storage, fresh: int) -> Works:
         if node in storage.constants or node.op.leaf or any(source in storage.parts for source in node.inputs):
             continue
         if facts.is_kernel(node):
-            inner = product_in(node)
-            works += kernels.of(node) if inner is None else finished_works(node, inner, storage)
+            works += _merged(node, kernels)
         elif storage.root(node) is node:
-            works += product_works(node, storage) or _looped(node, storage)
+            works += _alone(node, storage)
     return Works(storage, [*works, *_copies(storage, fresh)], kernels.facts)
+
+
+def _merged(node: Node, kernels: KernelWorks) -> list[Work]:
+    """The works of a kernel, or a call where LLVM rejects one of them."""
+    inner = product_in(node)
+    try:
+        return kernels.of(node) if inner is None else finished_works(node, inner, kernels.storage)
+    except LLVMError as error:
+        return [call(node, kernels.storage, failed=error)]
+
+
+def _alone(node: Node, storage: Storage) -> list[Work]:
+    """The works of a product, or of an op that loops compute, as they do products where LLVM rejects their kernels."""
+    try:
+        return product_works(node, storage) or _looped(node, storage)
+    except LLVMError as error:
+        return [replace(work, failed=error) for work in _looped(node, storage)]
+
+
+def _warn_of_failures(works: Sequence[Work]) -> None:
+    """Name what LLVM has rejected, once for what is alike, and what computes it instead."""
+    failed = {(work.failed, work.ops): work for work in reversed(works) if work.failed}
+    for (error, ops), work in reversed(failed.items()):
+        instead = "NumPy" if work.task is None else "other native code"
+        warn(f"the kernel of {ops} ({work.node.origin.where()}) is computed by {instead}, because compiling it failed: "
+             f"{error}")  # fmt: skip
 
 
 def _looped(node: Node, storage: Storage) -> list[Work]:
@@ -70,8 +96,7 @@ def _looped(node: Node, storage: Storage) -> list[Work]:
     except NotNative as reason:
         return [call(node, storage, f"{node.op.name} has no native code for {reason}")]
     except LLVMError as error:
-        warn_of_fallback(node, error)
-        return [call(node, storage, "LLVM failed to compile it")]
+        return [call(node, storage, failed=error)]
     if works and isinstance(pieces[0], Copy) and pieces[0].shape == node.shape:
         for work in works[1:]:  # it goes over what the first has written
             work.reads = (*work.reads, node)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from graphc.ir import Node, warn
+from graphc.ir import warn
 from graphc.locks import exclusively
 from graphc.native import driver
 from graphc.native.code import host
@@ -213,13 +213,6 @@ def _dump(key: str, text: str) -> str:
         let_through(error)
         return f"IR and assembly of kernels are not written: {error} (set GRAPHC_DUMP to another directory, or nothing)"
     return ""
-
-
-def warn_of_fallback(node: Node, error: LLVMError) -> None:
-    """Say that a kernel will be computed by NumPy."""
-    held = ", ".join(dict.fromkeys(inner.op.name for inner in node.attrs["body"].nodes if inner.inputs)) \
-        if "body" in node.attrs else node.op.name  # fmt: skip
-    warn(f"the kernel of {held} ({node.origin.where()}) is computed by NumPy, because compiling it failed: {error}")
 
 
 LIBRARY = Library()

@@ -24,7 +24,8 @@ def structure_of(body: Graph, known: Callable[[Node], Hashable]) -> Hashable:
 
 def ops_of(body: Graph) -> str:
     """What a body computes, in a word or a few."""
-    return ", ".join(dict.fromkeys(node.op.name for node in body.nodes if node.inputs and not node.op.view))
+    held = dict.fromkeys(node.op.name for node in body.nodes if node.inputs and not node.op.view)
+    return ", ".join(held) or "copy"
 
 
 def all_of(node: Node) -> Hashable:

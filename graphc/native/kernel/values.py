@@ -32,7 +32,7 @@ class Values:
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel, self.plan = kernel, kernel.plan
-        self.code = Code.kernel(ops_of(kernel.body) or "copy")
+        self.code = Code.kernel(ops_of(kernel.body))
         self.code.brief = kernel.compact
         self.b = self.code.b
         self.traversal = Traversal(self.code, kernel)
