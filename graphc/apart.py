@@ -47,10 +47,12 @@ class Apart:
 
     def read(self, node: Node) -> list[Node]:
         """What a node reads elsewhere than at its own index, or what that is made of."""
-        direct = [source for source in read_elsewhere(node) if source not in self._roots]
-        inside = self.below(node) if self._roots else []
-        return direct + [source for value in inside for source in value.inputs
-                         if source not in inside and number_of(source) is None]  # fmt: skip
+        found: list[Node] = []
+        for source in read_elsewhere(node):
+            chain = self.chain(source)
+            found += [each for value in chain for each in value.inputs if each not in chain and number_of(each) is None]
+            found += [] if chain else [source]
+        return found
 
     def _inside(self, root: Node) -> Iterator[Node]:
         """A value and those that only it is made of."""
@@ -102,13 +104,15 @@ class Apart:
         return apart and lookup_of(reader) is None and self._can_fuse(reader)
 
     def _worthwhile(self, roots: Mapping[Node, set[Node]]) -> set[Node]:
-        """Those of which all that they are made of is in memory anyway, or several of which are made of less."""
+        """Those of which all that they are made of is in memory anyway, or several of which are made of less; but none
+        that others are made of, which is stored for them."""
         together: dict[frozenset[Node], list[Node]] = {}
         for root, made in roots.items():
             missing = frozenset(source for source in made if not self._is_in_memory(source))
             if 0 < len(made) <= MOST_READ and (not missing or self._is_alone(root)):
                 together.setdefault(missing, []).append(root)
-        return {root for missing, group in together.items() if len(group) > len(missing) for root in group}
+        found = {root for missing, group in together.items() if len(group) > len(missing) for root in group}
+        return found.difference(*(roots[root] for root in found))
 
     def _is_in_memory(self, node: Node) -> bool:
         if node in self._results or not self._can_fuse(node):

@@ -157,7 +157,7 @@ def _pipeline(pipeline: str | Pipeline, backend: str, source: Graph) -> Pipeline
         chosen = Pipeline((passes.specialize, *chosen))
     if backend != "native" or any(one.name == passes.fuse.name for one in chosen):
         return chosen
-    return Pipeline((*chosen, passes.limits, passes.expand, passes.cse, passes.fuse))
+    return Pipeline((*chosen, passes.limits, passes.expand, passes.narrow, passes.cse, passes.fuse))
 
 
 def _asked_for(pipeline: str | Pipeline) -> Pipeline:

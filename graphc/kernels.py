@@ -95,25 +95,16 @@ class Emission:
 
     def _outline(self, members: Sequence[Node], space: Space) -> tuple[Hashable, dict[Node, int]]:
         """What kernels must have in common to have one body, and numbers for their members and what these read."""
-        axes, used = space.axes, self.used
-        numbers: dict[Node, int] = {}
-        rows: list[Any] = [space.sizes]
-        told: set[Node] = set()
+        outline = _Outline(space)
         for member in members:
-            for node in (*[value for value in self._below(member) if value not in told], member):
-                told.add(node)
-                read: list[Any] = []
-                boxed = read_elsewhere(node)
-                for source in node.inputs:
-                    at: Any = None if source in boxed else number_of(source)  # as `_operand` asks
-                    if at is None and (at := numbers.get(source)) is None:
-                        at = numbers[source] = len(numbers)
-                        rows.append((source.type, source.name, axes.get(source)))
-                    read.append(at)
-                number = numbers.setdefault(node, len(numbers))  # it has one if it was read in memory, too
-                rows.append((number, node.op, *read, attrs_key(node.attrs), node.type, node.name, axes.get(node),
-                             node in used, node.origin.place))  # fmt: skip
-        return tuple(rows), numbers
+            for node in [value for value in self.recomputed.below(member.inputs) if value not in outline.numbers]:
+                outline.add(node, used=node in self.used)
+            chains = [self.recomputed.apart.chain(source) for source in read_elsewhere(member)]
+            for chain in chains:
+                for node in [value for value in chain if value not in outline.apart]:
+                    outline.add_apart(node, chain)
+            outline.add(member, [chain[-1] for chain in chains if chain], used=member in self.used)
+        return tuple(outline.rows), outline.numbers
 
     def _shared(self, members: Sequence[Node], space: Space, results: Sequence[Node],
                 numbers: Mapping[Node, int]) -> _Shared:  # fmt: skip
@@ -125,6 +116,42 @@ class Emission:
         graph = Graph(list(body.operands.values()), list(distinct))
         operands = tuple((numbers[source], inner.shape) for (source, *_), inner in body.operands.items())
         return _Shared(graph, operands, tuple(distinct[body.inside[node]] for node in results))
+
+
+class _Outline:
+    """Rows that tell all of which a body is made; numbers of members and of what they read, in order."""
+
+    def __init__(self, space: Space) -> None:
+        self.axes = space.axes
+        self.rows: list[Any] = [space.sizes]
+        self.numbers: dict[Node, int] = {}
+        self.apart: dict[Node, int] = {}
+        """Of what is computed where boxes are read, which may be a member or be read, too."""
+
+    def add(self, node: Node, apart: Sequence[Node] = (), *, used: bool) -> None:
+        """A member, and what it reads."""
+        boxed = read_elsewhere(node)
+        read = [("apart", self.apart[source]) if source in apart and source in boxed else self._number(source, boxed)
+                for source in node.inputs]  # fmt: skip
+        self.numbers[node] = len(self.numbers)
+        self._row(node, read, used)
+
+    def add_apart(self, node: Node, chain: Sequence[Node]) -> None:
+        """A value that is computed where a box is read, one of a chain."""
+        read = [("apart", self.apart[source]) if source in chain else self._number(source) for source in node.inputs]
+        self.apart[node] = len(self.apart)
+        self._row(node, read, "apart")
+
+    def _number(self, source: Node, boxed: Sequence[Node] = ()) -> Any:
+        at: Any = None if source in boxed else number_of(source)  # as `_operand` asks
+        if at is None and (at := self.numbers.get(source)) is None:
+            at = self.numbers[source] = len(self.numbers)
+            self.rows.append((source.type, source.name, self.axes.get(source)))
+        return at
+
+    def _row(self, node: Node, read: Sequence[Any], how: Any) -> None:
+        self.rows.append((node.op, *read, attrs_key(node.attrs), node.type, node.name, self.axes.get(node), how,
+                          node.origin.place))  # fmt: skip
 
 
 class _Shared(NamedTuple):
@@ -214,21 +241,21 @@ class _Body:
     def _box(self, node: Node, window: Window) -> Node:
         """What is read in a box, or what is computed of it there."""
         whole, apart = node.inputs[window.operand], self.recomputed.apart
-        for value in apart.chain(whole):
+        chain = apart.chain(whole)
+        for value in chain:
             shape = self._shape_in_box(value, node)
             if (value, shape) not in self.computed:
-                inputs = tuple([self._in_box(source, node) for source in value.inputs])
+                inputs = tuple([self._in_box(source, node, chain) for source in value.inputs])
                 made = _named(value.op.make(inputs, value.attrs), value.name)
                 self.computed[value, shape] = made if made.shape == shape else ops.broadcast_to(made, shape)
-        return self._in_box(whole, node)
+        return self._in_box(whole, node, chain)
 
-    def _in_box(self, source: Node, node: Node) -> Node:
+    def _in_box(self, source: Node, node: Node, chain: Sequence[Node]) -> Node:
         number = None if source in read_elsewhere(node) else number_of(source)
-        shape = self._shape_in_box(source, node)
         if number is not None:
             return number
-        known = self.computed.get((source, shape))
-        return self._placeholder(source, shape, "box") if known is None else known
+        shape = self._shape_in_box(source, node)
+        return self.computed[source, shape] if source in chain else self._placeholder(source, shape, "box")
 
     def _shape_in_box(self, source: Node, node: Node) -> Shape:
         """The shape in the space's rank of what a node reads in a box, whose last axes are those of the node."""

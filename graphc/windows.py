@@ -18,7 +18,7 @@ MOST_PIECES = 8
 """A kernel reads all pieces of a concatenation for each of its elements: of more it is a copy."""
 
 
-LARGEST_STEP = 4
+LARGEST_STEP = 8
 """What lies at steps is read in whole vectors, of which the rest is left out: at larger ones that is most of them."""
 
 

@@ -17,6 +17,7 @@ from graphc.passes.limits import limits
 from graphc.passes.logic import logic
 from graphc.passes.logistic import logistic
 from graphc.passes.movement import movement
+from graphc.passes.narrow import narrow
 from graphc.passes.pieces import pieces
 from graphc.passes.products import products
 from graphc.passes.reassociate import reassociate
@@ -29,8 +30,8 @@ from graphc.pipeline import Pipeline, parse_pipeline
 
 __all__ = [
     "DEFAULT", "MINIMAL", "algebra", "batch_products", "canonicalize", "cse", "expand", "fold", "fuse", "limits",
-    "logic", "logistic", "movement", "parse", "pieces", "products", "reassociate", "reductions", "signs", "softmax",
-    "specialize", "stabilize",
+    "logic", "logistic", "movement", "narrow", "parse", "pieces", "products", "reassociate", "reductions", "signs",
+    "softmax", "specialize", "stabilize",
 ]  # fmt: skip
 
 DEFAULT = Pipeline((
@@ -62,4 +63,4 @@ MINIMAL = Pipeline((specialize,))
 
 def parse(text: str) -> Pipeline:
     """The pipeline that `str` printed."""
-    return parse_pipeline(text, {one.name: one for one in (*DEFAULT, limits, expand, fuse)}.values())
+    return parse_pipeline(text, {one.name: one for one in (*DEFAULT, limits, expand, narrow, fuse)}.values())

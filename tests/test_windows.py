@@ -71,7 +71,7 @@ class Formula(MapFormula):
     def part(self, size):
         low, high = self.bounds(size)
         backward = slice(high - 1, low - 1 if low else None, -1)
-        steps = slice(low, high, self.choose.randint(2, 5))
+        steps = slice(low, high, self.choose.randint(2, 9))
         return self.choose.choice([slice(None), low, slice(low, high), steps, backward])
 
     def joined(self, shape, depth):
@@ -83,7 +83,7 @@ class Formula(MapFormula):
 
     def stacked(self, shape, depth):
         """Pieces that alternate, if the last axis has so many elements."""
-        count = next((each for each in (2, 3, 4, 5) if shape[-1] % each == 0), 1)
+        count = next((each for each in (2, 3, 4, 5, 7, 8) if shape[-1] % each == 0), 1)
         pieces = [self.value((*shape[:-1], shape[-1] // count), depth) for _ in range(count)]
         return gr.reshape(gr.stack(pieces, -1), shape)
 
@@ -194,7 +194,7 @@ def test_what_alternates_is_one_row_for_any_vectors(monkeypatch, unit):
         monkeypatch.setattr(module, "host_unit", lambda: unit)
     monkeypatch.setenv("GRAPHC_CACHE", "")
     numbers = np.random.default_rng(0)
-    for dtype, count, size in itertools.product(["f8", "f4", "i1"], [2, 3, 4], [5, 700]):
+    for dtype, count, size in itertools.product(["f8", "f4", "i1"], [2, 3, 4, 6, 8], [5, 700]):
         pieces = [gr.placeholder(f"x{i}", (3, size), dtype) for i in range(count)]
         arrays = [(numbers.normal(size=(3, size)) * 4).astype(dtype) for _ in pieces]
         stacked = gr.stack(pieces, -1)
@@ -205,24 +205,33 @@ def test_what_alternates_is_one_row_for_any_vectors(monkeypatch, unit):
 
 def test_what_is_read_at_steps_is_one_kernel_with_its_gradient():
     x, y = gr.placeholder("x", (100, 300)), gr.placeholder("y", (100, 300))
-    for value in (gr.sum(x[:, ::2] * x[:, 1::2] * y[:, 1::2]), gr.sum(gr.square(gr.stack([x, y], -1)))):
-        run = compiled([x, y], [value, *gr.gradients(value, [x, y])])
-        assert set(alone(run.graph)) <= {"kernel", "item"}
-        assert alone(run.graph).count("kernel") <= 2
+    value = gr.sum(x[:, ::2] * x[:, 1::2] * y[:, 1::2])
+    run = compiled([x, y], [value, *gr.gradients(value, [x, y])])
+    assert set(alone(run.graph)) <= {"kernel", "item"}
+    assert alone(run.graph).count("kernel") <= 2
+
+
+def test_a_stack_is_one_kernel_and_its_gradient_reads_its_pieces():
+    x, y = gr.placeholder("x", (100, 300)), gr.placeholder("y", (100, 300))
+    value = gr.sum(gr.square(gr.stack([x, y], -1)))
+    run = compiled([x, y], [value, *gr.gradients(value, [x, y])])
+    assert set(alone(run.graph)) <= {"kernel", "item"}
+    assert all(node.shape != (100, 300, 2) for node in run.graph.nodes if node.op.name != "kernel")
+    assert alone(run.graph).count("kernel") <= 3
 
 
 def test_steps_touch_nothing_beyond_their_memory(monkeypatch):
     x, y = gr.placeholder("x", (7, 43)), gr.placeholder("y", (7, 43))
     stacks = [gr.stack([x, y, x], -1), gr.stack([x[:, ::2], y[:, 1::2][:, :1] + x[:, ::2]], -1)]
     placed = gr.setitem(gr.zeros((15, 130)), x, index=((1, 15, 2), (1, 130, 3)))
-    outputs = [*(stack * 2 for stack in stacks), placed + 1]
+    outputs = [*(stack * 2 for stack in stacks), placed + 1, x[:, ::7] * y[:, ::7] + x[:, 6::6]]
     run = compiled([x, y], outputs)
     feeds = [np.random.default_rng(0).normal(size=(7, 43)).astype("f4") for _ in (x, y)]
     right = run(*feeds)
     guarding(monkeypatch)
     program = NativeProgram(run.plan.graph, 2)
     for before in (False, True):
-        found = program.run([guarded(feed, before=before) for feed in feeds], {}, [None] * 3)
+        found = program.run([guarded(feed, before=before) for feed in feeds], {}, [None] * 4)
         for value, expected in zip(found, right, strict=True):
             np.testing.assert_array_equal(value, expected)
 
