@@ -328,6 +328,59 @@ def test_sums_over_any_axes_of_any_layout():
     check([x], [gr.sum(x, axis) for axis in axes] + [gr.sum(transposed(x), axis) for axis in axes], [feed], 64)
 
 
+@pytest.mark.parametrize("dtype", ["f64", "f32", "f16", "i64", "i8", "u16", "bool"])
+@pytest.mark.parametrize("size", [0, 1, 7, 1000])
+def test_products_with_one_number(size, dtype):
+    x, y = (gr.placeholder(name, (size,), DTYPES[dtype]) for name in "xy")
+    row, column = gr.reshape(x, (1, size)), gr.reshape(y[::-1], (size, 1))
+    outputs = [x @ y, row @ column, row @ y, x @ column, gr.einsum("i,i->", x, y), gr.vdot(x[::-1], y)]
+    check([x, y], outputs, [rng.integers(0, 6, size).astype(x.dtype) for _ in "xy"])
+
+
+@pytest.mark.parametrize("dtype", ["f64", "f32", "f16", "i64"])
+def test_threads_share_the_blocks_of_a_dot_product(dtype):
+    x, y = (gr.placeholder(name, (1_000_000,), DTYPES[dtype]) for name in "xy")
+    feeds = [rng.integers(-9, 10, x.shape).astype(x.dtype) for _ in "xy"]
+    program = native([x, y], [x @ y])
+    assert max(work.task.blocks for work in program.works.listed if work.task is not None) > 1
+    values = [run(native([x, y], [x @ y], threads), feeds)[0] for threads in (1, 2, 3)]
+    assert values == [(feeds[0].astype("f8") @ feeds[1].astype("f8")).astype(x.dtype)] * 3
+
+
+def test_a_dot_product_computes_its_factors():
+    x, y = (gr.placeholder(name, (100_000,), "float32") for name in "xy")
+    outputs = [gr.dot(gr.tanh(x), y), gr.einsum("ij,ij->i", gr.reshape(x, (100, 1000)) + 1, gr.reshape(y, (100, 1000)))]
+    feeds = [rng.normal(size=x.shape).astype("f4") for _ in "xy"]
+    program = check([x, y], outputs, feeds, 256)
+    assert {node.op.name for node in program.graph.nodes} == {"placeholder", "reshape", "kernel"}
+    for threads in 2, 3:
+        for value, other in zip(run(program, feeds), run(native([x, y], outputs, threads), feeds), strict=True):
+            np.testing.assert_array_equal(value, other)
+
+
+def test_sums_and_products_of_f16_are_rounded_once():
+    """Most sums are above what their terms can be added to in f16, where a column of 70,000 halves gives 1,024."""
+    x, v = gr.placeholder("x", (70_000, 65), "float16"), gr.placeholder("v", (70_000,), "float16")
+    a = (0.5 + rng.random(x.shape) / 8).astype("f2")
+    b = (0.5 + rng.random(v.shape) / 8).astype("f2")
+    a[:, 0] = 0.5
+    wide_a, wide_b = a.astype("f8"), b.astype("f8")
+    outputs = [gr.sum(x, 0), gr.sum(x, 1), gr.sum(v), gr.sum(gr.reshape(x, (-1, 130)) * 0.25, (0, 1)), v @ x, v @ v,
+               gr.einsum("ij,ij->j", x, x), gr.sum(gr.transpose(x), 1), gr.prod(x + 0.5, 1)]  # fmt: skip
+    with np.errstate(over="ignore"):
+        expected = [wide_a.sum(0), wide_a.sum(1), wide_b.sum(), (wide_a * 0.25).astype("f2").sum(dtype="f8"),
+                    wide_b @ wide_a, wide_b @ wide_b, (wide_a * wide_a).sum(0), wide_a.sum(0),
+                    (wide_a + 0.5).astype("f2").prod(1, dtype="f8")]  # fmt: skip
+        expected = [np.asarray(value).astype("f2") for value in expected]
+    assert expected[0][0] == 35_000
+    found = run(native([x, v], outputs), [a, b])
+    for value, reference in zip(found, expected, strict=True):
+        agrees(value, reference, 1)
+    for threads in 2, 3:
+        for value, other in zip(found, run(native([x, v], outputs, threads), [a, b]), strict=True):
+            np.testing.assert_array_equal(value, other)
+
+
 def test_views_of_empty_results_are_arrays():
     x = gr.placeholder("x", (0, 3), "float32")
     outputs = [gr.reshape(gr.roll(x, 1, 1), (3, 0, 5)), gr.transpose(gr.cumsum(x, 0)), gr.sum(x, 0), gr.max(x, 1),

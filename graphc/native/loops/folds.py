@@ -44,7 +44,7 @@ class Reducing(Walks):
 
 @dataclass(frozen=True)
 class Fold(Reducing):
-    """A reduction of the operand, or of the products of two: terms have the result's dtype."""
+    """A reduction of the operand, or of the products of two: terms have the result's dtype; of f16, f32."""
 
     reduction: Reduction
 
@@ -55,7 +55,11 @@ class Fold(Reducing):
 
     @property
     def _dtype(self) -> DType:
-        return self.results[0].dtype
+        dtype = self.results[0].dtype
+        return np.dtype("float32") if dtype == np.float16 else dtype
+
+    def _put(self, code: Code, total: Value, result: Any, kept: list[Index]) -> None:
+        put(code, cast(code.b, total, self.results[0].dtype), result, self.results[0], kept)
 
     def _term(self, code: Code, operands: Sequence[Any], indices: list[Index]) -> Value:
         factors = fetch_all(code, operands, self.operands, indices, self._dtype)
@@ -79,8 +83,8 @@ class Fold(Reducing):
 
         code.loop(0, count, 1, lambda j: totals.set(j, nothing), parallel=True)
         nested(code, self.reduced, terms)
-        code.loop(0, count, 1, lambda j: put(code, totals.get(j), result, self.results[0], [
-            *outer, plus(code.b, start, j)]), parallel=True)  # fmt: skip
+        code.loop(0, count, 1, lambda j: self._put(code, totals.get(j), result, [*outer, plus(code.b, start, j)]),
+                  parallel=True)  # fmt: skip
 
     def one(self, code: Code, operands: Sequence[Any], result: Any, kept: list[Index]) -> None:
         """The total is carried; sums may be added up in vectors."""
@@ -91,7 +95,7 @@ class Fold(Reducing):
 
         start = identity(self.reduction, self._dtype).ir
         total = nested(code, self.reduced, terms, [start], parallel=True) if 0 not in self.reduced else [start]
-        put(code, Value(total[0], self._dtype), result, self.results[0], kept)
+        self._put(code, Value(total[0], self._dtype), result, kept)
 
 
 @dataclass(frozen=True)
