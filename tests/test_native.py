@@ -456,7 +456,7 @@ def test_the_report_says_what_the_peak_consists_of():
 
 
 def test_what_waits_for_itself_or_for_far_memory_is_expected_to_take_longer():
-    x, many = gr.placeholder("x", (2000, 2000)), gr.placeholder("many", (50_000_000,))
+    x, many = gr.placeholder("x", (1000, 1000)), gr.placeholder("many", (50_000_000,))
     i, j = (gr.placeholder(name, (size,), "int64") for name, size in (("i", 4_000_000), ("j", 50_000_000)))
     key, few = gr.placeholder("key", (2,), "uint64"), gr.placeholder("few", (1000,))
 
@@ -526,3 +526,18 @@ def test_a_logarithm_of_a_sum_of_exponentials_and_its_gradient_share_these():
         bodies = [node.attrs["body"] for node in f.graph.nodes if node.op.name == "kernel"]
         inside = [node.op.name for body in bodies for node in body.nodes]
         assert (inside.count("exp"), inside.count("max")) == (exponentials, 1)
+
+
+def test_what_no_cache_holds_is_expected_to_take_longer_by_how_it_lies():
+    """Streams of 2²⁴ elements take longer a byte as those of 2²⁰, transposes and reads at steps more."""
+
+    def expected(shape, result):
+        x = gr.placeholder("x", shape)
+        return gr.compile([x], result(x), backend="native").report().program.describe().kernels[0].seconds
+
+    near, far = (expected((2**k,), lambda x: x * 2.0 + 1.0) / 2**k for k in (20, 24))
+    assert 2 * near < far < 6 * near
+    assert expected((2**25,), lambda x: x[::16] + 1.0) > expected((2**24,), lambda x: x + 1.0) / 2
+    for n, least, most in ((300, 0.9, 1.1), (2000, 2, 6), (4096, 2, 6)):
+        plain = expected((n, n), lambda x: x + 1.0)
+        assert least * plain < expected((n, n), lambda x: x.T + 1.0) < most * plain

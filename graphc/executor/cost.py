@@ -2,7 +2,8 @@
 
 The constants are measured with NumPy 2.4 and OpenBLAS on one core of an AVX-512 server (f32, arrays of 10⁵ elements:
 addition 0.15 ns an element, exp 0.5, matrix product 0.0105 a FLOP). Only their proportions matter: they decide what is
-worth a second thread, and how large the blocks are.
+worth a second thread, and how large the blocks are. What is moved beyond a cache is an estimate, the same for all
+machines.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ NS_PER_CALL = 400.0
 """Calling a NumPy function at all."""
 NS_PER_BYTE = 0.0125
 """Moving a byte between a core and the second- or third-level cache."""
+CACHE_BYTES = 1 << 24
+"""Bytes that are moved beyond so many come from memory, or go there ..."""
+NS_PER_FAR_BYTE = 0.04
+"""... which takes so much longer: streams of 2²⁴ elements and more move 20 GB a second on one core."""
 NS_PER_EFFORT = 0.016
 """One unit of an op's effort, for each byte of an element's width: an f32 exp has an effort of 8 and takes 0.5 ns."""
 NS_PER_BLAS_FLOP = 0.003
@@ -54,8 +59,13 @@ def operations(node: Node) -> float:
     return op.effort * elements([node.type, *operands])
 
 
+def far_nanoseconds(nbytes: float) -> float:
+    """What moving so many bytes takes longer because a cache does not hold all of them."""
+    return max(nbytes - CACHE_BYTES, 0.0) * NS_PER_FAR_BYTE
+
+
 def nanoseconds(node: Node) -> float:
-    """The predicted time of a node on one core."""
+    """The predicted time of a node on one core; that of elementwise ones in blocks, which stay in a cache."""
     if node.op.leaf or not node.inputs:
         return 0.0
     if node.op.view:
@@ -63,7 +73,8 @@ def nanoseconds(node: Node) -> float:
     width = arrays(node.type)[0].dtype.itemsize
     rate = NS_PER_BLAS_FLOP if node.op.blas and node.type.is_float else NS_PER_EFFORT
     moved = node.type.nbytes + (0 if callable(node.op.effort) else sum(source.type.nbytes for source in node.inputs))
-    return NS_PER_CALL + max(operations(node) * rate * width, moved * NS_PER_BYTE)
+    far = 0.0 if node.op.elementwise else far_nanoseconds(moved)
+    return NS_PER_CALL + max(operations(node) * rate * width, moved * NS_PER_BYTE + far)
 
 
 def temporary_bytes(node: Node) -> float:
@@ -75,4 +86,4 @@ def temporary_bytes(node: Node) -> float:
 
 def copy_nanoseconds(kind: AnyType) -> float:
     """The predicted time of copying a value."""
-    return NS_PER_CALL + 2 * kind.nbytes * NS_PER_BYTE
+    return NS_PER_CALL + 2 * kind.nbytes * NS_PER_BYTE + far_nanoseconds(2 * kind.nbytes)

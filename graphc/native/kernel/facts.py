@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from graphc.executor.cost import NS_PER_BYTE, NS_PER_EFFORT, operations
+from graphc.executor.cost import NS_PER_BYTE, NS_PER_EFFORT, far_nanoseconds, operations
 from graphc.ir import Graph, Node
 from graphc.native.code.library import LIBRARY, Made
 from graphc.native.code.writer import SYMBOL
@@ -28,6 +28,12 @@ WHOLE = 1024
 """Blocks of a stretch are multiples of so many elements, so that only the last has less than whole vectors."""
 NS_PER_KERNEL = 30.0
 """Entering a kernel and leaving it."""
+LINE_BYTES = 128
+"""Elements that lie farther apart bring so many bytes each from memory: lines come in pairs."""
+NEAR_BYTES = 1 << 20
+"""Of values that lie across the rows, as transposed matrices do, bytes beyond so many ..."""
+NS_PER_BYTE_ACROSS = 0.16
+"""... take so much longer: each line of a tile is on another page."""
 
 
 @dataclass(frozen=True)
@@ -63,19 +69,28 @@ def facts_of(body: Graph, accesses: Sequence[Steps], results: Sequence[Steps] = 
     address = LIBRARY.kernel(kernel.structure, lambda: Writer(kernel).text(), SYMBOL)
     work = sum(operations(node) * node.array_type.dtype.itemsize for node in body.nodes)
     moved = _moved_bytes(kernel)
-    ns = NS_PER_KERNEL + max(work * NS_PER_EFFORT, moved * NS_PER_BYTE)
+    ns = NS_PER_KERNEL + max(work * NS_PER_EFFORT, sum(moved) * NS_PER_BYTE + _far_nanoseconds(kernel, moved))
     accumulated = tuple(i for i, node in enumerate(body.outputs) if node in set(kernel.plan.accumulators))
     parts = [body.outputs[i].type.nbytes for i in accumulated]
     per_block, blocks = blocks_of(kernel.rows, ns, parts, WHOLE if kernel.stretch else 1)
     return Facts(address, kernel.numbers, kernel.rows, per_block, blocks, accumulated, frozenset(_over(kernel)), ns,
-                 sum(map(operations, body.nodes)), moved, leading(kernel))  # fmt: skip
+                 sum(map(operations, body.nodes)), sum(moved), leading(kernel))  # fmt: skip
 
 
-def _moved_bytes(kernel: Kernel) -> int:
-    """The bytes read and written: of what is read at positions, as much as comes out."""
-    values = [*kernel.body.inputs, *kernel.body.outputs]
+def _moved_bytes(kernel: Kernel) -> list[int]:
+    """The bytes read and written of each value: of what is read at positions, as much as comes out."""
     picked = {node.inputs[0]: node.type.nbytes for node, _ in kernel.lookups}
-    return sum(min(node.type.nbytes, picked.get(node, node.type.nbytes)) for node in values)
+    return [min(node.type.nbytes, picked.get(node, node.type.nbytes)) for node in kernel.pointed]
+
+
+def _far_nanoseconds(kernel: Kernel, moved: Sequence[int]) -> float:
+    """What moving so many bytes of each value takes longer because of where they lie."""
+    touched = across = 0
+    for pointer, (value, steps, nbytes) in enumerate(zip(kernel.pointed, kernel.steps, moved, strict=True)):
+        apart = [abs(step) for step, size in zip(steps, kernel.space.sizes, strict=True) if step and size > 1]
+        touched += nbytes * min([LINE_BYTES // value.array_type.dtype.itemsize, *apart] if apart else [1])
+        across += nbytes if pointer in kernel.form.staged else 0
+    return far_nanoseconds(touched) + max(across - NEAR_BYTES, 0) * NS_PER_BYTE_ACROSS
 
 
 def blocks_of(rows: int, ns: float, parts: Sequence[int] = (), multiple: int = 1) -> tuple[int, int]:
