@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from graphc.facts import effort_of
 from graphc.ir import Graph, Node
 from graphc.lookups import lookup_of
 from graphc.maps import read_elsewhere, read_here
@@ -79,8 +80,7 @@ class Apart:
             if not self._is_root(node) and (only is None or only.shape != node.shape):
                 continue
             if node.op.elementwise and node.inputs and node not in self._results and self._can_fuse(node):
-                own = node.op.effort if isinstance(node.op.effort, (int, float)) else math.inf
-                total = own + (0.0 if only is None else effort[only])
+                total = effort_of(node) + (0.0 if only is None else effort[only])
                 if total <= CHEAP:
                     effort[node] = total
         return set(effort)

@@ -20,6 +20,11 @@ NODE_COST = 256.0
 """What running a node costs beside its elements, in additions of one element: its call, its buffer."""
 
 
+def effort_of(node: Node) -> float:
+    """The additions that an element of a node takes; infinity for those that tell by their sizes."""
+    return node.op.effort if isinstance(node.op.effort, (int, float)) else math.inf
+
+
 def _behind_views(node: Node) -> Node:
     if not node.op.view:
         return node

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from graphc.apart import Apart
+from graphc.facts import effort_of
 from graphc.ir import Graph, Node
 from graphc.maps import read_elsewhere, read_here
 from graphc.spaces import number_of, only_ones_move
@@ -30,7 +31,7 @@ class Recomputed:
         self._read: dict[Node, list[Node]] = {}
         for place, node in enumerate(graph.nodes):
             source = self._only_source(node)
-            effort = _effort(node) + self._effort.get(source, 0.0) if source is not None else CHEAP + 1
+            effort = effort_of(node) + self._effort.get(source, 0.0) if source is not None else CHEAP + 1
             if effort <= CHEAP and self._is_for_kernels(node):
                 self._effort[node], self._place[node] = effort, place
 
@@ -69,7 +70,7 @@ class Recomputed:
 
     def _only_source(self, node: Node) -> Node | None:
         """The one value of a node's shape that it is computed from, if that is in memory or computed anew as well."""
-        if not node.op.elementwise or _effort(node) > CHEAP or not self._can_fuse(node) or only_ones_move(node):
+        if not node.op.elementwise or effort_of(node) > CHEAP or not self._can_fuse(node) or only_ones_move(node):
             return None
         if node in self.apart.values or node in self.apart.sources:
             return None
@@ -94,7 +95,3 @@ class Recomputed:
             self._read_by_kernels[node] = all(self._can_fuse(reader) and node not in read_elsewhere(reader)
                                               for reader in self._readers[node])  # fmt: skip
         return self._read_by_kernels[node]
-
-
-def _effort(node: Node) -> float:
-    return node.op.effort if isinstance(node.op.effort, (int, float)) else CHEAP + 1

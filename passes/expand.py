@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from graphc import ops
+from graphc.facts import effort_of
 from graphc.ir import Graph, Node
 from graphc.op import OPS, Op
 from graphc.ops.indexing import WHOLE, stored_index
@@ -233,7 +234,7 @@ def _picked(x: Node, positions: Node, *, axis: int) -> Node | None:
 
 def _formula_of_few(x: Node, positions: Node, axis: int, effort: float) -> Node | None:
     """The same elementwise ops over the elements at positions, so far as they take few additions an element."""
-    cost = x.op.effort if isinstance(x.op.effort, (int, float)) else math.inf
+    cost = effort_of(x)
     few = math.prod(positions.array_type.static_shape) * LEAST_SHARE <= math.prod(x.array_type.static_shape)
     if not x.op.elementwise or not x.inputs or cost > effort or x.shape[axis] == 1 or not few:
         return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from graphc.facts import effort_of
 from graphc.ir import Graph, Node, consumers, current_origin
 from graphc.ops import getitem, transpose
 from graphc.ops.indexing import WHOLE
@@ -36,6 +37,8 @@ MOST_PARTS = 9
 LEAST_LINE = 64
 """The fewest neighbouring bytes of pieces that kernels write to their place."""
 ROUNDS = 8
+"""The most searches for values of which parts are computed: each leaves those out of which all is needed after all."""
+
 
 @graph_pass
 def narrow(graph: Graph, *, fusible: Callable[[Node], bool] | None = None) -> Graph:
@@ -129,7 +132,7 @@ class _Narrowing:
         """Note what a value is computed from, if that is one array: the first of a cheap chain."""
         if not self._has_parts(node):
             return
-        own = _effort(node) if node.op.elementwise else 0.0
+        own = effort_of(node) if node.op.elementwise else 0.0
         sources = [source for source in dict.fromkeys(node.inputs) if number_of(source) is None and source.shape]
         deep = [self.made_of.get(source, (source, 0.0)) for source in sources]
         effort = own + sum(more for _, more in deep)
@@ -162,7 +165,7 @@ class _Narrowing:
         moved = any(each.op.blas or each.op in MOVING for each in absent)
         outside = {each for each in node.inputs if each not in self.wanted and number_of(each) is None and each.shape}
         several = len(self.wanted[node]) > 1 and len(outside) > 1
-        return moved or several or len(absent) > (_effort(node) <= CHEAP)
+        return moved or several or len(absent) > (effort_of(node) <= CHEAP)
 
     def _lies(self, node: Node) -> bool:
         """Whether a value is in memory anyway."""
@@ -204,10 +207,6 @@ class _Narrowing:
 
 def _named(value: Node, node: Node) -> Node:
     return value if node.name is None or value.name is not None or value.op.leaf else value.replace(name=node.name)
-
-
-def _effort(node: Node) -> float:
-    return node.op.effort if isinstance(node.op.effort, (int, float)) else math.inf
 
 
 def _line(piece: Node, axis: int) -> int:
