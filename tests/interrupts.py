@@ -31,6 +31,7 @@ class Interrupts:
     def call(self, function: Callable[[], Any]) -> Any:
         """Call a function, which the error may end."""
         before = sys.gettrace()
+        sys._getframe().f_trace_opcodes = True  # Python 3.12 looks only in `settrace` whether opcodes are wanted
         sys.settrace(self._begin)
         try:
             return function()
@@ -41,6 +42,7 @@ class Interrupts:
     def _begin(self, frame: FrameType, event: str, arg: Any) -> Any:
         if frame.f_code.co_filename not in self._files:
             return None
+        frame.f_trace = self._step  # or Python 3.13 and later tell no opcodes of a function's first call
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
         return self._step
 
