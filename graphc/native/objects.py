@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from functools import cache
 
 import numpy as np
 
@@ -15,6 +16,7 @@ ARRAY_DATA = object.__basicsize__
 _NUMBERS = ((ctypes.c_double, 1.25), (ctypes.c_double, np.float64(1.25)), (ctypes.c_float, np.float32(1.25)))
 
 
+@cache
 def knows_objects() -> bool:
     """Whether lists and arrays lie in memory as the driver reads them."""
     if sys.implementation.name != "cpython":
