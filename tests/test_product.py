@@ -108,7 +108,7 @@ def test_a_matrix_shared_by_a_batch_gets_its_derivative_in_one_product():
     _, dw = gr.gradients(x @ w, [x, w], seed=g)
     assert sorted(ops_of(dw)) == ["matmul", "reshape", "reshape", "transpose"]
     feed = {x: array((5, 3, 8), "f4"), g: array((5, 3, 4), "f4")}
-    np.testing.assert_allclose(value(dw, feed), np.einsum("btk,btn->kn", feed[x], feed[g]), rtol=1e-5)
+    np.testing.assert_allclose(value(dw, feed), np.einsum("btk,btn->kn", feed[x], feed[g]), rtol=1e-5, atol=3e-5)
 
 
 def test_a_vector_gets_its_derivative_by_products_with_vectors():
