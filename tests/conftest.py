@@ -117,8 +117,11 @@ def fresh(monkeypatch):
 
     monkeypatch.setenv("GRAPHC_CACHE", "")
 
-    def forget():
+    def keep():
         KEPT.append((LIBRARY._by_structure, LIBRARY._by_content, getattr(Executable, install.KEPT, None)))
+
+    def forget():
+        keep()
         monkeypatch.setattr(LIBRARY, "_by_structure", {})
         monkeypatch.setattr(LIBRARY, "_by_content", {})
         monkeypatch.setattr(LIBRARY, "_disk", cache.DiskCache(LIBRARY._problems.append))
@@ -128,4 +131,5 @@ def fresh(monkeypatch):
                        host.this_host):  # fmt: skip
             cached.cache_clear()
 
-    return forget
+    yield forget
+    keep()

@@ -126,11 +126,9 @@ def test_compact_kernels_share_no_code_with_others(monkeypatch):
     assert [[form.compact for form in kernels] for kernels in forms] == [[False], [True]]
 
 
-def test_a_function_that_llvm_rejects_costs_a_warning(monkeypatch):
-    monkeypatch.setenv("GRAPHC_CACHE", "")
+def test_a_function_that_llvm_rejects_costs_a_warning(fresh, monkeypatch):
+    fresh()
     monkeypatch.setattr(kernel_works, "MUCH", -1)
-    monkeypatch.setattr(LIBRARY, "_by_structure", {})
-    monkeypatch.setattr(LIBRARY, "_by_content", {})
     monkeypatch.setattr(Function, "text", lambda self: "define nothing")
     x = gr.placeholder("x", (3,), "float64")
     with pytest.warns(RuntimeWarning, match="kernel of sin, add .* is computed by NumPy"):

@@ -146,10 +146,6 @@ def moved(batch):
     return [x], [gr.pad(x, ((1, 2), (3, 3))), gr.roll(x, 1, 0), gr.concatenate([x, gr.tanh(x)], 1), gr.frexp(x)[1]]
 
 
-KEPT = []
-"""Code that threads may be running when a test ends."""
-
-
 def run_loops(declare, batch):
     """How many modules LLVM compiles; results have NumPy's values, and on all numbers of threads the same bits."""
     inputs, outputs = declare(batch)
@@ -165,10 +161,7 @@ def run_loops(declare, batch):
 
 
 @pytest.mark.parametrize("declare", [of_positions, contracted, walked, drawn, moved])
-def test_loops_of_another_batch_compile_nothing(declare, monkeypatch):
-    monkeypatch.setenv("GRAPHC_CACHE", "")
-    for known in ("_by_structure", "_by_content"):  # other tests in this process may have used the same loops
-        monkeypatch.setattr(LIBRARY, known, kept := {})
-        KEPT.append(kept)
+def test_loops_of_another_batch_compile_nothing(declare, fresh):
+    fresh()  # other tests in this process may have used the same loops
     assert run_loops(declare, 64) > 0
     assert [run_loops(declare, batch) for batch in (100, 70, 1000, 600)] == [0] * 4
