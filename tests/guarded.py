@@ -2,7 +2,8 @@
 
 guarded(array)                  # a copy that ends at such a page
 guarded(array, before=True)     # one that begins right after one
-with guarding(monkeypatch): …   # programs whose arena, constants and results lie so, filled with NaN before
+guarding(monkeypatch)           # new programs' arena, constants and results lie so, filled with NaN before
+run_guarded(f, feeds, 2, monkeypatch)  # the two results of a compiled function with all of that
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -102,7 +104,7 @@ def guarding(monkeypatch: Any) -> None:
 
     run = storage._Finder.run
 
-    def run_guarded(self: Any) -> Any:
+    def lay_out(self: Any) -> Any:
         made = run(self)
         made.constants = {node: guarded(value) if isinstance(value, np.ndarray) else value
                           for node, value in made.constants.items()}  # fmt: skip
@@ -113,5 +115,19 @@ def guarding(monkeypatch: Any) -> None:
 
     monkeypatch.setattr(memory, "Arena", GuardedArena)
     monkeypatch.setattr(workspace, "aligned", aligned)
-    monkeypatch.setattr(storage._Finder, "run", run_guarded)
+    monkeypatch.setattr(storage._Finder, "run", lay_out)
     monkeypatch.setattr(Results, "array", array)
+
+
+def run_guarded(executable: Any, feeds: Sequence[Any], results: int, monkeypatch: Any) -> Iterator[list[Any]]:
+    """The results of the same program, once with pages behind its arguments that may not be touched, once before."""
+    from graphc.native.program import NativeProgram
+
+    with monkeypatch.context() as patched:
+        guarding(patched)
+        program = NativeProgram(executable.plan.graph, 2, results=results)
+        state = {variable: guarded(variable.value) for variable in program.graph.variables}
+        for before in (False, True):
+            targets = [None] * results + [guarded(np.ones(n.shape, n.dtype)) for n in program.graph.outputs[results:]]
+            laid_out = [guarded(feed, before=before) for feed in feeds]
+            yield [np.array(value) for value in program.run(laid_out, state, targets)]

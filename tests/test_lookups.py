@@ -8,7 +8,7 @@ from graphc.ir import Graph
 
 pytest.importorskip("llvmlite")
 
-from guarded import guarded, guarding
+from guarded import run_guarded
 from map_formulas import (
     MapFormula,
     alone,
@@ -20,7 +20,6 @@ from map_formulas import (
 
 from graphc.native.code.vectors import Unit
 from graphc.native.kernel import lanes
-from graphc.native.program import NativeProgram
 
 POSITIONS = ["i8", "i4", "i2", "u1", "u2", "u8"]
 UNITS = [Unit(64, 32, masked=True), Unit(32, 16, masked=False)]
@@ -166,8 +165,5 @@ def test_nothing_beyond_an_array_is_looked_at(seed, monkeypatch):
     graph = formula.graph()
     run = compiled(graph.inputs, graph.outputs)
     right = run(*formula.arrays)
-    guarding(monkeypatch)
-    program = NativeProgram(run.plan.graph, 2)
-    for before in (False, True):
-        found = program.run([guarded(array, before=before) for array in formula.arrays], {}, [None] * len(right))
+    for found in run_guarded(run, formula.arrays, len(right), monkeypatch):
         assert_all_same(found, right)

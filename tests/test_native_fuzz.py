@@ -15,9 +15,8 @@ pytest.importorskip("llvmlite")
 import fuzz_checks
 from fuzz_checks import check, same_bits
 from fuzz_programs import drawn, smaller
-from guarded import guarded, guarding
+from guarded import run_guarded
 
-from graphc.native.program import NativeProgram
 from graphc.op import OPS
 from graphc.testing import _samples
 
@@ -74,18 +73,6 @@ def test_a_wrong_value_is_found(seed):
 def test_many_programs_are_right(seeds):
     for seed in seeds:
         assert_right(drawn(seed, 14 if seed % 4 else 40))
-
-
-def run_guarded(executable, feeds, results, monkeypatch):
-    """The results of the same program, once with pages behind its arguments that may not be touched, once before."""
-    with monkeypatch.context() as patched:
-        guarding(patched)
-        program = NativeProgram(executable.plan.graph, 2, results=results)
-        state = {variable: guarded(variable.value) for variable in program.graph.variables}
-        for before in (False, True):
-            targets = [None] * results + [guarded(np.ones(n.shape, n.dtype)) for n in program.graph.outputs[results:]]
-            laid_out = [guarded(feed, before=before) for feed in feeds]
-            yield [np.array(value) for value in program.run(laid_out, state, targets)]
 
 
 def assert_guarded(inputs, outputs, updates, feeds, monkeypatch):

@@ -19,7 +19,7 @@ from graphc.evaluate import evaluate
 
 pytest.importorskip("llvmlite")
 
-from guarded import guarded, guarding
+from guarded import run_guarded
 
 from graphc.native import steps
 from graphc.native.code import background, cache, host, spelling
@@ -401,16 +401,27 @@ def test_elements_some_steps_apart_are_read_in_vectors(monkeypatch, unit, dtype)
         check([x], [first * last, gr.logical_not(last), gr.max(first * last, 1)], [feed], rtol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "int64", "float32", "int8", "bool"])
+@pytest.mark.parametrize("step", [2, 3, 5, 8])
+def test_elements_some_steps_apart_touch_nothing_beyond_their_memory(monkeypatch, step, dtype):
+    for length in (3, 8, 9, 33, 65):
+        x = gr.placeholder("x", (4, step * length), dtype)
+        first, last = x[:, ::step], x[:, step - 1 :: step]
+        run = gr.compile([x], [gr.logical_not(last), first * last, gr.max(first * last, 1)], backend="native")
+        feed = (rng.normal(size=x.shape) * 3).astype(dtype)
+        right = run(feed)
+        for found in run_guarded(run, [feed], len(right), monkeypatch):
+            for value, expected in zip(found, right, strict=True):
+                np.testing.assert_array_equal(value, expected)
+
+
 def test_steps_touch_nothing_beyond_their_memory(monkeypatch):
     x = gr.placeholder("x", (5, 12 * 43), "float32")
     outputs = [x[:, 1::2] * 2, gr.tanh(x[:, 2::3]), gr.tanh(x[:, 3::4]) * 2 + gr.exp(x[:, ::4]), x[:, 11:24:3] + 1]
     run = gr.compile([x], outputs, backend="native")
     feed = rng.normal(size=x.shape).astype("float32")
     right = run(feed)
-    guarding(monkeypatch)
-    program = NativeProgram(run.plan.graph, 2)
-    for before in (False, True):
-        found = program.run([guarded(feed, before=before)], {}, [None] * 4)
+    for found in run_guarded(run, [feed], len(right), monkeypatch):
         for value, expected in zip(found, right, strict=True):
             np.testing.assert_array_equal(value, expected)
 
@@ -420,10 +431,7 @@ def test_tiles_touch_nothing_beyond_their_memory(monkeypatch):
     run = gr.compile([x, y], [x.T * y, gr.flip(x, 1).T * y, (x * 2).T, x.T], backend="native")
     feeds = [rng.normal(size=node.shape).astype("float32") for node in (x, y)]
     right = run(*feeds)
-    guarding(monkeypatch)
-    program = NativeProgram(run.plan.graph, 2)
-    for before in (False, True):
-        found = program.run([guarded(feed, before=before) for feed in feeds], {}, [None] * 4)
+    for found in run_guarded(run, feeds, len(right), monkeypatch):
         for value, expected in zip(found, right, strict=True):
             np.testing.assert_array_equal(value, expected)
 

@@ -10,7 +10,7 @@ from graphc.ir import Graph
 
 pytest.importorskip("llvmlite")
 
-from guarded import guarded, guarding
+from guarded import run_guarded
 from map_formulas import (
     MapFormula,
     alone,
@@ -24,7 +24,6 @@ from map_formulas import (
 from graphc.evaluate import evaluate
 from graphc.native.code.vectors import Unit
 from graphc.native.kernel import lanes, tiles
-from graphc.native.program import NativeProgram
 
 UNITS = [Unit(64, 32, masked=True), Unit(32, 16, masked=False), Unit(16, 16, masked=False)]
 
@@ -228,10 +227,7 @@ def test_steps_touch_nothing_beyond_their_memory(monkeypatch):
     run = compiled([x, y], outputs)
     feeds = [np.random.default_rng(0).normal(size=(7, 43)).astype("f4") for _ in (x, y)]
     right = run(*feeds)
-    guarding(monkeypatch)
-    program = NativeProgram(run.plan.graph, 2)
-    for before in (False, True):
-        found = program.run([guarded(feed, before=before) for feed in feeds], {}, [None] * 4)
+    for found in run_guarded(run, feeds, len(right), monkeypatch):
         for value, expected in zip(found, right, strict=True):
             np.testing.assert_array_equal(value, expected)
 
