@@ -18,6 +18,11 @@ from graphc.native.code.vectors import Piece
 SYMBOL = "kernel"
 
 
+def is_eight_bytes(kind: Any) -> bool:
+    """Whether a vector is of eight numbers of a byte each."""
+    return bool(kind.count == 8 and kind.element == ir.IntType(8))
+
+
 class CodePointer(ir.PointerType):  # type: ignore[misc]  # llvmlite ships no types
     """A pointer to code of a known type, which llvmlite asks for at a call."""
 
@@ -172,6 +177,9 @@ class Code:
 
     def load_where(self, pointer: Any, kind: Any, mask: Any, dtype: np.dtype[Any]) -> Any:
         """A vector from consecutive elements where a mask is set, zero elsewhere."""
+        if is_eight_bytes(kind):
+            whole = self.load_where(pointer, ir.VectorType(kind.element, 16), self._lower_half(mask), dtype)
+            return self.b.shuffle_vector(whole, whole, ir.Constant(ir.VectorType(I32, 8), list(range(8))))
         name = f"llvm.masked.load.{suffix(kind)}.p0"
         return self.call(name, kind, pointer, I32(dtype.itemsize), mask, zeros(kind.element, kind.count))
 
@@ -192,6 +200,8 @@ class Code:
         if isinstance(mask, ir.Constant) and [lane.constant for lane in mask.constant] == first_only:
             self.b.store(self.b.extract_element(value, I32(0)), pointer, align=dtype.itemsize)
             return
+        if is_eight_bytes(value.type):
+            value, mask = self._twice(value), self._lower_half(mask)
         name = f"llvm.masked.store.{suffix(value.type)}.p0"
         self.call(name, ir.VoidType(), value, pointer, I32(dtype.itemsize), mask)
 
@@ -215,6 +225,19 @@ class Code:
                 bits = self.b.or_(bits, ir.Constant(bits.type, (1 << active) - 1))
                 self._masks[width, active] = self.b.bitcast(bits, ir.VectorType(ir.IntType(1), width))
         return self._masks[width, active]
+
+    def _lower_half(self, mask: Any) -> Any:
+        """The mask of eight lanes for sixteen, of which the upper ones are not there.
+
+        A vector of eight bytes is moved as half of one of sixteen. LLVM 22 clears the upper half of its mask by an
+        instruction that it takes for a copy, so it leaves it out where it lays masks aside: the upper bytes were
+        stored. Here they are cleared by a mask that it does not know.
+        """
+        return self.b.and_(self._twice(mask), self.hidden_mask(16, 8))
+
+    def _twice(self, vector: Any) -> Any:
+        """A vector of eight, and once more behind itself."""
+        return self.b.shuffle_vector(vector, vector, ir.Constant(ir.VectorType(I32, 16), list(range(16))))
 
     def gather(self, pointer: Any, step: int, piece: Piece, dtype: np.dtype[Any]) -> Any:
         """A vector from elements `step` apart."""
