@@ -165,7 +165,8 @@ class _Narrowing:
         moved = any(each.op.blas or each.op in MOVING for each in absent)
         outside = {each for each in node.inputs if each not in self.wanted and number_of(each) is None and each.shape}
         several = len(self.wanted[node]) > 1 and len(outside) > 1
-        return moved or several or len(absent) > (effort_of(node) <= CHEAP)
+        spared = 1 if effort_of(node) <= CHEAP else 0  # a cheap value costs no more than what it is made of
+        return moved or several or len(absent) > spared
 
     def _lies(self, node: Node) -> bool:
         """Whether a value is in memory anyway."""
