@@ -6,7 +6,7 @@ Comparisons and predicates give i1; everything else gives its operands' type.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial, reduce
 from typing import Any
 
@@ -15,13 +15,12 @@ from llvmlite import ir
 
 from graphc.ir import Node
 from graphc.native import vecmath
-from graphc.native.code import floats, integers, special
-from graphc.native.code.scalars import CONTRACT, Value, cast, intrinsic, like, rounded, with_sign
+from graphc.native.code import comparisons, floats, integers, special
+from graphc.native.code.scalars import CONTRACT, Emitter, Value, cast, constant, intrinsic, rounded, with_sign
 from graphc.op import OPS
 from graphc.spaces import number_of
 from graphc.types import promote
 
-Emitter = Callable[..., Any]
 BOOL = np.dtype("bool")
 
 
@@ -92,45 +91,6 @@ def _arithmetic(on_floats: str, on_ints: str, on_bools: str = "") -> Emitter:
     return emitter
 
 
-def _compare(symbol: str) -> Emitter:
-    def emitter(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any, y: Any) -> Any:
-        if dtype.kind == "f":
-            return (b.fcmp_unordered if symbol == "!=" else b.fcmp_ordered)(symbol, x, y)
-        return (b.icmp_signed if dtype.kind == "i" else b.icmp_unsigned)(symbol, x, y)
-
-    return emitter
-
-
-def _comparison(symbol: str) -> Emitter:
-    """As NumPy compares: integers with one another exactly, though i64 and u64 have no dtype in common but f64."""
-
-    def emitter(b: ir.IRBuilder, result: np.dtype[Any], x: Value, y: Value) -> Any:
-        dtype = promote(x.dtype, y.dtype)
-        if dtype.kind == "f" and "f" not in (x.dtype.kind, y.dtype.kind):
-            return _compare_signs(b, symbol, x, y)
-        return _compare(symbol)(b, dtype, cast(b, x, dtype).ir, cast(b, y, dtype).ir)
-
-    return emitter
-
-
-def _compare_signs(b: ir.IRBuilder, symbol: str, x: Value, y: Value) -> Any:
-    """A signed integer and one of u64: below all of them if it is negative, and else without a sign, too."""
-    first, second = (cast(b, v, np.dtype("int64" if v.dtype.kind == "i" else "uint64")).ir for v in (x, y))
-    signed, holds_below = (first, "<") if x.dtype.kind == "i" else (second, ">")
-    negative = b.icmp_signed("<", signed, _zero(signed))
-    alike = b.icmp_unsigned(symbol, first, second)
-    return b.or_(alike, negative) if holds_below in symbol or symbol == "!=" else b.and_(alike, b.not_(negative))
-
-
-def _extremum(symbol: str, on_floats: str) -> Emitter:
-    def emitter(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any, y: Any) -> Any:
-        if dtype.kind == "f":
-            return intrinsic(b, on_floats, x, y)
-        return b.select(_compare(symbol)(b, dtype, x, y), x, y)
-
-    return emitter
-
-
 def _vecmath(name: str) -> Emitter:
     def emitter(b: ir.IRBuilder, dtype: np.dtype[Any], *operands: Any) -> Any:
         return vecmath.emit(b, name, *operands)
@@ -154,14 +114,6 @@ def _rounding(name: str) -> Emitter:
     return emitter
 
 
-def _zero(x: Any) -> Any:
-    return ir.Constant(x.type, 0)
-
-
-def _one(x: Any) -> Any:
-    return ir.Constant(x.type, 1)
-
-
 def _add_n(b: ir.IRBuilder, dtype: np.dtype[Any], *terms: Value) -> Any:
     return cast(b, reduce(partial(_add_two, b), terms), dtype).ir
 
@@ -178,7 +130,7 @@ def _negative(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
 def _abs(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
     if dtype.kind == "f":
         return intrinsic(b, "fabs", x)
-    return x if dtype.kind != "i" else b.select(b.icmp_signed("<", x, _zero(x)), b.neg(x), x)
+    return x if dtype.kind != "i" else b.select(integers.is_negative(b, x), b.neg(x), x)
 
 
 def _square(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
@@ -186,48 +138,11 @@ def _square(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
 
 
 def _reciprocal(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
-    return b.fdiv(_one(x), x)
-
-
-def _relu(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
-    zero = _zero(x)
-    below = b.fcmp_ordered("<=", x, zero) if dtype.kind == "f" else _compare("<=")(b, dtype, x, zero)
-    return b.select(below, zero, x)
-
-
-def _clip(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any, low: Any, high: Any) -> Any:
-    return _MINIMUM(b, dtype, _MAXIMUM(b, dtype, x, low), high)
-
-
-def _sign(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
-    zero, one = _zero(x), _one(x)
-    positive = b.select(_compare(">")(b, dtype, x, zero), one, zero)
-    if dtype.kind == "i":
-        return b.select(b.icmp_signed("<", x, zero), ir.Constant(x.type, -1), positive)
-    if dtype.kind != "f":
-        return positive
-    signed = b.select(b.fcmp_ordered("<", x, zero), ir.Constant(x.type, -1.0), positive)
-    return b.select(b.fcmp_unordered("uno", x, x), x, signed)
+    return b.fdiv(constant(x, 1), x)
 
 
 def _where(b: ir.IRBuilder, dtype: np.dtype[Any], condition: Value, x: Value, y: Value) -> Any:
     return b.select(condition.ir, cast(b, x, dtype).ir, cast(b, y, dtype).ir)
-
-
-def _isnan(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
-    return b.fcmp_unordered("uno", x, x)
-
-
-def _isinf(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
-    return b.fcmp_ordered("==", intrinsic(b, "fabs", x), ir.Constant(x.type, float("inf")))
-
-
-def _isfinite(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
-    return b.fcmp_ordered("<", intrinsic(b, "fabs", x), ir.Constant(x.type, float("inf")))
-
-
-def _always(truth: int) -> Emitter:
-    return lambda b, dtype, x: ir.Constant(like(x, ir.IntType(1)), truth)
 
 
 def _same(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any) -> Any:
@@ -250,28 +165,28 @@ def _astype(b: ir.IRBuilder, result: np.dtype[Any], x: Value, *, dtype: np.dtype
 
 
 _ADD, _MULTIPLY = _arithmetic("fadd", "add", "or_"), _arithmetic("fmul", "mul", "and_")
-_MAXIMUM, _MINIMUM = _extremum(">", "maximum"), _extremum("<", "minimum")
 
 _RESULT: dict[str, Emitter] = {
     "add": _ADD, "multiply": _MULTIPLY, "subtract": _arithmetic("fsub", "sub"),
     "negative": _negative, "positive": _same, "stop_gradient": _same, "abs": _abs, "square": _square,
-    "reciprocal": _reciprocal, "maximum": _MAXIMUM, "minimum": _MINIMUM, "relu": _relu, "clip": _clip, "sign": _sign,
+    "reciprocal": _reciprocal, "maximum": comparisons.maximum, "minimum": comparisons.minimum,
+    "relu": comparisons.relu, "clip": comparisons.clip, "sign": comparisons.sign,
     "bitwise_and": _arithmetic("", "and_", "and_"), "bitwise_or": _arithmetic("", "or_", "or_"),
     "bitwise_xor": _arithmetic("", "xor", "xor"), "invert": lambda b, dtype, x: b.not_(x),
     "floor": _rounding("floor"), "ceil": _rounding("ceil"), "trunc": _rounding("trunc"), "rint": _rounding("rint"),
     "copysign": lambda b, dtype, x, y: with_sign(b, x, y), "sqrt": lambda b, dtype, x: intrinsic(b, "sqrt", x),
     "divide": lambda b, dtype, x, y: b.fdiv(x, y),
-    "deg2rad": lambda b, dtype, x: b.fmul(x, ir.Constant(x.type, np.pi / 180)),
+    "deg2rad": lambda b, dtype, x: b.fmul(x, constant(x, np.pi / 180)),
     "round": floats.round, "polygamma": special.polygamma, "spherical_jn": special.spherical_jn,
-    "rad2deg": lambda b, dtype, x: b.fmul(x, ir.Constant(x.type, 180 / np.pi)),
+    "rad2deg": lambda b, dtype, x: b.fmul(x, constant(x, 180 / np.pi)),
 }  # fmt: skip
 _OPERANDS: dict[str, Emitter] = {
-    "isnan": _isnan, "isinf": _isinf, "isfinite": _isfinite,
-    "signbit": floats.signbit,
+    "isnan": comparisons.isnan, "isinf": comparisons.isinf, "isfinite": comparisons.isfinite, "signbit": floats.signbit,
 }  # fmt: skip
 _AS_THEY_ARE: dict[str, Emitter] = {
-    "equal": _comparison("=="), "not_equal": _comparison("!="), "less": _comparison("<"),
-    "less_equal": _comparison("<="), "greater": _comparison(">"), "greater_equal": _comparison(">="),
+    **{name: comparisons.comparison(symbol) for name, symbol in (
+        ("equal", "=="), ("not_equal", "!="), ("less", "<"), ("less_equal", "<="), ("greater", ">"),
+        ("greater_equal", ">="))},
     "add_n": _add_n, "where": _where, "astype": _astype, "logical_not": _not, "logical_and": _logical("and_"),
     "logical_or": _logical("or_"), "logical_xor": _logical("xor"),
     "ldexp": floats.ldexp,
@@ -286,8 +201,9 @@ _TABLE: dict[str, tuple[Emitter, str]] = {
 _INTEGERS: dict[str, tuple[Emitter, str]] = {
     **{name: (getattr(integers, name), "result") for name in (
         "floor_divide", "remainder", "fmod", "power", "gcd", "lcm", "left_shift", "right_shift", "reciprocal")},
-    "fmax": (_MAXIMUM, "result"), "fmin": (_MINIMUM, "result"), "bitwise_count": (integers.bitwise_count, "operands"),
-    **{name: (_always(truth), "operands") for name, truth in (("isnan", 0), ("isinf", 0), ("isfinite", 1))},
+    "fmax": (comparisons.maximum, "result"), "fmin": (comparisons.minimum, "result"),
+    "bitwise_count": (integers.bitwise_count, "operands"),
+    **{name: (comparisons.always(truth), "operands") for name, truth in (("isnan", 0), ("isinf", 0), ("isfinite", 1))},
 }  # fmt: skip
 """Where neither operands nor result are floats."""
 _LOOPING = frozenset(["power", "gcd", "lcm"])

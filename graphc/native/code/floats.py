@@ -8,8 +8,8 @@ import numpy as np
 from llvmlite import ir
 
 from graphc.native import vecmath
-from graphc.native.code.integers import F64, I64, DType, constant, is_negative
-from graphc.native.code.scalars import Value, cast, element_of, intrinsic, like, rounded, with_sign
+from graphc.native.code.integers import F64, I64, DType, is_negative
+from graphc.native.code.scalars import Value, cast, constant, element_of, intrinsic, like, rounded, with_sign
 
 
 def signbit(b: ir.IRBuilder, dtype: DType, x: Any) -> Any:

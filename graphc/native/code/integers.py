@@ -13,15 +13,10 @@ import numpy as np
 from llvmlite import ir
 
 from graphc.native import vecmath
-from graphc.native.code.scalars import Value, cast, element_of, intrinsic, like
+from graphc.native.code.scalars import Value, cast, constant, element_of, intrinsic, like
 
 DType = np.dtype[Any]
 F64, I64 = np.dtype("float64"), np.dtype("int64")
-
-
-def constant(x: Any, value: float) -> Any:
-    """A constant of a value's type."""
-    return ir.Constant(x.type, value)
 
 
 def is_negative(b: ir.IRBuilder, x: Any) -> Any:

@@ -6,6 +6,7 @@ the dtype that NumPy computes in, so an emitter writes just the operation. Mathe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,8 @@ from llvmlite import ir
 
 BOOL, I32, I64, POINTER = ir.IntType(1), ir.IntType(32), ir.IntType(64), ir.PointerType()
 CONTRACT = ("contract",)
+Emitter = Callable[..., Any]
+"""Writes an op for one element: takes the builder, the dtype that it computes in, and operands of that dtype."""
 
 
 class Wide(ir.VectorType):  # type: ignore[misc]  # llvmlite has no types
@@ -29,6 +32,11 @@ class Wide(ir.VectorType):  # type: ignore[misc]  # llvmlite has no types
 def like(raw: Any, kind: Any) -> Any:
     """A type of as many elements as a value has."""
     return Wide(kind, raw.type.count) if isinstance(raw.type, ir.VectorType) else kind
+
+
+def constant(x: Any, value: float) -> Any:
+    """A constant of a value's type."""
+    return ir.Constant(x.type, value)
 
 
 def element_of(raw: Any) -> Any:
