@@ -9,6 +9,10 @@ from graphc.passes.expand import expand
 pytest.importorskip("llvmlite")
 
 from graphc.native.code.elementwise import is_native
+from graphc.native.code.vectors import Unit
+from graphc.native.kernel import lanes
+from graphc.native.program import NativeProgram
+from graphc.passes.fuse import fuse
 
 REDUCTIONS = ["sum", "prod", "max", "min"]
 DTYPES = ["float32", "float64", "float16", "int64", "int32", "uint8", "bool"]
@@ -83,3 +87,23 @@ def test_which_are_computed_by_parts():
     assert not is_by_parts(gr.sum(gr.exp(x), 1))
     assert not is_by_parts(gr.sum(small, 1))
     assert not is_by_parts(gr.sum(wide, 1))
+
+
+@pytest.mark.parametrize("unit", [Unit(64, 32, masked=True), Unit(32, 16, masked=False), Unit(16, 16, masked=False)])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_extremes_of_special_values_wherever_they_stand(monkeypatch, unit, dtype):
+    """Also NaN with a sign, and zeros, of which the maximum is the positive one."""
+    monkeypatch.setattr(lanes, "host_unit", lambda: unit)
+    for length in (5, 8, 13, 16, 31, 70):
+        array = np.tile(drawn((3, length), dtype) - 20, (2 * length, 1))
+        for number, special in enumerate((np.nan, -np.nan, np.inf, -np.inf, 1e-7, -1e-7)):
+            array[np.arange(length) * 6 + number, np.arange(length)] = special
+        array[0], array[1] = -0.0, 0.0
+        array[0, length // 2], array[1, length // 2] = 0.0, -0.0
+        x = gr.placeholder("x", array.shape, dtype)
+        program = NativeProgram(fuse(gr.Graph([x], [gr.max(x, 1), gr.min(x, 1)]), fusible=is_native), 2)
+        top, bottom = program.run([array], {}, [None, None])
+        np.testing.assert_array_equal(top, array.max(1))
+        np.testing.assert_array_equal(bottom, array.min(1))
+        assert not np.signbit(top[:2]).any()
+        assert np.signbit(bottom[:2]).all()

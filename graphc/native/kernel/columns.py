@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from graphc.ir import Node
 from graphc.native.code.indices import smaller
 from graphc.native.code.scalars import I64, Value
-from graphc.native.kernel.lanes import Lanes, folded, widened
+from graphc.native.kernel.folding import folded
+from graphc.native.kernel.lanes import Lanes, widened
 from graphc.native.kernel.phases import identity, reduction_of
 from graphc.native.kernel.traversal import combined
 

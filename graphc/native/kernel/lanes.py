@@ -11,11 +11,10 @@ import numpy as np
 from llvmlite import ir
 
 from graphc.native.code.elementwise import has_vectors
-from graphc.native.code.scalars import I32, I64, Value, Wide, computed, computed_type, stored, stored_type, suffix
+from graphc.native.code.scalars import I32, I64, Value, Wide, computed, stored, stored_type
 from graphc.native.code.vectors import Unit, host_unit
 from graphc.native.code.writer import Code
 from graphc.native.kernel.phases import Plan
-from graphc.op import Reduction
 from graphc.windows import LARGEST_STEP
 
 CHEAP, LIGHT = 4.0, 16.0
@@ -239,24 +238,3 @@ def widened(code: Code, value: Value, width: int) -> Value:
     if isinstance(raw, ir.Constant):
         return Value(ir.Constant(Wide(raw.type, width), raw), dtype)
     return Value(code.splat(raw, width), dtype)
-
-
-_FOLDS = {  # how lanes are combined: floats, signed and unsigned integers, truth values
-    "add": ("fadd", "add", "add", "or"), "multiply": ("fmul", "mul", "mul", "and"),
-    "maximum": ("fmaximum", "smax", "umax", "or"), "minimum": ("fminimum", "smin", "umin", "and"),
-    "bitwise_or": ("", "or", "or", "or"), "bitwise_and": ("", "and", "and", "and"),
-}  # fmt: skip
-
-
-def folded(code: Code, reduction: Reduction, value: Value) -> Value:
-    """One number from all lanes of a reduction's total."""
-    raw, dtype = value
-    if not isinstance(raw.type, ir.VectorType):
-        return value
-    fold = _FOLDS[reduction.combine]["fiub".index(dtype.kind)]
-    element = computed_type(dtype)
-    name = f"llvm.vector.reduce.{fold}.{suffix(raw.type)}"
-    if fold in ("fadd", "fmul"):
-        start = ir.Constant(element, -0.0 if fold == "fadd" else 1.0)
-        return Value(code.call(name, element, start, raw, flags=("reassoc",)), dtype)
-    return Value(code.call(name, element, raw), dtype)
