@@ -16,6 +16,8 @@ DIM_GUESS = 64
 """The size that a symbol counts as in a cost."""
 VIEWS_SEEN_THROUGH = 16
 """How long a chain of views rules look through, so that they stay linear."""
+CHEAP = 4.0
+"""The most additions an element that are done again wherever it is read: it would take longer to store and to read."""
 NODE_COST = 256.0
 """What running a node costs beside its elements, in additions of one element: its call, its buffer."""
 

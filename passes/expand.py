@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 
 from graphc import ops
-from graphc.facts import effort_of
+from graphc.facts import CHEAP, effort_of
 from graphc.ir import Graph, Node
 from graphc.op import OPS, Op
 from graphc.ops.indexing import WHOLE, stored_index
 from graphc.pipeline import graph_pass
-from graphc.recompute import CHEAP
 from graphc.rewrite import rewrite_graph
 from graphc.spaces import number_of, only_ones_move
 from graphc.types import Shape, promote

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from graphc.facts import effort_of
+from graphc.facts import CHEAP, effort_of
 from graphc.ir import Graph, Node, consumers, current_origin
 from graphc.ops import getitem, transpose
 from graphc.ops.indexing import WHOLE
@@ -30,8 +30,6 @@ from graphc.pipeline import graph_pass
 from graphc.rewrite import moved_graph
 from graphc.spaces import number_of, only_ones_move
 
-CHEAP = 4.0
-"""The most additions an element that are done again for parts that overlap."""
 MOST_PARTS = 9
 """The most parts of a value that are computed on their own: a stencil in two dimensions has so many."""
 LEAST_LINE = 64

@@ -17,7 +17,7 @@ from graphc.native.code.writer import Code
 from graphc.native.kernel.phases import Plan
 from graphc.windows import LARGEST_STEP
 
-CHEAP, LIGHT = 4.0, 16.0
+LIGHTEST, LIGHT = 4.0, 16.0
 """Bodies of at most so much effort an element take four vectors at once, and two."""
 HEAVY = 40.0
 """A body of so much effort an element is written once, masked, rather than once for whole vectors and once for rest.
@@ -61,7 +61,7 @@ def width_of(plan: Plan, *, compact: bool) -> Width:
 
 def _wide(native: int, effort: float, unit: Unit) -> Width:
     once = unit.masked and effort >= HEAVY
-    times = 1 if LIGHT < effort < HEAVY else 4 if effort <= CHEAP else 2
+    times = 1 if LIGHT < effort < HEAVY else 4 if effort <= LIGHTEST else 2
     return Width(native, native * times, unit.masked, once)
 
 
