@@ -27,7 +27,8 @@ from graphc.native.code.elementwise import is_native
 from graphc.native.code.library import LIBRARY, Library
 from graphc.native.code.spelling import spelled
 from graphc.native.code.vectors import Unit
-from graphc.native.kernel import facts, form, lanes, tiles
+from graphc.native.kernel import facts, lanes, tiles
+from graphc.native.kernel.kernel import Kernel
 from graphc.native.kernel.rows import Writer
 from graphc.native.program import NativeProgram
 from graphc.passes.fuse import fuse
@@ -177,7 +178,7 @@ def test_rows_shorter_than_vectors_are_reduced_without_choices_that_llvm_knows(m
     monkeypatch.setattr(lanes, "host_unit", lambda: UNITS[0])
     x = gr.placeholder("x", (70, n), dtype)
     outputs = [op(x, 1, keepdims=True) for op in (gr.max, gr.min, gr.any)]
-    text = Writer(form.Kernel(gr.Graph([x], outputs), [(n, 1)])).text()
+    text = Writer(Kernel(gr.Graph([x], outputs), [(n, 1)])).text()
     assert not re.search(r"select +<\d+ x i1> <", text)
     check([x], outputs, [rng.integers(0, 2 if dtype == "bool" else 9, x.shape).astype(dtype)])
 
@@ -318,7 +319,7 @@ def test_what_has_compiled_a_kernel_is_freed(monkeypatch):
 def test_values_that_lie_across_the_rows_are_right_at_every_edge_of_a_tile(monkeypatch, unit, dtype):
     monkeypatch.setattr(lanes, "host_unit", lambda: unit)
     monkeypatch.setattr(tiles, "host_unit", lambda: unit)
-    monkeypatch.setattr(form, "FAR_BYTES", 1)
+    monkeypatch.setattr("graphc.native.kernel.kernel.FAR_BYTES", 1)
     for rows, columns in ((1, 65), (2, 128), (31, 129), (33, 100), (64, 65), (70, 193)):
         x, y = gr.placeholder("x", (columns, rows), dtype), gr.placeholder("y", (rows, columns), dtype)
         feeds = [rng.normal(size=node.shape) * 3 for node in (x, y)]
@@ -343,7 +344,7 @@ def test_a_large_transposed_operand_is_walked_in_tiles_and_a_small_one_is_not():
     def tiled(size):
         x, y = gr.placeholder("x", (size, size)), gr.placeholder("y", (size, size))
         accesses = [(1, size), (size, 1)]
-        return form.Kernel(gr.Graph([x, y], [x * y]), accesses).form.tiled
+        return Kernel(gr.Graph([x, y], [x * y]), accesses).form.tiled
 
     assert (tiled(300), tiled(30)) == (0, None)
 
@@ -353,7 +354,7 @@ def test_a_large_transposed_operand_is_walked_in_tiles_and_a_small_one_is_not():
 def test_a_result_that_is_seen_transposed_is_written_so(monkeypatch, unit, dtype):
     for module in (lanes, tiles):
         monkeypatch.setattr(module, "host_unit", lambda: unit)
-    monkeypatch.setattr(form, "FAR_BYTES", 1)
+    monkeypatch.setattr("graphc.native.kernel.kernel.FAR_BYTES", 1)
     for shape in ((1, 65), (31, 129), (33, 100), (64, 17), (5, 40, 70)):
         x, y = gr.placeholder("x", shape, dtype), gr.placeholder("y", shape[-1:], dtype)
         feeds = [(rng.normal(size=node.shape) * 3).astype(dtype) for node in (x, y)]

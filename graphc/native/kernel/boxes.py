@@ -18,9 +18,10 @@ from graphc.native.code.limited import apply
 from graphc.native.code.scalars import I32, I64, Value, cast, computed, number, stored_type
 from graphc.native.code.writer import Code
 from graphc.native.kernel.extents import feeding
-from graphc.native.kernel.form import Kernel, Word
+from graphc.native.kernel.kernel import Kernel
 from graphc.native.kernel.lanes import Lanes, counter, read, widened
 from graphc.native.kernel.spread import Spread
+from graphc.native.kernel.table import Word
 from graphc.windows import Window, windows_of
 
 

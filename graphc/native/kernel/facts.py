@@ -12,7 +12,7 @@ from graphc.executor.cost import NS_PER_BYTE, NS_PER_EFFORT, far_nanoseconds, op
 from graphc.ir import Graph, Node
 from graphc.native.code.library import LIBRARY, Made
 from graphc.native.code.writer import SYMBOL
-from graphc.native.kernel.form import Kernel
+from graphc.native.kernel.kernel import Kernel
 from graphc.native.kernel.leading import Leading, leading
 from graphc.native.kernel.rows import Writer
 from graphc.native.strides import Steps, broadcast, c_order

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from graphc.native.kernel.form import Kernel
+from graphc.native.kernel.kernel import Kernel
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from graphc.ir import Node
 from graphc.native.code.scalars import I64, Value, stored_type
 from graphc.native.code.vectors import host_unit
 from graphc.native.kernel.columns import Columns
-from graphc.native.kernel.form import CHUNK
+from graphc.native.kernel.kernel import CHUNK
 from graphc.native.kernel.lanes import Lanes, hidden, read, widened, write
 from graphc.native.kernel.phases import identity, reduction_of
 from graphc.native.kernel.tiles import Tiles

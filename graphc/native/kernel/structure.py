@@ -1,18 +1,64 @@
-"""What kernels have in common that share their code: a body without names, and without what its table has."""
+"""What kernels have in common that share their code: a body without names and what its table has, and a form."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from graphc.ir import Graph, Node, attrs_key
 from graphc.maps import is_map
+from graphc.native.code.functions import Function
+from graphc.native.kernel.lanes import Width
 from graphc.windows import windows_of
 
 IN_CODE = frozenset([0.0, 0.5, 1.0, 2.0, math.inf])
 """The sizes of floats that are in the code; all others stand in the table: a mean's factor or a learning rate."""
+KnownSteps = tuple[tuple[int | None, ...], ...]
+"""Of each pointer along each axis: 0, 1, -1 or a small number along the row, or None for a number of the table."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the code of a kernel depends on beside its body."""
+
+    width: Width
+    stretch: bool
+    chunked: bool
+    length: int
+    """The length of short rows and stretches, else 0."""
+    varies: tuple[tuple[bool, ...], ...]
+    """Of each value, along which axes."""
+    steps: KnownSteps
+    stashes: tuple[tuple[int, int], ...]
+    """Values kept for later phases, and the bytes for each."""
+    cuts: tuple[tuple[tuple[bool, bool], ...], ...] = ()
+    """Of each box that is read, whether it begins and ends inside of each axis."""
+    stepped: tuple[tuple[tuple[int, ...], int], ...] = ()
+    """Of each box its steps along each axis, and what of its start a step along the row leaves over."""
+    within: tuple[bool, ...] = ()
+    """Whether each box reaches over the longest part of the row in which none begins or ends, where that is most."""
+    looked: tuple[tuple[int | None, ...], ...] = ()
+    """Of each lookup the steps along the axes looked up, 1 or None for a number of the table."""
+    marked: tuple[int, ...] = ()
+    """The axes along which elements are compared with positions."""
+    tiled: int | None = None
+    """The axis of which several rows are walked together."""
+    staged: tuple[int, ...] = ()
+    """The pointers whose elements lie side by side along that axis, and pass the stack row by row."""
+    down: int | None = None
+    """The axis that is walked, where it is not the last."""
+    compact: bool = False
+    """Whether it is written once, and calls functions: soon compiled, for it takes longer to run, ..."""
+    functions: tuple[Function, ...] = ()
+    """... and which these are."""
+
+
+def may_mask(steps: KnownSteps, staged: Sequence[int]) -> bool:
+    """Whether all that lies along the row does so without gaps, or passes the stack."""
+    return all(inner is not None or i in staged for i, (*_, inner) in enumerate(steps))
 
 
 def structure_of(body: Graph, known: Callable[[Node], Hashable]) -> Hashable:

@@ -15,7 +15,7 @@ from llvmlite import ir
 from graphc.native.code.indices import Index, as_value, larger, plus, smaller, times
 from graphc.native.code.scalars import I64, stored_type
 from graphc.native.code.vectors import host_unit
-from graphc.native.kernel.form import TILE
+from graphc.native.kernel.kernel import TILE
 from graphc.native.kernel.lanes import Lanes, first_lanes, load_lanes, store_lanes
 
 if TYPE_CHECKING:

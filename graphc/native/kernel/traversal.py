@@ -12,9 +12,10 @@ from graphc.native.code.indices import larger
 from graphc.native.code.scalars import I64, Value
 from graphc.native.code.writer import Code
 from graphc.native.kernel.folding import folded
-from graphc.native.kernel.form import Kernel, may_mask
+from graphc.native.kernel.kernel import Kernel
 from graphc.native.kernel.lanes import Lanes, cut, first_lanes, widened, widths
 from graphc.native.kernel.phases import identity, reduction_of
+from graphc.native.kernel.structure import may_mask
 from graphc.windows import LARGEST_STEP
 
 Element = Callable[[Lanes, list[Value]], list[Value]]

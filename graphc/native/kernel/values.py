@@ -15,10 +15,11 @@ from graphc.native.code.limited import apply
 from graphc.native.code.scalars import I64, POINTER, Value, number, stored_type
 from graphc.native.code.writer import Code
 from graphc.native.kernel.boxes import Boxes
-from graphc.native.kernel.form import Kernel, Word
+from graphc.native.kernel.kernel import Kernel
 from graphc.native.kernel.lanes import Lanes, read, widened, write
 from graphc.native.kernel.lookups import Lookups
 from graphc.native.kernel.structure import is_in_table, ops_of
+from graphc.native.kernel.table import Word
 from graphc.native.kernel.traversal import Traversal
 from graphc.windows import windows_of
 

@@ -1,4 +1,4 @@
-"""The form of a kernel: which loops its body needs, which of its sizes are in the code, and which in the table.
+"""A kernel for known sizes: which loops its body needs, which of its sizes are in the code, and which in the table.
 
     void kernel(ptr table, i64 first, i64 last, i64 block)
 
@@ -12,8 +12,7 @@ Where columns are walked, `first` and `last` count groups of neighbouring ones.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
 from functools import cached_property
 from itertools import pairwise
 
@@ -23,7 +22,8 @@ from graphc.native.code.functions import Function, function_of
 from graphc.native.kernel.extents import Box, Space, spread_accesses
 from graphc.native.kernel.lanes import Width, width_of, widths
 from graphc.native.kernel.phases import Plan
-from graphc.native.kernel.structure import bits_of, is_in_table, structure_of, without_sizes
+from graphc.native.kernel.structure import Form, KnownSteps, may_mask, structure_of, without_sizes
+from graphc.native.kernel.table import Word, words_of
 from graphc.native.strides import Steps
 from graphc.windows import LARGEST_STEP, windows_of
 
@@ -42,49 +42,9 @@ SHORT_VECTORS = 4
 code around a loop would keep all constants that the loop reads."""
 MOST_OF_ROW = 0.75
 """A part of the row in which no box begins or ends is walked without masks if it is so much of the row."""
-Word = tuple[str, int, int]
-"""A number of the table: what it is, of which pointer, along which axis."""
-KnownSteps = tuple[tuple[int | None, ...], ...]
-"""Of each pointer along each axis: 0, 1, -1 or a small number along the row, or None for a number of the table."""
 FORWARD = (*range(LARGEST_STEP + 1),)
 STEPS = (*FORWARD, -1)
 """Steps along the row at which operands are read in vectors; those of boxes only forward."""
-
-
-@dataclass(frozen=True)
-class Form:
-    """What the code of a kernel depends on beside its body."""
-
-    width: Width
-    stretch: bool
-    chunked: bool
-    length: int
-    """The length of short rows and stretches, else 0."""
-    varies: tuple[tuple[bool, ...], ...]
-    """Of each value, along which axes."""
-    steps: KnownSteps
-    stashes: tuple[tuple[int, int], ...]
-    """Values kept for later phases, and the bytes for each."""
-    cuts: tuple[tuple[tuple[bool, bool], ...], ...] = ()
-    """Of each box that is read, whether it begins and ends inside of each axis."""
-    stepped: tuple[tuple[tuple[int, ...], int], ...] = ()
-    """Of each box its steps along each axis, and what of its start a step along the row leaves over."""
-    within: tuple[bool, ...] = ()
-    """Whether each box reaches over the longest part of the row in which none begins or ends, where that is most."""
-    looked: tuple[tuple[int | None, ...], ...] = ()
-    """Of each lookup the steps along the axes looked up, 1 or None for a number of the table."""
-    marked: tuple[int, ...] = ()
-    """The axes along which elements are compared with positions."""
-    tiled: int | None = None
-    """The axis of which several rows are walked together."""
-    staged: tuple[int, ...] = ()
-    """The pointers whose elements lie side by side along that axis, and pass the stack row by row."""
-    down: int | None = None
-    """The axis that is walked, where it is not the last."""
-    compact: bool = False
-    """Whether it is written once, and calls functions: soon compiled, for it takes longer to run, ..."""
-    functions: tuple[Function, ...] = ()
-    """... and which these are."""
 
 
 class Kernel:
@@ -195,7 +155,7 @@ class Kernel:
                      for box in self.boxes)  # fmt: skip
         stepped = tuple((tuple(step for _, _, step in box), box[-1][0] % box[-1][2]) for box in self.boxes)
         within = self._reaching() if not short and not self.width.once else ()
-        looked = tuple(tuple(1 if step == 1 else None for step in steps) for steps in self._looked_steps)
+        looked = tuple(tuple(1 if step == 1 else None for step in steps) for steps in self.looked_steps)
         marked = tuple(self.space.group_of(axis) for _, axis in self.marks)
         inside = length if short else 0
         functions = self._functions(inside, steps)
@@ -230,7 +190,7 @@ class Kernel:
         return tuple(box[-1][0] <= first and last <= box[-1][1] for box in self.boxes)
 
     @cached_property
-    def _looked_steps(self) -> list[tuple[int, ...]]:
+    def looked_steps(self) -> list[tuple[int, ...]]:
         """Of each lookup the steps along the axes looked up."""
         places = {source: place for place, source in enumerate(self.body.inputs)}
         return [tuple(self._given[places[node.inputs[0]]][axis] for axis in lookup.axes)
@@ -253,40 +213,7 @@ class Kernel:
     @cached_property
     def words(self) -> dict[Word, int | Function]:
         """What the table has behind the pointers, in order; of functions their addresses."""
-        return dict(self._words())
-
-    def _words(self) -> Iterator[tuple[Word, int | Function]]:
-        form, sizes, axes = self.form, self.space.sizes, len(self.space.sizes)
-        inner = [] if self.stretch or form.length else [axes - 1]
-        is_across = self.tiled is not None or self.plan.down is not None
-        for axis in range(axes) if is_across else (*range(1, axes - 1), *inner):
-            yield ("size", 0, axis), sizes[axis]
-        if self.chunked or is_across:
-            yield ("chunks", 0, 0), self.chunks
-        for pointer, steps in enumerate(self.steps):
-            yield from ((("step", pointer, axis), step) for axis, step in enumerate(steps)
-                        if form.steps[pointer][axis] is None)  # fmt: skip
-        for box, ranges in enumerate(self.boxes):
-            yield from (((end, box, axis), at) for axis, ends in enumerate(ranges)
-                        for end, at, inside in zip(("from", "to"), ends[:2], form.cuts[box][axis], strict=True)
-                        if inside)  # fmt: skip
-        if form.within:
-            yield from ((("within", 0, end), at) for end, at in enumerate(self.within))
-        for number, (node, lookup) in enumerate(self.lookups):
-            shape, steps = node.inputs[0].array_type.static_shape, self._looked_steps[number]
-            yield from ((("looked size", number, at), shape[axis]) for at, axis in enumerate(lookup.axes))
-            yield from ((("looked step", number, at), step) for at, step in enumerate(steps)
-                        if form.looked[number][at] is None)  # fmt: skip
-        for number, (node, axis) in enumerate(self.marks):
-            yield ("marked", number, 0), node.array_type.static_shape[axis]
-        for number, function in enumerate(form.functions):
-            yield ("function", number, 0), function
-        for number, node in enumerate(self.body.nodes):
-            if is_in_table(node):
-                yield ("float", number, 0), bits_of(node)
-        for pointer, node in enumerate(self.body.outputs, len(self.body.inputs)):
-            if self.is_spread(node):
-                yield ("part", pointer, 0), math.prod(node.array_type.static_shape)
+        return words_of(self)
 
     def is_spread(self, node: Node) -> bool:
         """Whether a result is accumulated and consists of several numbers."""
@@ -296,8 +223,3 @@ class Kernel:
     def numbers(self) -> tuple[int, ...]:
         """The numbers for the table. Raises LLVMError for a function that LLVM has rejected."""
         return tuple(word.address if isinstance(word, Function) else word for word in self.words.values())
-
-
-def may_mask(steps: KnownSteps, staged: Sequence[int]) -> bool:
-    """Whether all that lies along the row does so without gaps, or passes the stack."""
-    return all(inner is not None or i in staged for i, (*_, inner) in enumerate(steps))
