@@ -20,6 +20,8 @@ from graphc.windows import LARGEST_STEP
 
 Element = Callable[[Lanes, list[Value]], list[Value]]
 """Writes the code for some lanes; takes the totals of reductions before them, and gives those after."""
+Gap = tuple[Any, Any]
+"""What a loop leaves out: from where on, and how much."""
 
 
 class Traversal:
@@ -27,49 +29,69 @@ class Traversal:
 
     def __init__(self, code: Code, kernel: Kernel) -> None:
         self.code, self.width, self.form = code, kernel.width, kernel.form
-        self.may_mask = may_mask(kernel.form.steps, kernel.form.staged)
+        self.masks = self.width.masked and may_mask(kernel.form.steps, kernel.form.staged)
+        self.only = self._only()
+
+    def _only(self) -> Lanes | None:
+        """The lanes of all vectors, if these are alike."""
+        if self.width.native == 1:
+            return Lanes(0, 1)
+        return Lanes(0, self.width.whole, "some") if self.width.once and self.masks else None
 
     def along(self, start: Any, end: Any, element: Element, carried: Sequence[Node],
               within: tuple[Any, Any] | None = None) -> list[Value]:  # fmt: skip
         """Write the code of all elements; gives the totals of the reductions that it carries.
 
-        `within` is the part of the row in which no box begins or ends, if some do in the row.
+        `within` is the part of the row in which no box begins or ends, if some do in the row. A row is walked in the
+        first of these ways that fits. Each [ ] is a loop; `=` are whole vectors, and `~` masked ones, or elements:
+
+             ======|======|===|=            known length: no loop, and shorter vectors, or a masked one, at the end
+            [~~~~~~|~~~~~~|~~~~~~|~~]       all vectors are written alike
+            [======|======|======][~~~|~~]  whole vectors, then the rest
+            [~~~[======|======]~~~|~~~|~~]  whole vectors within, then the rest: one loop, which leaves that gap out
         """
         if isinstance(end, int):
             return self._short(end, element, carried)
-        width, b = self.width, self.code.b
-        if width.native == 1:
-            return self._loop(start, end, Lanes(0, 1), element, self._starts(carried, 1))
-        rest = Lanes(0, width.native, "some") if width.masked and self.may_mask else Lanes(0, 1)
-        if width.once and rest.mask:
-            rest = Lanes(0, width.whole, "some")
-            return self._folded(carried, self._loop(start, end, rest, element, self._starts(carried, rest.width)))
-        first, until = (start, end) if within is None else self._aligned(start, end, *within)
-        whole = b.sub(until, b.urem(b.sub(until, first), I64(width.whole)))
-        lanes = Lanes(0, width.whole, within=within is not None)
-        totals = self._loop(first, whole, lanes, element, self._starts(carried, width.whole))
-        known, gap = self._folded(carried, totals), None
+        if self.only is not None:
+            return self._walk(start, end, self.only, element, carried)
+        first, last = self._whole(start, end, within)
+        known = self._walk(first, last, Lanes(0, self.width.whole, within=within is not None), element, carried)
         if within is None:
-            start = whole
-        else:
-            gap = first, b.sub(whole, first)
-            end = b.sub(end, gap[1])
-        if rest.width == 1:
-            return self._loop(start, end, rest, element, known, gap)
-        left = self._folded(carried, self._loop(start, end, rest, element, self._starts(carried, rest.width), gap))
-        return self._both(carried, known, left)
+            return self._rest(last, end, known, element, carried)
+        length = self.code.b.sub(last, first)
+        return self._rest(start, self.code.b.sub(end, length), known, element, carried, gap=(first, length))
+
+    def _whole(self, start: Any, end: Any, within: tuple[Any, Any] | None) -> tuple[Any, Any]:
+        """From where to where there are whole vectors."""
+        b = self.code.b
+        first, last = (start, end) if within is None else self._aligned(start, end, *within)
+        return first, b.sub(last, b.urem(b.sub(last, first), I64(self.width.whole)))
 
     def _aligned(self, start: Any, end: Any, first: Any, last: Any) -> tuple[Any, Any]:
-        """The same between two positions, whole vectors after the start."""
+        """The part between two positions, so much shorter that it begins whole vectors after the start."""
         b, unit = self.code.b, max(self.width.native, LARGEST_STEP)
         before = larger(b, b.sub(first, start), 0)
         first = b.add(start, b.mul(b.udiv(b.add(before, I64(unit - 1)), I64(unit)), I64(unit)))
         last = b.select(b.icmp_signed("<", last, end), last, end)
         return first, b.select(b.icmp_signed("<", last, first), first, last)
 
+    def _rest(self, start: Any, end: Any, known: list[Value], element: Element, carried: Sequence[Node],
+              gap: Gap | None = None) -> list[Value]:  # fmt: skip
+        """What whole vectors have left, in masked ones or one element after the other, with the totals known."""
+        if not self.masks:
+            return self._loop(start, end, Lanes(0, 1), element, known, gap)
+        lanes = Lanes(0, self.width.native, "some")
+        return self._both(carried, known, self._walk(start, end, lanes, element, carried, gap))
+
+    def _walk(self, start: Any, end: Any, lanes: Lanes, element: Element, carried: Sequence[Node],
+              gap: Gap | None = None) -> list[Value]:  # fmt: skip
+        """A loop with totals of its own, folded to one number each."""
+        starts = self._starts(carried, lanes.width)
+        return self._folded(carried, self._loop(start, end, lanes, element, starts, gap))
+
     def _loop(self, start: Any, end: Any, lanes: Lanes, element: Element, totals: Sequence[Value],
-              gap: tuple[Any, Any] | None = None) -> list[Value]:  # fmt: skip
-        """A loop over vectors that leaves a gap out, which begins somewhere and is so long."""
+              gap: Gap | None = None) -> list[Value]:  # fmt: skip
+        """A loop over vectors from totals on."""
         b, dtypes = self.code.b, [total.dtype for total in totals]
         if gap is not None:
             at, length = gap
@@ -88,7 +110,7 @@ class Traversal:
         known: list[Value] = []
         totals: list[Value] = []
         before = 0
-        for lanes in _pieces(self.code, length, self.width.native, masks=self.width.masked and self.may_mask):
+        for lanes in _pieces(self.code, length, self.width.native, masks=self.masks):
             if lanes.width != before:
                 known = self._both(carried, known, self._folded(carried, totals)) if before else known
                 totals, before = self._starts(carried, lanes.width), lanes.width
@@ -110,7 +132,7 @@ class Traversal:
     @cached_property
     def widths(self) -> set[int]:
         """The widths of all vectors that the walks write."""
-        return widths(self.width, self.form.length, may_mask=self.may_mask) - {1}
+        return widths(self.width, self.form.length, may_mask=self.masks) - {1}
 
 
 def _pieces(code: Code, length: int, native: int, *, masks: bool) -> Iterable[Lanes]:
