@@ -92,6 +92,17 @@ def only_native(monkeypatch):
     return lambda: monkeypatch.setattr(Executable, "_slow", raise_slow)
 
 
+@pytest.fixture(params=[(64, 32, True), (32, 16, False), (16, 16, False)], ids=["64 bytes", "32 bytes", "16 bytes"])
+def each_unit(request, monkeypatch):
+    """Kernels have vectors of each kind, whatever the host's are: those of 64 bytes are masked at the end of a row."""
+    from graphc.native.code.vectors import Unit
+    from graphc.native.kernel import lanes, tiles
+
+    vector_bytes, registers, masked = request.param
+    for module in (lanes, tiles):
+        monkeypatch.setattr(module, "host_unit", lambda: Unit(vector_bytes, registers, masked=masked))
+
+
 @pytest.fixture(params=["native", "numpy"])
 def each_backend(request, monkeypatch):
     """What `backend="auto"` means in a test that runs on either: the reference stays as tested as what replaces it."""

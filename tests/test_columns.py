@@ -12,12 +12,9 @@ from graphc.spaces import LONGEST_COLUMN, SHORT_COLUMN
 pytest.importorskip("llvmlite")
 
 from graphc.native.code.elementwise import is_native
-from graphc.native.code.vectors import Unit
-from graphc.native.kernel import lanes
 from graphc.native.program import NativeProgram
 
 rng = np.random.default_rng(0)
-UNITS = [Unit(64, 32, masked=True), Unit(32, 16, masked=False), Unit(16, 16, masked=False)]
 
 
 def fused(inputs, outputs):
@@ -46,11 +43,10 @@ def check(inputs, outputs, feeds, rtol=1e-5):
     return graph
 
 
-@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.usefixtures("each_unit")
 @pytest.mark.parametrize("n", [128, 129, 143, 160, 191, 300])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_a_normalization_over_the_batch_and_its_gradient_are_one_kernel(monkeypatch, unit, n, dtype):
-    monkeypatch.setattr(lanes, "host_unit", lambda: unit)
+def test_a_normalization_over_the_batch_and_its_gradient_are_one_kernel(n, dtype):
     x, g = gr.placeholder("x", (37, n), dtype), gr.placeholder("g", (n,), dtype)
     y = normalized(x, 0) * g
     loss = gr.sum(gr.tanh(y) * y)

@@ -16,10 +16,8 @@ from graphc.native import kernel_works, vecmath
 from graphc.native.code import functions, host
 from graphc.native.code.functions import Function
 from graphc.native.code.library import LIBRARY
-from graphc.native.code.vectors import Unit
-from graphc.native.kernel import facts, lanes
+from graphc.native.kernel import facts
 
-UNITS = [Unit(64, 32, masked=True), Unit(32, 16, masked=False), Unit(16, 16, masked=False)]
 CALLED = sorted(name for name in vecmath.FUNCTIONS if name in OPS and OPS[name].effort >= functions.LONG)
 rng = np.random.default_rng(0)
 
@@ -67,10 +65,9 @@ def assert_same_bits(values, expected):
         np.testing.assert_array_equal(np.signbit(value) & ~np.isnan(value), np.signbit(other) & ~np.isnan(other))
 
 
-@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: str(unit.vector_bytes))
+@pytest.mark.usefixtures("each_unit")
 @pytest.mark.parametrize("name", CALLED)
-def test_functions_give_the_bits_of_their_code_in_kernels(monkeypatch, name, unit):
-    monkeypatch.setattr(lanes, "host_unit", lambda: unit)
+def test_functions_give_the_bits_of_their_code_in_kernels(monkeypatch, name):
     op = OPS[name]
     for dtype in ("float32", "float64"):
         numbers = special_values(dtype, 40)

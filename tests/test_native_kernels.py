@@ -27,14 +27,13 @@ from graphc.native.code.elementwise import is_native
 from graphc.native.code.library import LIBRARY, Library
 from graphc.native.code.spelling import spelled
 from graphc.native.code.vectors import Unit
-from graphc.native.kernel import facts, lanes, tiles
+from graphc.native.kernel import facts, lanes
 from graphc.native.kernel.kernel import Kernel
 from graphc.native.kernel.rows import Writer
 from graphc.native.program import NativeProgram
 from graphc.passes.fuse import fuse
 
 rng = np.random.default_rng(0)
-UNITS = [Unit(64, 32, masked=True), Unit(32, 16, masked=False), Unit(16, 16, masked=False)]
 
 
 def native(inputs, outputs, threads=1):
@@ -140,20 +139,18 @@ def test_a_row_that_all_rows_read_is_not_written_over_by_the_first():
 # ------------------------------------------------------------------------------------------------------- any length
 
 
-@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.usefixtures("each_unit")
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int32", "int8", "bool"])
-def test_elements_and_reductions_of_any_length_are_right(monkeypatch, unit, dtype):
-    monkeypatch.setattr(lanes, "host_unit", lambda: unit)
+def test_elements_and_reductions_of_any_length_are_right(dtype):
     for n in (*range(1, 20), 31, 33, 64, 67, 130, 300):
         x = gr.placeholder("x", (n,), dtype)
         feed = rng.integers(0, 5, n).astype(dtype)
         check([x], [gr.logical_not(x) | (x > 2), gr.sum(x), gr.max(x), gr.min(x), gr.any(x), gr.all(x)], [feed])
 
 
-@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.usefixtures("each_unit")
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "float16"])
-def test_long_bodies_of_short_elements_are_right(monkeypatch, unit, dtype):
-    monkeypatch.setattr(lanes, "host_unit", lambda: unit)
+def test_long_bodies_of_short_elements_are_right(dtype):
     x = gr.placeholder("x", (1000,), dtype)
     y = x
     for number in range(50):
@@ -161,10 +158,9 @@ def test_long_bodies_of_short_elements_are_right(monkeypatch, unit, dtype):
     check([x], [y], [rng.integers(0, 9, 1000).astype(dtype)])
 
 
-@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.usefixtures("each_unit")
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 8, 10, 16, 17, 40, 63, 65, 100, 257, 5000])
-def test_rows_of_any_length_are_right(monkeypatch, unit, n):
-    monkeypatch.setattr(lanes, "host_unit", lambda: unit)
+def test_rows_of_any_length_are_right(n):
     x, b = gr.placeholder("x", (3, 5, n), "float64"), gr.placeholder("b", (5, 1), "float64")
     y = gr.exp(x * b - gr.max(x, axis=-1, keepdims=True))
     outputs = [y / gr.sum(y, axis=-1, keepdims=True), gr.sum(y, axis=0), gr.sum(y * x), gr.prod(x * 0.1 + 1, axis=2)]
@@ -175,7 +171,7 @@ def test_rows_of_any_length_are_right(monkeypatch, unit, n):
 @pytest.mark.parametrize("n", [2, 5, 6, 10, 12, 14, 33, 50])
 def test_rows_shorter_than_vectors_are_reduced_without_choices_that_llvm_knows(monkeypatch, n, dtype):
     """Of these it makes shuffles that take 20 cycles."""
-    monkeypatch.setattr(lanes, "host_unit", lambda: UNITS[0])
+    monkeypatch.setattr(lanes, "host_unit", lambda: Unit(64, 32, masked=True))
     x = gr.placeholder("x", (70, n), dtype)
     outputs = [op(x, 1, keepdims=True) for op in (gr.max, gr.min, gr.any)]
     text = Writer(Kernel(gr.Graph([x], outputs), [(n, 1)])).text()
@@ -183,9 +179,8 @@ def test_rows_shorter_than_vectors_are_reduced_without_choices_that_llvm_knows(m
     check([x], outputs, [rng.integers(0, 2 if dtype == "bool" else 9, x.shape).astype(dtype)])
 
 
-@pytest.mark.parametrize("unit", UNITS)
-def test_operands_with_gaps_and_results_laid_out_otherwise_are_right(monkeypatch, unit):
-    monkeypatch.setattr(lanes, "host_unit", lambda: unit)
+@pytest.mark.usefixtures("each_unit")
+def test_operands_with_gaps_and_results_laid_out_otherwise_are_right():
     for n in (1, 4, 9, 40, 200):
         x = gr.placeholder("x", (6, 2 * n, 7), "float64")
         y = gr.transpose(x, (2, 0, 1))[:, :, ::2]
@@ -193,10 +188,9 @@ def test_operands_with_gaps_and_results_laid_out_otherwise_are_right(monkeypatch
               [rng.normal(size=x.shape)])  # fmt: skip
 
 
-@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.usefixtures("each_unit")
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_what_takes_the_long_form_is_right_beside_what_does_not(monkeypatch, unit, dtype):
-    monkeypatch.setattr(lanes, "host_unit", lambda: unit)
+def test_what_takes_the_long_form_is_right_beside_what_does_not(dtype):
     feed = rng.normal(size=37).astype(dtype)
     feed[[3, 8, 36]] = 1e30, -3e20, 7e9
     feed[20] = np.nan
@@ -314,11 +308,9 @@ def test_what_has_compiled_a_kernel_is_freed(monkeypatch):
 # ------------------------------------------------------------------------------------------------------- across rows
 
 
-@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.usefixtures("each_unit")
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int8", "bool"])
-def test_values_that_lie_across_the_rows_are_right_at_every_edge_of_a_tile(monkeypatch, unit, dtype):
-    monkeypatch.setattr(lanes, "host_unit", lambda: unit)
-    monkeypatch.setattr(tiles, "host_unit", lambda: unit)
+def test_values_that_lie_across_the_rows_are_right_at_every_edge_of_a_tile(monkeypatch, dtype):
     monkeypatch.setattr("graphc.native.kernel.kernel.FAR_BYTES", 1)
     for rows, columns in ((1, 65), (2, 128), (31, 129), (33, 100), (64, 65), (70, 193)):
         x, y = gr.placeholder("x", (columns, rows), dtype), gr.placeholder("y", (rows, columns), dtype)
@@ -349,11 +341,9 @@ def test_a_large_transposed_operand_is_walked_in_tiles_and_a_small_one_is_not():
     assert (tiled(300), tiled(30)) == (0, None)
 
 
-@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.usefixtures("each_unit")
 @pytest.mark.parametrize("dtype", ["float64", "float32", "int8"])
-def test_a_result_that_is_seen_transposed_is_written_so(monkeypatch, unit, dtype):
-    for module in (lanes, tiles):
-        monkeypatch.setattr(module, "host_unit", lambda: unit)
+def test_a_result_that_is_seen_transposed_is_written_so(monkeypatch, dtype):
     monkeypatch.setattr("graphc.native.kernel.kernel.FAR_BYTES", 1)
     for shape in ((1, 65), (31, 129), (33, 100), (64, 17), (5, 40, 70)):
         x, y = gr.placeholder("x", shape, dtype), gr.placeholder("y", shape[-1:], dtype)
@@ -391,10 +381,9 @@ def test_what_runs_backward_is_read_where_it_lies():
     np.testing.assert_allclose(run(feed), np.tanh(feed[:, ::-1]) + feed[::-1, ::-1], rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.usefixtures("each_unit")
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int8", "bool"])
-def test_elements_some_steps_apart_are_read_in_vectors(monkeypatch, unit, dtype):
-    monkeypatch.setattr(lanes, "host_unit", lambda: unit)
+def test_elements_some_steps_apart_are_read_in_vectors(dtype):
     for step, length in ((2, 1), (2, 40), (3, 7), (3, 131), (4, 5000), (5, 40)):
         x = gr.placeholder("x", (3, step * length), dtype)
         first, last = x[:, ::step], x[:, step - 1 :: step]

@@ -9,8 +9,6 @@ from graphc.passes.expand import expand
 pytest.importorskip("llvmlite")
 
 from graphc.native.code.elementwise import is_native
-from graphc.native.code.vectors import Unit
-from graphc.native.kernel import lanes
 from graphc.native.program import NativeProgram
 from graphc.passes.fuse import fuse
 
@@ -89,11 +87,10 @@ def test_which_are_computed_by_parts():
     assert not is_by_parts(gr.sum(wide, 1))
 
 
-@pytest.mark.parametrize("unit", [Unit(64, 32, masked=True), Unit(32, 16, masked=False), Unit(16, 16, masked=False)])
+@pytest.mark.usefixtures("each_unit")
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_extremes_of_special_values_wherever_they_stand(monkeypatch, unit, dtype):
+def test_extremes_of_special_values_wherever_they_stand(dtype):
     """Also NaN with a sign, and zeros, of which the maximum is the positive one."""
-    monkeypatch.setattr(lanes, "host_unit", lambda: unit)
     for length in (5, 8, 13, 16, 31, 70):
         array = np.tile(drawn((3, length), dtype) - 20, (2 * length, 1))
         for number, special in enumerate((np.nan, -np.nan, np.inf, -np.inf, 1e-7, -1e-7)):

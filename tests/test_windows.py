@@ -22,10 +22,6 @@ from map_formulas import (
 )  # fmt: skip
 
 from graphc.evaluate import evaluate
-from graphc.native.code.vectors import Unit
-from graphc.native.kernel import lanes, tiles
-
-UNITS = [Unit(64, 32, masked=True), Unit(32, 16, masked=False), Unit(16, 16, masked=False)]
 
 
 class Formula(MapFormula):
@@ -133,10 +129,8 @@ def test_a_value_that_others_read_where_they_are_is_computed_in_boxes_too_if_it_
     assert all(node.shape != (60, 69) for node in run.graph.nodes if node.op.name == "kernel")
 
 
-@pytest.mark.parametrize("unit", UNITS)
-def test_rows_are_walked_without_masks_between_the_ends_of_boxes(monkeypatch, unit):
-    for module in (lanes, tiles):
-        monkeypatch.setattr(module, "host_unit", lambda: unit)
+@pytest.mark.usefixtures("each_unit")
+def test_rows_are_walked_without_masks_between_the_ends_of_boxes(monkeypatch):
     monkeypatch.setenv("GRAPHC_CACHE", "")
     numbers = np.random.default_rng(0)
     for dtype, size, rows in itertools.product(["f8", "f4", "i1"], [5, 70, 701, 9001], [1, 3]):
@@ -186,11 +180,9 @@ def test_pieces_for_a_product_are_written_where_it_reads_them():
     assert "concatenate" in alone(run.graph)
 
 
-@pytest.mark.parametrize("unit", UNITS)
-def test_what_alternates_is_one_row_for_any_vectors(monkeypatch, unit):
+@pytest.mark.usefixtures("each_unit")
+def test_what_alternates_is_one_row_for_any_vectors(monkeypatch):
     """Also where the step does not divide the width, so that each vector begins with another piece."""
-    for module in (lanes, tiles):
-        monkeypatch.setattr(module, "host_unit", lambda: unit)
     monkeypatch.setenv("GRAPHC_CACHE", "")
     numbers = np.random.default_rng(0)
     for dtype, count, size in itertools.product(["f8", "f4", "i1"], [2, 3, 4, 6, 8], [5, 700]):
