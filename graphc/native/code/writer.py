@@ -135,19 +135,15 @@ class Code:
         i, phis = b.phi(I64), [b.phi(value.type) for value in carried]
         results = list(body(i, *phis) or ())
         following = b.add(i, I64(step), flags=("nsw",))
-        for phi, start, result in zip([i, *phis], [as_value(first), *carried], [following, *results], strict=True):
-            phi.add_incoming(start, before)
-            phi.add_incoming(result, b.block)
         end = b.block
+        _join([i, *phis], ([as_value(first), *carried], before), ([following, *results], end))
         back = b.cbranch(b.icmp_signed("<", following, as_value(last)), inside, done)
         self._describe(back, inside, parallel=parallel)
         b.position_at_end(done)
         if some:
             return results
         finals = [b.phi(value.type) for value in carried]
-        for final, start, result in zip(finals, carried, results, strict=True):
-            final.add_incoming(start, before)
-            final.add_incoming(result, end)
+        _join(finals, (carried, before), (results, end))
         return finals
 
     def _describe(self, back: Any, inside: Any, *, parallel: bool) -> None:
@@ -292,3 +288,10 @@ class Code:
         if function is None:
             function = ir.Function(self.module, ir.FunctionType(result, [x.type for x in operands]), name)
         return self.b.call(function, operands, fastmath=flags)
+
+
+def _join(phis: Sequence[Any], *arriving: tuple[Sequence[Any], Any]) -> None:
+    """Give phis their values, for each block that control arrives from."""
+    for values, block in arriving:
+        for phi, value in zip(phis, values, strict=True):
+            phi.add_incoming(value, block)

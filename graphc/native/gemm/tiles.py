@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -48,22 +48,14 @@ def multiplied(
         columns = [code.load(code.at(at_b, piece.start, kind), piece, dtype) for piece in pieces]
         if b.copy is not None:
             _leave_copy(code, b, i, columns, pieces, dtype)
-            for start in range(0, b.width * dtype.itemsize, LINE_BYTES):
-                code.prefetch(at_b, AHEAD * b.along + start // dtype.itemsize, kind)
-        following: list[Any] = []
-        for row in range(a.width):
-            element = code.b.load(code.at(at_a, row * a.across, kind), typ=kind, align=dtype.itemsize)
-            factors = {width: code.splat(element, width) for width in {piece.width for piece in pieces}}
-            for piece, column in zip(pieces, columns, strict=True):
-                total = totals[len(following)]
-                following.append(code.multiply_add(factors[piece.width], column, total))
-        return following
+            _prefetch(code, b, at_b, dtype)
+        return _outer_product(code, replace(a, start=at_a), columns, pieces, totals, dtype)
 
     def steps(abreast: int, i: Index, at_a: Any, at_b: Any, *totals: Any) -> list[Any]:
-        following = [
-            total for j, group in enumerate(_groups(totals, abreast)) for total in step(
-                plus(code.b, i, j), code.at(at_a, j * a.along, kind), code.at(at_b, j * b.along, kind), group)
-        ]  # fmt: skip
+        following: list[Any] = []
+        for j, group in enumerate(_groups(totals, abreast)):
+            here = plus(code.b, i, j)
+            following += step(here, code.at(at_a, j * a.along, kind), code.at(at_b, j * b.along, kind), group)
         return [code.at(at_a, abreast * a.along, kind), code.at(at_b, abreast * b.along, kind), *following]
 
     nothing = [zeros(kind, piece.width) for _ in range(a.width) for piece in pieces]
@@ -75,6 +67,27 @@ def multiplied(
     if abreast > 1:
         _, _, *totals = code.loop(wide, k, 1, partial(steps, 1), [at_a, at_b, *totals])
     return _groups(totals, a.width)
+
+
+def _outer_product(
+    code: Code, rows: Strip, columns: Sequence[Any], pieces: Sequence[Piece], totals: Sequence[Any],
+    dtype: np.dtype[Any],
+) -> list[Any]:  # fmt: skip
+    """The totals with the product of one column of A and one row of B, of which `columns` are the vectors."""
+    kind = stored_type(dtype)
+    following: list[Any] = []
+    for row in range(rows.width):
+        element = code.b.load(code.at(rows.start, row * rows.across, kind), typ=kind, align=dtype.itemsize)
+        factors = {width: code.splat(element, width) for width in {piece.width for piece in pieces}}
+        for piece, column in zip(pieces, columns, strict=True):
+            following.append(code.multiply_add(factors[piece.width], column, totals[len(following)]))
+    return following
+
+
+def _prefetch(code: Code, strip: Strip, place: Any, dtype: np.dtype[Any]) -> None:
+    """What is copied on the way comes from afar: have the lines of the steps to come brought near."""
+    for start in range(0, strip.width * dtype.itemsize, LINE_BYTES):
+        code.prefetch(place, AHEAD * strip.along + start // dtype.itemsize, stored_type(dtype))
 
 
 def _leave_copy(

@@ -43,27 +43,17 @@ class Tiles:
         self.code.loop(first, last, 1, self._tile)
 
     def _tile(self, number: Any) -> None:
-        b, of = self.b, self.of
-        sizes = [of.word["size", 0, axis] for axis in range(self.axes)]
-        others = [axis for axis in range(self.axes - 1) if axis != self.tiled]
-        groups = b.udiv(b.add(sizes[self.tiled], I64(ROWS - 1)), I64(ROWS))
-        counted = [*(sizes[axis] for axis in others), groups, of.word["chunks", 0, 0]]
-        found, outermost = of.split(number, counted[1:])
-        *outer, group, chunk = [outermost, *found]
-        known = dict(zip(others, outer, strict=True))
-        self.start, self.begin = b.mul(group, I64(ROWS)), b.mul(chunk, I64(COLUMNS))
-        stop = smaller(b, b.add(self.start, I64(ROWS)), sizes[self.tiled])
-        end = smaller(b, b.add(self.begin, I64(COLUMNS)), sizes[-1])
-        self.rows, self.columns = b.sub(stop, self.start), b.sub(end, self.begin)
+        """Bring the operands that lie across its rows, walk the rows, and bring such results back."""
+        others, stop, end = self._enter(number)
+        operands = len(self.of.kernel.body.inputs)
 
         def go_to(row: Any) -> None:
-            of.coordinates = [known.get(axis, row) for axis in range(self.axes - 1)]
+            self.of.coordinates = [others.get(axis, row) for axis in range(self.axes - 1)]
 
         def row(at: Any) -> None:
             go_to(at)
-            of.row(self.begin, end)
+            self.of.row(self.begin, end)
 
-        operands = len(of.kernel.body.inputs)
         go_to(self.start)
         for pointer, stage in self.stages.items():
             if pointer < operands:
@@ -73,6 +63,21 @@ class Tiles:
         for pointer, stage in self.stages.items():
             if pointer >= operands:
                 stage.bring_back()
+
+    def _enter(self, number: Any) -> tuple[dict[int, Any], Any, Any]:
+        """Find where a tile begins, and how large it is; gives its place along the other axes, and where it ends."""
+        b, of = self.b, self.of
+        sizes = [of.word["size", 0, axis] for axis in range(self.axes)]
+        others = [axis for axis in range(self.axes - 1) if axis != self.tiled]
+        groups = b.udiv(b.add(sizes[self.tiled], I64(ROWS - 1)), I64(ROWS))
+        counted = [*(sizes[axis] for axis in others), groups, of.word["chunks", 0, 0]]
+        found, outermost = of.split(number, counted[1:])
+        *outer, group, chunk = [outermost, *found]
+        self.start, self.begin = b.mul(group, I64(ROWS)), b.mul(chunk, I64(COLUMNS))
+        stop = smaller(b, b.add(self.start, I64(ROWS)), sizes[self.tiled])
+        end = smaller(b, b.add(self.begin, I64(COLUMNS)), sizes[-1])
+        self.rows, self.columns = b.sub(stop, self.start), b.sub(end, self.begin)
+        return dict(zip(others, outer, strict=True)), stop, end
 
     def place(self, pointer: int, lanes: Lanes) -> tuple[Any, Any]:
         """The address of the first of some elements on the stage, and how far they are apart."""
