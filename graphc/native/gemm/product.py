@@ -25,7 +25,8 @@ from graphc.native.gemm.layout import Layout, layout_of, numbers_of, packed_at_o
 from graphc.native.gemm.operands import is_column, prefers_transpose
 from graphc.native.gemm.places import Axes
 from graphc.native.gemm.problem import Matrix, Problem
-from graphc.native.gemm.stages import multiplication, packing, summation
+from graphc.native.gemm.stages import multiplication, packing
+from graphc.native.gemm.summation import summation
 
 
 @dataclass(frozen=True)

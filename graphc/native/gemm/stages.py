@@ -1,4 +1,4 @@
-"""The kernels of a product: perhaps one that packs A, one that multiplies, and one that adds up parts of k."""
+"""The kernels of a product: perhaps one that packs A, and one that multiplies (parts of k: `summation`)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 from llvmlite import ir
 
-from graphc.native.code.indices import Index, as_value, divided, larger, plus, smaller, times
+from graphc.native.code.indices import Index, as_value, larger, plus, smaller, times
 from graphc.native.code.scalars import I64, stored_type
-from graphc.native.code.vectors import Piece, cover
+from graphc.native.code.vectors import cover
 from graphc.native.code.writer import Code
 from graphc.native.gemm.blocking import SHORTEST, Form
 from graphc.native.gemm.epilogues import STORED, Access
 from graphc.native.gemm.layout import Layout, Numbers
-from graphc.native.gemm.panels import Cut, Source, pack
+from graphc.native.gemm.panels import Source, pack
 from graphc.native.gemm.places import Axes, Finish, Place, block_indices, entry_indices, offset
 from graphc.native.gemm.problem import Matrix
 from graphc.native.gemm.streams import Stream
@@ -203,39 +203,4 @@ def packing(layout: Layout) -> str:
 
     _, first, last, _ = code.function.args
     code.loop(first, last, 1, block)
-    return code.text()
-
-
-def summation(layout: Layout) -> str:
-    """The kernel that adds the parts of k up, in their order, and finishes."""
-    code = Code.kernel(f"sum of parts, {layout.epilogue.title} {layout.dtype}")
-    kind, table = stored_type(layout.dtype), pointers(layout, code)
-    p, _, numbers = with_numbers(layout, code)
-    final = finish(layout, code, table)
-    wide = Cut(p.n, 4 * layout.target.vector_bytes // p.dtype.itemsize)
-    rows = times(code.b, numbers.entries, p.m)
-    each = times(code.b, rows, p.n)
-
-    def row(number: Index) -> None:
-        wide.visit(code, 0, wide.count, partial(stretch, number))
-
-    def stretch(number: Index, which: Index, width: int) -> None:
-        column = times(code.b, which, wide.width)
-        start = code.at(table[-1], plus(code.b, times(code.b, number, p.n), column), kind)
-        pieces = cover(width, layout.target, p.dtype.itemsize)
-
-        def more(i: Index, *totals: Any) -> list[Any]:
-            return [code.b.fadd(total, part(start, i, piece)) for total, piece in zip(totals, pieces, strict=True)]
-
-        totals = code.loop(1, numbers.parts, 1, more, [part(start, 0, piece) for piece in pieces])
-        entry, line = divided(code.b, number, p.m)
-        final.tile([totals], pieces, Place(entry, line, column))
-
-    def part(start: Any, number: Index, piece: Piece) -> Any:
-        way = plus(code.b, times(code.b, number, each), piece.start)
-        return code.load(code.at(start, way, kind), piece, p.dtype)
-
-    _, first, last, _ = code.function.args
-    end = smaller(code.b, times(code.b, last, numbers.sums_each), rows)
-    code.loop(times(code.b, first, numbers.sums_each), end, 1, row)
     return code.text()
