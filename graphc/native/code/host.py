@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import sys
 import threading
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -12,6 +14,7 @@ import llvmlite.binding as llvm
 from llvmlite.binding import ffi
 
 from graphc.native.code.background import apart
+from graphc.native.code.images import image_of, is_image, mapped
 from graphc.native.code.pages import give_back_pages
 
 
@@ -52,8 +55,9 @@ def machine(effort: int = 3) -> Any:
     """LLVM's target machine for this host, with every vector extension it has; one for each thread and effort."""
     machines: dict[int, Any] = _own.__dict__.setdefault("machines", {})
     if effort not in machines:
+        kind = {"reloc": "pic", "codemodel": "small"} if links_images() else {"jit": True}
         machines[effort] = _target().create_target_machine(opt=effort, cpu=processor_model(), features=features(),
-                                                           jit=True)  # fmt: skip
+                                                           **kind)  # fmt: skip
     return machines[effort]
 
 
@@ -78,6 +82,11 @@ def identity() -> str:
     return f"{this_host().triple} {processor_model()} {features()} LLVM {version}"
 
 
+def links_images() -> bool:
+    """Whether object files become images here (`images.py`): their code knows the rest of itself by distances."""
+    return sys.platform == "linux" and processor() == "x86_64" and "-linux-" in this_host().triple
+
+
 FINAL = "; final\n"
 """The first line of IR that is written as it should run: LLVM's passes would only take time."""
 BRIEF = FINAL + "; brief\n"
@@ -85,7 +94,7 @@ BRIEF = FINAL + "; brief\n"
 
 
 def object_code(text: str) -> bytes:
-    """Machine code for an IR module, optimized; raises RuntimeError where LLVM rejects the text.
+    """An object file for an IR module, optimized; raises RuntimeError where LLVM rejects the text.
 
     Threads compile at the same time: LLVM's binding locks each of its functions, so its longest ones are called past
     that lock, in a context of their own.
@@ -139,7 +148,7 @@ _linkers: dict[str, Any] = {}
 
 
 def _linker() -> Any:
-    """What holds all machine code of the process.
+    """What holds all machine code of the process that LLVM links.
 
     It has to be one, however many threads ask first: the code of another would go with it. It is kept to the end of the
     process, when threads may still be running some of its code.
@@ -151,13 +160,24 @@ def _linker() -> Any:
     return _linkers["host"]
 
 
+def linked(file: bytes, *symbols: str) -> bytes:
+    """An object file as it is kept and loaded: as an image, or as it is, for LLVM to link."""
+    return (image_of(file, symbols) if links_images() else None) or file
+
+
 class Loaded:
-    """Machine code in memory, kept as long as this object lives; `addresses` are those of the symbols."""
+    """Machine code in memory, an image or an object file; `addresses` are those of the symbols.
+
+    LLVM keeps what it links as long as this object lives.
+    """
 
     def __init__(self, code: bytes, *symbols: str) -> None:
-        builder = llvm.JITLibraryBuilder().add_object_img(code)
+        self.addresses = tuple(mapped(code)) if is_image(code) else self._link(code, symbols)
+        self.address = self.addresses[0]
+
+    def _link(self, file: bytes, symbols: Sequence[str]) -> tuple[int, ...]:
+        builder = llvm.JITLibraryBuilder().add_object_img(file)
         for symbol in symbols:
             builder.export_symbol(symbol)
         self._library = builder.link(_linker(), f"kernel{next(_libraries)}")
-        self.addresses = tuple(int(self._library[symbol]) for symbol in symbols)
-        self.address = self.addresses[0]
+        return tuple(int(self._library[symbol]) for symbol in symbols)

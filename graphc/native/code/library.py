@@ -15,9 +15,10 @@ from graphc.ir import warn
 from graphc.locks import exclusively
 from graphc.native import driver
 from graphc.native.code import host
-from graphc.native.code.background import Job, Queue
+from graphc.native.code.background import Job, Queue, apart
 from graphc.native.code.cache import DiskCache, content_key
 from graphc.native.code.failure import LLVMError, from_llvm
+from graphc.native.code.images import is_image
 from graphc.native.code.pages import give_back_pages
 from graphc.native.code.spelling import spelled, writers
 from graphc.signals import let_through
@@ -121,29 +122,47 @@ class Library:
 
     def _made(self, key: str, write: Callable[[], str], symbols: tuple[str, ...]) -> Made:
         if key not in self._by_content:
-            stored = self._disk.get(key)
-            text = write() if stored is None or _dump_directory() else ""
-            short = stored is not None and bool(self._by_content)  # with the first one, LLVM starts
-            job = self._queue.put(lambda: self._loaded(key, stored, text, symbols, write), short=short)
+            stored = self._disk.get(key) or b""
+            text = write() if not stored or _dump_directory() else ""
+
+            def make() -> host.Loaded:
+                if text and (problem := _dump(key, text)):
+                    self._problems.append(problem)
+                return self._stored(key, stored, symbols) or self._compiled(key, text or write(), symbols)
+
+            if is_image(stored) and not text:  # quickly done, and without LLVM
+                job = Job(make)
+                job.run()
+            else:
+                short = bool(stored and self._by_content)  # with the first one, LLVM starts
+                job = self._queue.put(make, short=short)
             self._by_content[key] = Made(job, self._queue, _dump_path(key, text))
         return self._by_content[key]
 
-    def _loaded(self, key: str, stored: bytes | None, text: str, symbols: tuple[str, ...],
-                write: Callable[[], str]) -> host.Loaded:  # fmt: skip
+    def _stored(self, key: str, code: bytes, symbols: tuple[str, ...]) -> host.Loaded | None:
+        """Code from the disk in memory, if there is some that can be loaded."""
+        try:
+            return self._loaded(code, symbols) if code else None
+        except LLVMError:
+            self._disk.reject(key)
+            return None
+
+    def _compiled(self, key: str, text: str, symbols: tuple[str, ...]) -> host.Loaded:
         self._is_stirred = True
-        if text and (problem := _dump(key, text)):
-            self._problems.append(problem)
-        if stored is not None:
-            try:
-                return from_llvm(lambda: host.Loaded(stored, *symbols))
-            except LLVMError:
-                self._disk.reject(key)
-        text = text or write()
-        code = from_llvm(lambda: host.object_code(text))
+        code = apart(lambda: from_llvm(lambda: host.linked(host.object_code(text), *symbols)))
         self.compiled += 1
-        loaded = from_llvm(lambda: host.Loaded(code, *symbols))
+        loaded = self._loaded(code, symbols)
         self._disk.put(key, code)
         return loaded
+
+    def _loaded(self, code: bytes, symbols: tuple[str, ...]) -> host.Loaded:
+        def load() -> host.Loaded:
+            return from_llvm(lambda: host.Loaded(code, *symbols))
+
+        if is_image(code):
+            return load()
+        self._is_stirred = True
+        return apart(load)
 
     @property
     def driver(self) -> host.Loaded:

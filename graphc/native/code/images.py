@@ -1,0 +1,155 @@
+"""Machine code as it lies in memory: an object file, linked, so that to load it is to copy it.
+
+LLVM can link object files too, but for that its code generator has to start, and a process that finds its code on disk
+needs nothing else of it. This is for ELF files of x86-64, whose code knows the rest of itself by distances; others are
+LLVM's to link.
+
+image = image_of(file, ["kernel"])  # None where LLVM has to link
+start, = mapped(image)              # an address for each symbol
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import mmap
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+_MARK = b"image "
+_SECTION = np.dtype([
+    ("name", "<u4"), ("kind", "<u4"), ("flags", "<u8"), ("address", "<u8"), ("offset", "<u8"), ("nbytes", "<u8"),
+    ("link", "<u4"), ("info", "<u4"), ("alignment", "<u8"), ("entry", "<u8"),
+])  # fmt: skip
+_SYMBOL = np.dtype([("name", "<u4"), ("info", "<u2"), ("section", "<u2"), ("value", "<u8"), ("nbytes", "<u8")])
+_RELOCATION = np.dtype([("place", "<u8"), ("kind", "<u4"), ("symbol", "<u4"), ("addend", "<i8")])
+"""Elf64_Shdr, Elf64_Sym and Elf64_Rela of <elf.h>."""
+_ELF, _X86_64 = b"\x7fELF\x02\x01\x01", (62).to_bytes(2, "little")
+"""How a file begins, of 64 bits and little-endian, and EM_X86_64, which stands at 18."""
+_CONTENT, _SYMBOLS, _RELOCATIONS, _EMPTY = 1, 2, 4, 8
+"""SHT_PROGBITS, SHT_SYMTAB, SHT_RELA and SHT_NOBITS."""
+_WRITABLE, _IN_MEMORY = 1, 2
+"""SHF_WRITE and SHF_ALLOC."""
+_DISTANCES = (2, 4)
+"""R_X86_64_PC32 and R_X86_64_PLT32: how far a symbol is from here, in four bytes."""
+_JUMP = b"\xff\x25\x00\x00\x00\x00"
+"""A jump to the address that follows in eight bytes."""
+
+
+def image_of(file: bytes, symbols: Sequence[str]) -> bytes | None:
+    """An object file as an image: a line with the places of symbols and of addresses that it needs, then the code."""
+    if not file.startswith(_ELF) or file[18:20] != _X86_64:
+        return None
+    linking = _Linking(file)
+    if not linking.link():
+        return None
+    facts = [[linking.place_of(symbol) for symbol in symbols], linking.outside]
+    return _MARK + json.dumps(facts).encode() + b"\n" + bytes(linking.code)
+
+
+def is_image(code: bytes) -> bool:
+    """Whether this is one, and not an object file."""
+    return code.startswith(_MARK)
+
+
+def mapped(image: bytes) -> list[int]:
+    """The addresses of its symbols, once it is in memory, where it stays: threads may run it until the process ends.
+
+    Raises OSError where the system lets no new code be run.
+    """
+    facts, _, code = image.removeprefix(_MARK).partition(b"\n")
+    places, outside = json.loads(facts)
+    memory = mmap.mmap(-1, len(code), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ | mmap.PROT_WRITE)
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(memory))
+    memory[:] = code
+    for name, place in outside.items():
+        memory[place : place + 8] = _address(name).to_bytes(8, "little")
+    start = int(np.frombuffer(memory, np.uint8).ctypes.data)
+    _make_runnable(start, len(code))
+    return [start + place for place in places]
+
+
+def _address(name: str) -> int:
+    """That of a function of the C library; raises AttributeError if there is none."""
+    return ctypes.cast(getattr(ctypes.CDLL(None), name), ctypes.c_void_p).value or 0
+
+
+def _make_runnable(start: int, nbytes: int) -> None:
+    protect = ctypes.CDLL(None, use_errno=True).mprotect
+    if protect(ctypes.c_void_p(start), ctypes.c_size_t(nbytes), mmap.PROT_READ | mmap.PROT_EXEC):
+        raise OSError(ctypes.get_errno(), "the system lets no new machine code be run")
+
+
+class _Linking:
+    """The sections of a file that are needed in memory, one behind the other, with what each knows of the others."""
+
+    def __init__(self, file: bytes) -> None:
+        self._file = file
+        start, count = int.from_bytes(file[40:48], "little"), int.from_bytes(file[60:62], "little")
+        self._sections = np.frombuffer(file, _SECTION, count, start)
+        self._starts: dict[int, int] = {}
+        """Where in `code` the section of a number begins."""
+        self.code = bytearray()
+        self.outside: dict[str, int] = {}
+        """By name of a function that the code calls and does not hold, where its address belongs."""
+
+    def link(self) -> bool:
+        """Whether that could be done: not with data to be written, or with what knows others by their addresses."""
+        for number, section in enumerate(self._sections):
+            if section["flags"] & _IN_MEMORY and section["nbytes"]:
+                if section["flags"] & _WRITABLE or section["kind"] == _EMPTY:
+                    return False
+                if section["kind"] == _CONTENT:  # not how to unwind calls, which nobody does
+                    self._starts[number] = self._put(self._bytes(section), int(section["alignment"]))
+        tables = [s for s in self._sections if s["kind"] == _RELOCATIONS and int(s["info"]) in self._starts]
+        return all(self._relocate(table) for table in tables)
+
+    def place_of(self, name: str) -> int:
+        """Where in `code` a symbol of the file is; raises KeyError if it has none of the name."""
+        return self._places[name]
+
+    def _put(self, content: bytes, alignment: int) -> int:
+        self.code += bytes(-len(self.code) % alignment)
+        self.code += content
+        return len(self.code) - len(content)
+
+    def _bytes(self, section: Any) -> bytes:
+        return self._file[section["offset"] : section["offset"] + section["nbytes"]]
+
+    def _relocate(self, table: Any) -> bool:
+        start = self._starts[int(table["info"])]
+        for place, kind, symbol, addend in np.frombuffer(self._bytes(table), _RELOCATION).tolist():
+            if kind not in _DISTANCES:
+                return False
+            at = start + place
+            self.code[at : at + 4] = (self._target(symbol) + addend - at).to_bytes(4, "little", signed=True)
+        return True
+
+    def _target(self, number: int) -> int:
+        name, _, section, value, _ = self._symbols[number]
+        return self._starts[section] + value if section else self._jump_to(self._name(name))
+
+    def _jump_to(self, name: str) -> int:
+        if name not in self.outside:
+            self.outside[name] = self._put(_JUMP + bytes(8), 16) + len(_JUMP)
+        return self.outside[name] - len(_JUMP)
+
+    @cached_property
+    def _symbol_table(self) -> Any:
+        return next(section for section in self._sections if section["kind"] == _SYMBOLS)
+
+    @cached_property
+    def _symbols(self) -> list[tuple[int, ...]]:
+        return list(np.frombuffer(self._bytes(self._symbol_table), _SYMBOL).tolist())
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {self._name(name): self._starts[section] + value
+                for name, _, section, value, _ in self._symbols if section in self._starts}  # fmt: skip
+
+    def _name(self, start: int) -> str:
+        names = self._bytes(self._sections[int(self._symbol_table["link"])])
+        return names[start : names.index(b"\0", start)].decode()
