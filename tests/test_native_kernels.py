@@ -20,6 +20,7 @@ from graphc.evaluate import evaluate
 pytest.importorskip("llvmlite")
 
 from guarded import run_guarded
+from llvmlite import ir
 
 from graphc.native import steps
 from graphc.native.code import background, cache, host, spelling
@@ -27,6 +28,7 @@ from graphc.native.code.elementwise import is_native
 from graphc.native.code.library import LIBRARY, Library
 from graphc.native.code.spelling import spelled
 from graphc.native.code.vectors import Unit
+from graphc.native.code.writer import SYMBOL, Code
 from graphc.native.kernel import facts, lanes
 from graphc.native.kernel.kernel import Kernel
 from graphc.native.kernel.rows import Writer
@@ -434,3 +436,19 @@ def test_a_reduction_of_a_transpose_reads_what_is_transposed():
     np.testing.assert_allclose(f(values), values.mean(axis=1), rtol=1e-4, atol=1e-6)
     kept = gr.compile([x], gr.mean(gr.moveaxis(x, 1, -1), axis=-1), backend="numpy")
     assert [node for node in kept.graph.nodes if node.op is gr.transpose], "NumPy adds up in the order asked for"
+
+
+@pytest.mark.parametrize(("width", "active"), [(2, 1), (4, 3), (8, 1), (8, 5), (16, 8), (16, 1), (64, 33), (64, 63)])
+def test_llvm_does_not_know_hidden_masks(width, active):
+    """Not even its passes do, and what it stores by such a mask ends where it ends."""
+    code, byte = Code.kernel("masked"), ir.IntType(8)
+    ones = ir.Constant(ir.VectorType(byte, width), [1] * width)
+    code.store_where(ones, code.table(1)[0], code.hidden_mask(width, active), np.dtype("int8"))
+    code.parallel = True
+    text = code.text()
+    assert re.search(r"call void @llvm\.masked\.store.* x i1> %", str(host._optimized(text)))
+    loaded, memory = host.Loaded(host.object_code(text), SYMBOL), np.zeros(80, "int8")
+    kernel = ctypes.CFUNCTYPE(None, ctypes.c_void_p, *[ctypes.c_int64] * 3)(loaded.address)
+    table = np.array([memory.ctypes.data])
+    kernel(table.ctypes.data, 0, 1, 1)
+    assert memory.tolist() == [1] * active + [0] * (80 - active)

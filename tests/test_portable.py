@@ -6,6 +6,7 @@ function that processes there do not have, or lie within reach of something that
 
 import json
 import os
+import re
 import warnings
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from test_native import SMALL, python
 
 from graphc.native.code import cache
 
-COMPILED = """
+ELSEWHERE = """
 import json, os, sys
 sys.path.insert(0, {tests!r})
 import llvmlite.binding as llvm
@@ -37,6 +38,8 @@ from graphc.native.calls.record import PLACES
 from graphc.native.code import host, library
 
 available.why_unusable, workers.WORKERS.have = lambda: "", lambda count: None
+"""
+COMPILED = """
 undefined, kinds, modules = set(), set(), 0
 
 class Loaded:
@@ -97,12 +100,48 @@ HALVES = {"__extendhfsf2", "__truncsfhf2"}
 def test_modules_of_every_kind_need_nothing_that_processes_lack(platform):
     triple, processor, features, kinds_in_reach = PLATFORMS[platform]
     tests = str(Path(__file__).parent)
-    printed = python(COMPILED.format(tests=tests, triple=triple, processor=processor, features=features),
+    printed = python((ELSEWHERE + COMPILED).format(tests=tests, triple=triple, processor=processor, features=features),
                      GRAPHC_CACHE="")  # fmt: skip
     modules, undefined, kinds = json.loads(printed)
     assert modules >= 25
     assert set(undefined) <= PROVIDED | (HALVES if processor == "x86-64" else set())
     assert kinds_in_reach is None or set(kinds) <= kinds_in_reach
+
+
+MASKED = """
+class Loaded:
+    def __init__(self, code, *symbols):
+        self.addresses = (4096,) * len(symbols)
+        self.address = 4096
+
+host.Loaded = Loaded
+llvm.set_option("", "--print-after=finalize-isel")
+inputs, outputs = [], []
+for n in (5, 41, 300):
+    x, y = gr.placeholder(f"x{{n}}", (3, n), "float64"), gr.placeholder(f"y{{n}}", (3, n), "int64")
+    k, m = gr.placeholder(f"k{{n}}", (3, 2 * n), "int8"), gr.placeholder(f"m{{n}}", (3, n), "bool")
+    inputs += [x, y, k, m]
+    rows = gr.where(m, k[:, ::2] + y, y - gr.sum(y, 1, keepdims=True))
+    joined = gr.set_at(k, (slice(None), slice(None, None, 2)), y.astype("int8"))
+    outputs += [rows.astype("int8"), x > gr.sum(x, 1, keepdims=True), x.astype("float16"), joined, gr.tanh(x) > 0.5,
+                gr.flip(y, 1).astype("int16"), x.T @ x > 1]
+f = gr.compile(inputs, outputs, backend="native", threads=2)
+f.prepare()
+assert library.LIBRARY.finish(library.LIBRARY._by_content.values())
+"""
+AVX512 = f"{AVX2} avx512bw avx512cd avx512dq avx512f avx512vl"
+ZERO_EXTENDED = re.compile(r"%\d+:vk\d+\w* = KMOV[BWD]kk .*")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="llvmlite adds the format ELF to any platform's name there")
+@pytest.mark.parametrize("processor", ["skylake-avx512", "sapphirerapids", "znver4"])
+def test_no_mask_is_widened_by_an_instruction_that_llvm_takes_for_a_copy(processor):
+    """LLVM leaves copies out where it lays registers aside, and with them that the upper lanes are not there."""
+    tests, triple = str(Path(__file__).parent), "x86_64-unknown-linux-gnu"
+    printed = python((ELSEWHERE + MASKED).format(tests=tests, triple=triple, processor=processor, features=AVX512),
+                     GRAPHC_CACHE="")  # fmt: skip
+    assert "VMOVDQU8Z128mrk" in printed
+    assert not ZERO_EXTENDED.findall(printed)
 
 
 POSIX_ONLY = """

@@ -213,12 +213,16 @@ class Code:
         return ir.Constant(ir.VectorType(ir.IntType(1), piece.width), lanes)
 
     def hidden_mask(self, width: int, active: int) -> Any:
-        """A mask of the first lanes, made once, from a number that LLVM does not know to be constant."""
+        """A mask of the first lanes, but not of all, made once, from a number that LLVM does not know to be constant.
+
+        What it does not know is the first bit beyond those lanes: one that is set in any case it would know.
+        """
         if (width, active) not in self._masks:
             with self.b.goto_entry_block():
                 nothing = self.b.lshr(self.function.args[2], I64(63))  # blocks are no negative numbers
                 bits = self.b.trunc(nothing, ir.IntType(width)) if width < 64 else nothing
-                bits = self.b.or_(bits, ir.Constant(bits.type, (1 << active) - 1))
+                beyond = self.b.shl(bits, ir.Constant(bits.type, active))
+                bits = self.b.or_(beyond, ir.Constant(bits.type, (1 << active) - 1))
                 self._masks[width, active] = self.b.bitcast(bits, ir.VectorType(ir.IntType(1), width))
         return self._masks[width, active]
 
