@@ -96,10 +96,10 @@ def only_native(monkeypatch):
 def each_unit(request, monkeypatch):
     """Kernels have vectors of each kind, whatever the host's are: those of 64 bytes are masked at the end of a row."""
     from graphc.native.code.vectors import Unit
-    from graphc.native.kernel import lanes, tiles
+    from graphc.native.kernel import lanes, stages
 
     vector_bytes, registers, masked = request.param
-    for module in (lanes, tiles):
+    for module in (lanes, stages):
         monkeypatch.setattr(module, "host_unit", lambda: Unit(vector_bytes, registers, masked=masked))
 
 
