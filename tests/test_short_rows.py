@@ -1,14 +1,20 @@
-"""Reductions of rows of a few elements: computed by parts where that is faster, and right either way."""
+"""Rows of a few elements: reduced by parts, or walked side by side, where that is faster, and right in every way."""
 
 import numpy as np
 import pytest
 
 import graphc as gr
+from graphc.evaluate import evaluate
 from graphc.passes.expand import expand
 
 pytest.importorskip("llvmlite")
 
+from guarded import run_guarded
+
 from graphc.native.code.elementwise import is_native
+from graphc.native.code.library import LIBRARY
+from graphc.native.kernel.facts import steps_in_order
+from graphc.native.kernel.kernel import Kernel
 from graphc.native.program import NativeProgram
 from graphc.passes.fuse import fuse
 
@@ -104,3 +110,97 @@ def test_extremes_of_special_values_wherever_they_stand(dtype):
         np.testing.assert_array_equal(bottom, array.min(1))
         assert not np.signbit(top[:2]).any()
         assert np.signbit(bottom[:2]).all()
+
+
+# ------------------------------------------------------------------------------------------------------- side by side
+
+
+def short_rows(rows, length, dtype):
+    """A softmax and its logarithm, weighted; numbers per row; what is accumulated over all rows."""
+    shapes = {"x": (rows, length), "y": (rows, length), "b": (length,), "c": (rows, 1)}
+    x, y, b, c = inputs = [gr.placeholder(name, shape, dtype) for name, shape in shapes.items()]
+    below = x - gr.max(x, 1, keepdims=True)
+    total = gr.sum(gr.exp(below) * gr.exp(b), 1, keepdims=True)
+    p = gr.exp(below) / total
+    outputs = [p, below - gr.log(total) * c, gr.sum(p * y, 0), gr.sum(p * y), gr.sum(p * c, 1), gr.max(p * y),
+               gr.max(below, 0), gr.all(x > y, 0), gr.astype(x > y, "int8")]  # fmt: skip
+    return inputs, outputs, [rng.normal(size=node.shape).astype(dtype) for node in inputs]
+
+
+def walked_side_by_side(inputs, outputs):
+    kernels = (node for node in fuse(gr.Graph(inputs, outputs), fusible=is_native).nodes if "body" in node.attrs)
+    return [Kernel(node.attrs["body"], [steps_in_order(x.array_type) for x in node.inputs]).short for node in kernels]
+
+
+@pytest.mark.usefixtures("each_unit")
+@pytest.mark.parametrize(("dtype", "rtol"), [("float64", 1e-12), ("float32", 1e-5), ("float16", 2e-2)])
+def test_rows_side_by_side_are_right_at_every_edge_on_any_number_of_threads(dtype, rtol):
+    for rows, length in ((64, 2), (65, 3), (79, 5), (127, 7), (513, 8), (64, 9), (100, 10), (97, 12)):
+        inputs, outputs, feeds = short_rows(rows, length, dtype)
+        assert any(walked_side_by_side(inputs, outputs))
+        right = evaluate(outputs, dict(zip(inputs, feeds, strict=True)))
+        graph = fuse(gr.Graph(inputs, outputs), fusible=is_native)
+        runs = [NativeProgram(graph, threads).run(feeds, {}, [None] * len(outputs)) for threads in (1, 2, 3)]
+        for expected, found, *others in zip(right, *runs, strict=True):
+            np.testing.assert_allclose(found, expected, rtol=rtol, atol=5 * rtol)
+            assert all(other.tobytes() == found.tobytes() for other in others)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "int64", "uint16"])
+@pytest.mark.usefixtures("each_unit")
+def test_short_rows_of_integers(dtype):
+    for rows, length in ((64, 12), (131, 5), (300, 9)):
+        x, array = gr.placeholder("x", (rows, length), dtype), drawn((rows, length), dtype)
+        outputs = [gr.equal(x, gr.max(x, 1, keepdims=True)), gr.min(x, 1, keepdims=True) + x]
+        assert all(walked_side_by_side([x], outputs))
+        program = NativeProgram(fuse(gr.Graph([x], outputs), fusible=is_native), 2)
+        for found, expected in zip(program.run([array], {}, [None, None]), evaluate(outputs, {x: array}), strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+@pytest.mark.parametrize("length", [2, 5, 8, 12])
+def test_rows_side_by_side_touch_nothing_beyond_their_memory(monkeypatch, length, dtype):
+    for rows in (64, 75, 129):
+        inputs, outputs, feeds = short_rows(rows, length, dtype)
+        run = gr.compile(inputs, outputs, backend="native")
+        right = run(*feeds)
+        for found in run_guarded(run, feeds, len(right), monkeypatch):
+            for value, expected in zip(found, right, strict=True):
+                np.testing.assert_array_equal(value, expected)
+
+
+def test_which_rows_are_walked_side_by_side():
+    def of(shape, axis=-1, dtype="float32", function=gr.nn.softmax):
+        x = gr.placeholder("x", shape, dtype)
+        return any(walked_side_by_side([x], [function(x, axis)]))
+
+    assert of((100, 10))
+    assert of((64, 16))
+    assert of((3, 100, 7))
+    assert of((10, 10, 7))
+    assert of((100, 12), dtype="float64")
+    assert not of((63, 10)), "few rows"
+    assert not of((100, 17)), "long rows"
+    assert not of((100, 13), dtype="float64"), "rows of more than a line and a half"
+    assert not of((100, 10), axis=0), "columns"
+    assert not of((100, 10), function=gr.sum), "a result only"
+
+
+def test_short_rows_with_gaps_are_walked_one_after_the_other():
+    x = gr.placeholder("x", (100, 24))
+    feed = rng.normal(size=x.shape).astype("float32")
+    run = gr.compile([x], [gr.nn.softmax(x[:, ::2], 1), gr.nn.softmax(x[:, 3:12], 1)], backend="native")
+    for found, part in zip(run(feed), (feed[:, ::2], feed[:, 3:12]), strict=True):
+        raised = np.exp(part - part.max(1, keepdims=True))
+        np.testing.assert_allclose(found, raised / raised.sum(1, keepdims=True), rtol=1e-5)
+
+
+def test_short_rows_of_any_number_share_their_code(monkeypatch):
+    monkeypatch.setenv("GRAPHC_CACHE", "")
+    x = gr.placeholder("x", ("batch", 11))
+    run = gr.compile([x], gr.nn.softmax(x * 1.75, 1), backend="native")
+    run(np.ones((1000, 11), "f4"))
+    before = LIBRARY.compiled
+    run(np.ones((777, 11), "f4"))
+    assert LIBRARY.compiled == before

@@ -15,18 +15,19 @@ from graphc.native.code.scalars import I64, Value
 from graphc.native.kernel.folding import folded
 from graphc.native.kernel.lanes import Lanes, widened
 from graphc.native.kernel.phases import identity, reduction_of
+from graphc.native.kernel.stages import GROUP, Tile
 from graphc.native.kernel.traversal import combined
 
 if TYPE_CHECKING:
     from graphc.native.kernel.rows import Writer
 
 
-class Columns:
-    """Writes the walks of a kernel down an axis."""
+class Columns(Tile):
+    """Writes the walks of a kernel down an axis. What lies along columns passes the stack."""
 
     def __init__(self, of: Writer, down: int) -> None:
-        self.of, self.code, self.b, self.down = of, of.code, of.b, down
-        self.plan, self.axes = of.plan, len(of.kernel.space.sizes)
+        super().__init__(of, down, (GROUP, max(of.kernel.abreast, GROUP)))
+        self.plan, self.start, self.rows = of.plan, I64(0), of.kernel.form.column
         self.totals = [node for node in self.plan.accumulators if not of.kernel.is_spread(node)]
         """What is accumulated over all columns."""
 
@@ -40,7 +41,7 @@ class Columns:
         """As many columns as vectors hold, or what is left of the last."""
         of, b = self.of, self.b
         sizes = [of.word["size", 0, axis] for axis in range(self.axes)]
-        others = [axis for axis in range(self.axes - 1) if axis != self.down]
+        others = [axis for axis in range(self.axes - 1) if axis != self.axis]
         counted = [*(sizes[axis] for axis in others), of.word["chunks", 0, 0]]
         found, outermost = of.split(number, counted[1:])
         *outer, chunk = [outermost, *found]
@@ -48,7 +49,10 @@ class Columns:
         of.coordinates = [at.get(axis) for axis in range(self.axes - 1)]
         start = b.mul(chunk, I64(of.kernel.abreast))
         end = smaller(b, b.add(start, I64(of.kernel.abreast)), sizes[-1])
+        self.begin, self.columns = start, b.sub(end, start)
+        self.fetch()
         totals = of.traversal.along(start, end, self._columns, self.totals)
+        self.bring_back()
         before = (Value(raw, node.array_type.dtype) for node, raw in zip(self.totals, known, strict=True))
         return [combined(self.code, *three).ir for three in zip(self.totals, before, totals, strict=True)]
 
@@ -93,10 +97,11 @@ class Columns:
         kept = dict(of.values)
 
         def step(i: Any, *raws: Any) -> list[Any]:
-            of.coordinates[self.down], of.values = i, dict(kept)
+            of.coordinates[self.axis], of.values = i, dict(kept)
             totals = (Value(raw, start.dtype) for raw, start in zip(raws, starts, strict=True))
             return [total.ir for total in of.element(phase, lanes, roots, each, carried, [*totals])]
 
-        raws = self.code.loop(0, of.word["size", 0, self.down], 1, step, [start.ir for start in starts], some=True)
-        of.values, of.coordinates[self.down] = kept, None
+        length = self.rows or of.word["size", 0, self.axis]
+        raws = self.code.loop(0, length, 1, step, [start.ir for start in starts], some=True)
+        of.values, of.coordinates[self.axis] = kept, None
         return [Value(raw, start.dtype) for raw, start in zip(raws, starts, strict=True)]

@@ -44,6 +44,12 @@ class Space:
             return cls((1,), ((),), shapes)
         return cls(tuple(math.prod(domain[a] for a in group) for group in groups), tuple(map(tuple, groups)), shapes)
 
+    def turned(self) -> Space:
+        """The same with the last two axes in each other's place: what was a row is a column."""
+        *outer, column, row = range(len(self.sizes))
+        order = (*outer, row, column)
+        return Space(tuple(self.sizes[at] for at in order), tuple(self.groups[at] for at in order), self.shapes)
+
     def varies(self, node: Node) -> tuple[bool, ...]:
         """Along which merged axes a value varies."""
         return _varies(self.shapes[node], self.groups)
@@ -66,8 +72,8 @@ class Space:
 
     def own_steps(self, node: Node) -> Steps:
         """The same for a result in C order."""
-        sizes = [size if v else 1 for size, v in zip(self.sizes, self.varies(node), strict=True)]
-        return broadcast(sizes, c_order(sizes))
+        shape = self.shapes[node]
+        return self.steps(node, broadcast(shape, c_order(shape)))
 
 
 @lru_cache(maxsize=4096)

@@ -89,7 +89,7 @@ def _far_nanoseconds(kernel: Kernel, moved: Sequence[int]) -> float:
     for pointer, (value, steps, nbytes) in enumerate(zip(kernel.pointed, kernel.steps, moved, strict=True)):
         apart = [abs(step) for step, size in zip(steps, kernel.space.sizes, strict=True) if step and size > 1]
         touched += nbytes * min([LINE_BYTES // value.array_type.dtype.itemsize, *apart] if apart else [1])
-        across += nbytes if pointer in kernel.form.staged else 0
+        across += nbytes if pointer in kernel.form.staged and not kernel.short else 0
     return far_nanoseconds(touched) + max(across - NEAR_BYTES, 0) * NS_PER_BYTE_ACROSS
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -22,6 +23,7 @@ from graphc.native.code.functions import Function, function_of
 from graphc.native.kernel.extents import Box, Space, spread_accesses
 from graphc.native.kernel.lanes import Width, width_of, widths
 from graphc.native.kernel.phases import Plan
+from graphc.native.kernel.short import ABREAST, are_short
 from graphc.native.kernel.structure import Form, KnownSteps, may_mask, structure_of, without_sizes
 from graphc.native.kernel.table import Word, words_of
 from graphc.native.strides import Steps
@@ -58,12 +60,16 @@ class Kernel:
         self.marks = [(node, axis) for node in body.nodes if (axis := marked_axis(node)) is not None]
         self._given, accesses = accesses, spread_accesses(body, accesses) if self.lookups else accesses
         self.accesses = tuple(accesses)
-        self.space = Space.of(body, [*accesses, *results])
+        space = Space.of(body, [*accesses, *results])
+        self.short = not compact and not results and are_short(body, space, accesses)
+        """Whether rows are walked side by side, as columns are."""
+        self.space = space.turned() if self.short else space
         self.stretch = len(self.space.sizes) == 1 and not self._uses_reductions()
         self.chunked = not self.stretch and self.space.sizes[-1] > CHUNK and not self._needs_whole_rows()
         self.plan = Plan(body, self.space, self.stretch or self.chunked, self._down_axis())
         self.tiled: int | None = None
-        self.width: Width = width_of(self.plan, compact=compact)
+        width: Width = width_of(self.plan, compact=compact)
+        self.width = replace(width, whole=ABREAST * width.native) if self.short else width
         self.plan.keep(self.abreast)
         laid_out = [*accesses, *results] if results else accesses
         self.steps = [self.space.steps(node, access) for node, access in zip(self.pointed, laid_out, strict=False)]
@@ -114,10 +120,12 @@ class Kernel:
         return None
 
     def _staged(self) -> tuple[int, ...]:
-        if self.tiled is None:
+        axis = self.plan.down if self.short else self.tiled
+        if axis is None:
             return ()
-        across = (i for i, (*outer, inner) in enumerate(self.steps) if outer[self.tiled] == 1 and inner not in (0, 1))
-        return tuple(i for i in across if self.pointed[i] not in self.plan.boxed)[-MOST_STAGES:]
+        across = (i for i, (*outer, inner) in enumerate(self.steps) if outer[axis] == 1 and inner not in (0, 1))
+        staged = tuple(i for i in across if self.pointed[i] not in self.plan.boxed)
+        return staged if self.short else staged[-MOST_STAGES:]
 
     @property
     def chunks(self) -> int:
@@ -159,8 +167,10 @@ class Kernel:
         marked = tuple(self.space.group_of(axis) for _, axis in self.marks)
         inside = length if short else 0
         functions = self._functions(inside, steps)
+        column = self.space.sizes[self.plan.walked] if self.short else 0
         return Form(self.width, self.stretch, self.chunked, inside, varies, steps, stashes, cuts, stepped, within,
-                    looked, marked, self.tiled, self._staged(), self.plan.down, self.compact, functions)  # fmt: skip
+                    looked, marked, self.tiled, self._staged(), self.plan.down, column, self.compact,
+                    functions)  # fmt: skip
 
     def _functions(self, length: int, steps: KnownSteps) -> tuple[Function, ...]:
         """What it calls, for every width of vectors in which it may compute a node."""

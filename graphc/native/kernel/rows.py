@@ -9,12 +9,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from graphc.ir import Node
-from graphc.native.code.scalars import I64, Value, stored_type
+from graphc.native.code.scalars import I64, Value, cast, stored_type
 from graphc.native.code.vectors import host_unit
 from graphc.native.kernel.columns import Columns
+from graphc.native.kernel.folding import folded
 from graphc.native.kernel.kernel import CHUNK
 from graphc.native.kernel.lanes import Lanes, hidden, read, widened, write
 from graphc.native.kernel.phases import identity, reduction_of
+from graphc.native.kernel.stages import Tile
 from graphc.native.kernel.tiles import Tiles
 from graphc.native.kernel.traversal import combined
 from graphc.native.kernel.values import ONE, Values
@@ -24,7 +26,7 @@ from graphc.windows import windows_of
 class Writer(Values):
     """Writes one kernel, row by row."""
 
-    tiles: Tiles | None = None
+    tile: Tile | None = None
 
     def text(self) -> str:
         """The kernel's IR."""
@@ -39,10 +41,11 @@ class Writer(Values):
             self._walk_row(0 if length else first, length or last, self._stored_totals)
             self.store_row()
         elif self.kernel.tiled is not None:
-            self.tiles = Tiles(self, self.kernel.tiled)
-            self.tiles.walk(first, last)
+            self.tile = tiles = Tiles(self, self.kernel.tiled)
+            tiles.walk(first, last)
         elif self.plan.down is not None:
-            Columns(self, self.plan.down).walk(first, last)
+            self.tile = columns = Columns(self, self.plan.down)
+            columns.walk(first, last)
         else:
             self._rows(first, last)
         text = self.code.text()
@@ -83,8 +86,8 @@ class Writer(Values):
 
     def place(self, i: int, node: Node, lanes: Lanes) -> tuple[Any, Any]:
         """Where some elements are: on the stage, if they are staged."""
-        if self.tiles is not None and i in self.tiles.stages:
-            return self.tiles.place(i, lanes)
+        if self.tile is not None and i in self.tile.stages:
+            return self.tile.place(i, lanes)
         return self.lies(i, node, lanes)
 
     def _inner_sizes(self) -> list[Any]:
@@ -174,11 +177,22 @@ class Writer(Values):
             self.accumulate(node, total, ONE)
 
     def accumulate(self, node: Node, term: Value, lanes: Lanes) -> None:
-        """Add to the numbers of a part that the lanes belong to."""
+        """Add to the numbers of a part that the lanes belong to, or to the one that all do."""
+        if lanes.width > 1 and not self.kernel.space.varies(node)[-1]:
+            term, lanes = self._folded(node, term, lanes), ONE
         for i in self.results[node]:
             place, step = self.place(i, node, lanes)
             total = read(self.code, place, lanes, node.array_type.dtype, step)
             write(self.code, combined(self.code, node, total, term), place, lanes, step)
+
+    def _folded(self, node: Node, term: Value, lanes: Lanes) -> Value:
+        """One number from the lanes that are there."""
+        reduction, dtype = reduction_of(node), node.array_type.dtype
+        term = cast(self.b, term, dtype)
+        if lanes.mask is not None:
+            nothing = widened(self.code, identity(reduction, dtype), lanes.width)
+            term = Value(self.b.select(hidden(self.code, lanes.mask), term.ir, nothing.ir), dtype)
+        return folded(self.code, reduction, term)
 
     # ---------------------------------------------------------------------------------------------------------- walks
 

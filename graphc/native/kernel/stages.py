@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from llvmlite import ir
 
 from graphc.native.code.indices import Index, as_value, larger, plus, smaller, times
-from graphc.native.code.scalars import I64, stored_type
+from graphc.native.code.scalars import I64, stored_type, undefined
 from graphc.native.code.vectors import host_unit
 from graphc.native.kernel.lanes import Lanes, first_lanes, load_lanes, store_lanes
 
@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     from graphc.native.kernel.rows import Writer
 
 GROUP = 16
-"""So many rows of some columns are in registers at once."""
+"""The most rows of some columns that are in registers at once."""
 
 
 class Tile:
     """The tile reached: its rows are indices along an axis, its columns some along the last one.
 
     `start` and `begin` are the first of each, `rows` and `columns` how many there are: at most as many as `most` tells.
+    Where the code knows how many rows there are, `rows` is an int.
     """
 
     def __init__(self, of: Writer, axis: int, most: tuple[int, int]) -> None:
@@ -88,23 +89,35 @@ class _Stage:
 
     def _each_block(self, move: Callable[[Any, Any, int, int], None]) -> None:
         """Move some columns at a time, group by group of their rows; without masks, edges element by element."""
-        loop, b, side = self.code.loop, self.b, self.side
+        loop, b, side, count = self.code.loop, self.b, self.side, self._count()
         rows, columns = self.tile.rows, self.tile.columns
 
         def group(row: Any, column: Any) -> None:
             if host_unit().masked:
-                move(row, column, side, GROUP)
+                move(row, column, side, count)
                 return
-            last_row, last_column = plus(b, row, GROUP), plus(b, column, side)
-            whole = b.and_(b.icmp_signed("<=", last_row, rows), b.icmp_signed("<=", last_column, columns))
+            last_row, last_column = plus(b, row, count), plus(b, column, side)
+            whole = b.and_(b.icmp_signed("<=", as_value(last_row), as_value(rows)),
+                           b.icmp_signed("<=", last_column, columns))  # fmt: skip
             with b.if_else(whole) as (then, otherwise):
                 with then:
-                    move(row, column, side, GROUP)
+                    move(row, column, side, count)
                 with otherwise:
                     loop(column, smaller(b, last_column, columns), 1, lambda column: loop(
                         row, smaller(b, last_row, rows), 1, lambda row: move(row, column, 1, 1)))  # fmt: skip
 
-        loop(0, columns, side, lambda column: loop(0, rows, GROUP, lambda row: group(row, column)))
+        loop(0, columns, side, lambda column: loop(0, rows, count, lambda row: group(row, column)))
+
+    def _count(self) -> int:
+        """So many rows of some columns are in registers at once: all, if the code knows them."""
+        rows = self.tile.rows
+        if not isinstance(rows, int):
+            return GROUP
+        return -(-rows // self.side) * self.side if host_unit().masked else self.side
+
+    def _is_there(self, row: Index) -> bool:
+        """Whether a row may be there, for all that the code knows."""
+        return not (isinstance(row, int) and isinstance(self.tile.rows, int)) or row < self.tile.rows
 
     def _fetch(self, first: Index, column: Any, side: int, count: int) -> None:
         """Bring some rows of some columns here; what is not there is not used."""
@@ -116,15 +129,16 @@ class _Stage:
                                      self.dtype) for k, mask in enumerate(masks)])  # fmt: skip
         for k, columns in enumerate(zip(*found, strict=True)):
             for i, line in enumerate(transposed(b, columns)):
-                place = self.place(plus(b, first, side * k + i), column)
-                store_lanes(self.code, line, place, Lanes(0, side), self.dtype)
+                if self._is_there(row := plus(b, first, side * k + i)):
+                    store_lanes(self.code, line, self.place(row, column), Lanes(0, side), self.dtype)
 
     def _bring_back(self, first: Index, column: Any, side: int, count: int) -> None:
         """Bring some rows of some columns to where they lie, but for what is not there."""
         b, found = self.b, []
         for k in range(count // side):
-            places = [self.place(plus(b, first, side * k + i), column) for i in range(side)]
-            lines = [load_lanes(self.code, each, Lanes(0, side), self.dtype) for each in places]
+            rows = [plus(b, first, side * k + i) for i in range(side)]
+            lines = [load_lanes(self.code, self.place(row, column), Lanes(0, side), self.dtype)
+                     if self._is_there(row) else undefined(self.kind, side) for row in rows]  # fmt: skip
             found.append(transposed(b, lines))
         masks = self._masks(first, side, count)
         for i, vectors in enumerate(zip(*found, strict=True)):
@@ -138,7 +152,9 @@ class _Stage:
         """Which rows are there, for each vector of a column; None where all are."""
         if side == 1 or not host_unit().masked:
             return [None] * (count // side)
-        left = self.b.sub(self.tile.rows, as_value(first))
+        if isinstance(first, int) and isinstance(self.tile.rows, int):
+            return [first_lanes(self.code, side, self.tile.rows - first - start) for start in range(0, count, side)]
+        left = self.b.sub(as_value(self.tile.rows), as_value(first))
         rows = (self.b.sub(left, I64(start)) for start in range(0, count, side))
         return [first_lanes(self.code, side, larger(self.b, left, 0)) for left in rows]
 

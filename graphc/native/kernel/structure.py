@@ -50,6 +50,8 @@ class Form:
     """The pointers whose elements lie side by side along that axis, and pass the stack row by row."""
     down: int | None = None
     """The axis that is walked, where it is not the last."""
+    column: int = 0
+    """The length of columns that are short rows, walked side by side, else 0."""
     compact: bool = False
     """Whether it is written once, and calls functions: soon compiled, for it takes longer to run, ..."""
     functions: tuple[Function, ...] = ()

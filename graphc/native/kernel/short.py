@@ -1,0 +1,62 @@
+"""Which rows are so short, and so many, that they are walked side by side: each in a lane, down columns.
+
+A vector then holds an element of each of many rows, all of its lanes are used, and what is computed once per row, such
+as a logarithm, is computed for as many rows at once. Elements pass the stack, where they lie so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from graphc.ir import Graph, Node
+from graphc.maps import is_map
+from graphc.native.code.elementwise import has_vectors
+from graphc.native.kernel.extents import Space
+from graphc.native.kernel.stages import GROUP
+from graphc.native.strides import Steps
+
+ABREAST = 2
+"""So many vectors of rows at once: a total waits for the one before, and meanwhile another is computed."""
+LONGEST = GROUP
+MOST_BYTES = 96
+"""Rows of more are almost as fast one after the other: few lanes of their vectors are empty."""
+LEAST_ROWS = 64
+MOST_STAGES = 6
+"""So many values of the size of the whole are near, beside what is kept of them."""
+
+
+def are_short(body: Graph, space: Space, accesses: Sequence[Steps]) -> bool:
+    """Whether the rows of a kernel are walked so: numbers per row are used in it, and all lies in C order."""
+    if len(space.sizes) < 2 or any(is_map(node) or node.op.blas or not has_vectors(node) for node in body.nodes):
+        return False
+    *_, rows, length = space.sizes
+    whole = [node for node in (*body.inputs, *body.outputs) if _is_whole(space, node)]
+    nbytes = length * max((node.array_type.dtype.itemsize for node in whole), default=0)
+    if length > LONGEST or nbytes > MOST_BYTES or rows < LEAST_ROWS or len(whole) > MOST_STAGES:
+        return False
+    lie_well = all(_lies_well(space, node, access) for node, access in zip(body.inputs, accesses, strict=True))
+    return lie_well and _uses_rows(body, space)
+
+
+def _is_whole(space: Space, node: Node) -> bool:
+    """Whether a value varies along rows and from row to row."""
+    return all(space.varies(node)[-2:])
+
+
+def _lies_well(space: Space, node: Node, access: Steps) -> bool:
+    """Whether elements of rows lie side by side, or numbers per row do."""
+    from_row, along = space.steps(node, access)[-2:]
+    return along == 1 if _is_whole(space, node) else from_row in (0, 1)
+
+
+def _uses_rows(body: Graph, space: Space) -> bool:
+    """Whether reductions of rows are used, and none gives what is accumulated row by row."""
+    used = {source for node in body.nodes for source in node.inputs}
+    over_rows = False
+    for node in body.nodes:
+        if node.op.reduction:
+            before, after = (space.varies(value)[-2:] for value in (node.inputs[0], node))
+            if after[0] and after[1]:
+                return False
+            over_rows |= node in used and before == (True, True) and after == (True, False)
+    return over_rows
