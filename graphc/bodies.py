@@ -9,6 +9,7 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 from graphc import ops
+from graphc.facts import reduced
 from graphc.ir import NO_ATTRS, Node, attrs_key, current_origin
 from graphc.lookups import Lookup, lookup_of, marked_axis
 from graphc.maps import read_elsewhere, read_here
@@ -64,7 +65,7 @@ class Body:
         whole = source if source.shape else ops.broadcast_to(source, self.space.sizes)
         axis = tuple(a for a in range(len(shape)) if whole.shape[a] != shape[a])
         if axis:
-            return named(node.op(whole, axis=axis, keepdims=True), node.name)
+            return named(reduced(node.op, whole, axis), node.name)
         alone = source if source.dtype == node.dtype else source.astype(node.dtype)
         return alone + 0 if node.op is ops.sum and alone.type.is_float else alone  # 0 + -0 is 0, as in every sum
 

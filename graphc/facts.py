@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from graphc.ir import Node
+from graphc.op import Op
 from graphc.operators import OPS
 from graphc.types import Dim, Type
 
@@ -59,13 +61,39 @@ def is_number(node: Node, value: float) -> bool:
     return stored is not None and stored == value and bool(np.signbit(float(stored)) == np.signbit(float(value)))
 
 
+def is_place(node: Node) -> bool:
+    """Whether a node tells where an extreme stands."""
+    return node.op.reduction is not None and node.op.reduction.place
+
+
+def reduced_axes(node: Node) -> tuple[int, ...]:
+    """The axes that a reduction is over."""
+    axis = node.attrs["axis"]
+    if axis is None:
+        return tuple(range(node.inputs[0].ndim))
+    return axis if isinstance(axis, tuple) else (axis,)
+
+
+def reduced(op: Op, x: Node, axes: Sequence[int], *, keepdims: bool = True) -> Node:
+    """A reduction of a value over axes: of places over one, or all."""
+    has_one = op.reduction is not None and op.reduction.place
+    axis: Any = tuple(axes) if not has_one else axes[0] if len(axes) == 1 else None
+    return op(x, axis=axis, keepdims=keepdims)
+
+
+def lies_across(node: Node) -> bool:
+    """Whether elements side by side are not so in memory, since they lie transposed."""
+    return node.op is OPS["transpose"] and node.attrs["axes"][-1] != node.ndim - 1
+
+
 TRUTHS = (OPS["all"], OPS["any"])
 """Reductions to whether elements are true."""
 
 
 def depends_on_order(node: Node) -> bool:
-    """Whether a reduction's result depends on the order of its steps: the rounding of a sum, the sign of a zero."""
-    return node.op not in TRUTHS and node.type.is_float
+    """Whether a reduction's result depends on the order of its steps: the rounding of a sum, the sign of a zero, a
+    place among the elements of several axes."""
+    return node.op not in TRUTHS and (node.type.is_float or (is_place(node) and node.attrs["axis"] is None))
 
 
 def are_floats(**binding: Any) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from graphc import ops
+from graphc.facts import is_place, reduced_axes
 from graphc.ir import Node
 from graphc.lookups import lookup_of, marked_axis
 from graphc.maps import is_map, read_here
@@ -31,8 +32,12 @@ LEAST_COLUMNS = 128
 """Fewer columns are too few for threads to share."""
 LEAST_LINE = 64
 """The fewest bytes that lie side by side in neighbouring columns."""
+WIDE_LINE = 4096
+"""So many bytes of places side by side are worth a kernel of nothing but their columns; a loop goes line by line."""
 FEW_ROWS = 4
 """What is computed for rows joins what is computed for so many times as many elements."""
+MOST_PLACES = 2**31 - 1
+"""Places are counted in 32 bits, beside elements of no more."""
 Returning = Callable[[Node], int]
 Axes = tuple[int, ...]
 """For each axis of a value the axis of the index space that it runs along, or -1 where it has size 1."""
@@ -173,8 +178,10 @@ class Space:
 
     def _reduced(self, node: Node, axes: Axes) -> Place | None:
         """Where the axes of a reduction's result lie; it sets the axes that are walked, or is an end."""
-        over = node.attrs["axis"]
+        over = reduced_axes(node)
         reduced = {axes[axis] for axis in over} - {-1}
+        if is_place(node) and (not reduced or math.prod(self.sizes) > MOST_PLACES):
+            return None
         kept = [-1 if axis in over else place for axis, place in enumerate(axes)]
         left = tuple(kept if node.attrs["keepdims"] else [place for axis, place in enumerate(kept) if axis not in over])
         whole = set(self._real()) <= set(axes)
@@ -183,6 +190,8 @@ class Space:
             return Place(left, frozenset(reduced))
         part = math.prod(size for place, size in enumerate(self.sizes) if place in kept)
         fits = whole and part <= LARGEST_PART and not self._is_cut(kept, self.walked)
+        if is_place(node):  # of which one is kept per block
+            fits = fits and part == 1 and not self._is_down(self.walked)
         return Place(left, ends=True) if fits else None
 
     def _usable(self, reduced: set[int]) -> bool:
@@ -204,6 +213,8 @@ class Space:
         length = math.prod(self.sizes[axis] for axis in reduced)
         if math.prod(self.sizes) < LEAST_COLUMNS * length or length > LONGEST_COLUMN or self.returning is None:
             return False
+        if is_place(node):
+            return bool(self.axes) or line >= WIDE_LINE
         walks = self.returning(node)
         return walks >= (1 if self.walked or length <= SHORT_COLUMN else MANY_WALKS)
 
@@ -239,13 +250,18 @@ class Space:
         """Whether each value varies over all of the axes that are walked or over none."""
         if not self.walked:
             return True
-        down = max(self._real()) not in self.walked
+        down = self._is_down(self.walked)
         if (self.boxed and (down or len(self.walked) > 1)) or (down and self._ends_apart(self.walked)):
             return False
         return all(self.walked.issubset(axes) or self.walked.isdisjoint(axes) for axes in values)
 
+    def _is_down(self, walked: AbstractSet[int]) -> bool:
+        """Whether columns are walked, if anything is."""
+        return bool(walked) and max(self._real()) not in walked
+
     def _ends_apart(self, walked: Container[int]) -> bool:
-        return any(self._is_cut(self.axes[end], walked) for end in self.ends)
+        """Whether some end is not found down columns: the first place of all is behind places of other columns."""
+        return any(is_place(end) or self._is_cut(self.axes[end], walked) for end in self.ends)
 
 
 def number_of(node: Node) -> Node | None:

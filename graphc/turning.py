@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 
 from graphc import ops
+from graphc.facts import is_place, reduced, reduced_axes
 from graphc.ir import Graph, Node
 from graphc.maps import is_map
 from graphc.op import OPS
@@ -69,12 +70,12 @@ def _order(node: Node) -> Order | None:
 
 def _walks_rows(body: Graph, last: int) -> bool:
     """Whether values inside are computed from reductions of rows, and nothing is that turned kernels cannot hold."""
-    used = {source for node in body.nodes for source in node.inputs}
     reductions = [node for node in body.nodes if node.op.reduction]
+    used = {*filter(is_place, reductions), *(source for node in body.nodes for source in node.inputs)}
     apart = any(is_map(node) or node.op.blas or node.ndim not in (0, last + 1) for node in body.nodes)
-    rows = all(node.attrs["axis"] == (last,) for node in reductions if node in used)
+    rows = all(reduced_axes(node) == (last,) for node in reductions if node in used)
     return (
-        not (apart or used.isdisjoint(reductions)) and rows and all(last in node.attrs["axis"] for node in reductions)
+        not (apart or used.isdisjoint(reductions)) and rows and all(last in reduced_axes(node) for node in reductions)
     )
 
 
@@ -114,6 +115,6 @@ def _moved(node: Node, inputs: Sequence[Node], order: Order) -> Node:
         return ops.broadcast_to(inputs[0], shape)
     if not node.op.reduction:
         return node.with_inputs(tuple(inputs))
-    axis = tuple(sorted(order.index(each) for each in node.attrs["axis"]))
-    made = node.op(inputs[0], axis=axis, keepdims=True)
+    axis = tuple(sorted(order.index(each) for each in reduced_axes(node)))
+    made = reduced(node.op, inputs[0], axis)
     return made.replace(name=node.name)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from graphc import ops
-from graphc.facts import CHEAP, effort_of
+from graphc.facts import CHEAP, effort_of, lies_across
 from graphc.ir import Graph, Node
 from graphc.op import OPS, Op
 from graphc.ops.indexing import WHOLE, stored_index
@@ -164,12 +164,10 @@ def _last_writes(*indices: Node, sizes: tuple[int, ...]) -> Node:
 
 
 def _in_a_row(op: Op) -> Callable[..., Node | None]:
-    """What an op without an axis does to an array it does along the only axis of its elements in a row."""
+    """What an op does to all elements it does to them in a row, where they do not lie so."""
 
-    def formula(x: Node, *, axis: Any, **attrs: Any) -> Node | None:
-        if axis is not None or x.ndim < 2:
-            return None
-        return op(ops.reshape(x, (x.size,)), axis=0, **attrs)
+    def formula(x: Node, *, axis: int | None, keepdims: bool) -> Node | None:
+        return op(ops.reshape(x, (x.size,)), 0) if axis is None and lies_across(x) else None
 
     return formula
 

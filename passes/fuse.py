@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 from graphc import ops
 from graphc.epilogues import Epilogues, Split
+from graphc.facts import is_place, lies_across, reduced_axes
 from graphc.ir import Graph, Node, consumers
 from graphc.kernels import Emission, Unit
 from graphc.lookups import is_near, lookup_of, marked_axis
@@ -192,7 +193,7 @@ class _Fusion:
             if isinstance(source.type, TupleType) or 0 in source.type.shape:
                 return False
         if node.op.reduction:
-            return bool(node.attrs["axis"])
+            return bool(reduced_axes(node))
         if windows_of(node):
             return len(windows_of(node)) == 1 or self._is_for_kernels(node)
         lookup = lookup_of(node)
@@ -209,6 +210,8 @@ class _Fusion:
         """Make units one and put a node into it, if their index spaces agree and the node fits."""
         spaces = [unit.space for unit in units if unit.space is not None]
         if len(spaces) < len(units) or sum([len(unit.members) for unit in units]) >= self.max_ops:
+            return False
+        if is_place(node) and any(_reads_across(unit) for unit in units):
             return False
         first, *others = units
         deep = sum([unit.effort for unit in units if unit.depth == first.depth])  # what only feeds it is welcome
@@ -227,6 +230,12 @@ class _Fusion:
         first.effort += _effort(node)
         self.unit[node] = first
         return True
+
+
+def _reads_across(unit: Unit) -> bool:
+    """Whether a kernel reads what lies across its rows: it walks tiles, and whole rows would take it three times as
+    long, which is more than to read what it stores."""
+    return any(lies_across(source) for member in unit.members for source in member.inputs)
 
 
 def _effort(node: Node) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from graphc import ops
-from graphc.facts import depends_on_order
+from graphc.facts import depends_on_order, reduced, reduced_axes
 from graphc.ir import Graph, Node
 from graphc.op import Op
 from graphc.operators import OPS
@@ -175,16 +175,21 @@ def _reduces_transposed(op: Op, operands: Operands) -> bool:
     return op.reduction is not None and operands[0] is transpose
 
 
+def _adds_transposed(op: Op, operands: Operands) -> bool:
+    return op.reduction is not None and not op.reduction.place and operands[0] is transpose
+
+
 @node_rule(_reduces_transposed, samples=[
     sample(lambda x: ops.sum(transpose(x), 0), "i64[2,3]"),
     sample(lambda x: ops.any(transpose(x, (2, 0, 1)), 1), "bool[2,3,4]"),
-    sample(lambda x: ops.max(transpose(x), 1, keepdims=True), "i8[2,3,4]")])  # fmt: skip
+    sample(lambda x: ops.max(transpose(x), 1, keepdims=True), "i8[2,3,4]"),
+    sample(lambda x: ops.argmax(transpose(x), 0), "f64[2,3,4]")])  # fmt: skip
 def reduce_transposed(node: Node) -> Outcome:
     """A reduction of x with its axes permuted is one of x."""
     return None if depends_on_order(node) else _reduced_before(node)
 
 
-@node_rule(_reduces_transposed, kind="fast", samples=[
+@node_rule(_adds_transposed, kind="fast", samples=[
     sample(lambda x: ops.sum(transpose(x), 0), "f64[2,3]"),
     sample(lambda x: ops.max(transpose(x, (2, 0, 1)), 1), "f64[2,3,4]")])  # fmt: skip
 def reduce_transposed_floats(node: Node) -> Outcome:
@@ -193,9 +198,9 @@ def reduce_transposed_floats(node: Node) -> Outcome:
 
 
 def _reduced_before(node: Node) -> Node:
-    view, axes, keepdims = node.inputs[0], node.attrs["axis"], node.attrs["keepdims"]
+    view, axes, keepdims = node.inputs[0], reduced_axes(node), node.attrs["keepdims"]
     order = view.attrs["axes"]
-    total = node.op(view.inputs[0], axis=tuple(sorted(order[axis] for axis in axes)), keepdims=keepdims)
+    total = reduced(node.op, view.inputs[0], sorted(order[axis] for axis in axes), keepdims=keepdims)
     left = order if keepdims else [axis for at, axis in enumerate(order) if at not in axes]
     return transpose(total, [sorted(left).index(axis) for axis in left])
 

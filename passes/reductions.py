@@ -27,7 +27,7 @@ Axes = tuple[int, ...]
 
 
 def _reduces(op: Op, operands: Operands) -> bool:
-    return op.reduction is not None
+    return op.reduction is not None and not op.reduction.place
 
 
 # Over one element.
@@ -78,7 +78,7 @@ def _without_repeats(node: Node, repeated: Axes) -> Node:
 
 
 def _reduces_broadcast(op: Op, operands: Operands) -> bool:
-    return op.reduction is not None and operands[0] is broadcast_to
+    return _reduces(op, operands) and operands[0] is broadcast_to
 
 
 @node_rule(_reduces_broadcast, samples=[
@@ -121,7 +121,7 @@ def _reduced_at_once(node: Node) -> Node | None:
 
 
 def _reduces_same(op: Op, operands: Operands) -> bool:
-    return op.reduction is not None and operands[0] is op
+    return _reduces(op, operands) and operands[0] is op
 
 
 @node_rule(_reduces_same, samples=[
@@ -145,7 +145,7 @@ def reduce_floats_twice(node: Node) -> Outcome:
 
 
 def _reduces_reshaped(op: Op, operands: Operands) -> bool:
-    return op.reduction is not None and operands[0] is reshape
+    return _reduces(op, operands) and operands[0] is reshape
 
 
 def _of_all_elements(node: Node) -> Node | None:

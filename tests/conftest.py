@@ -124,7 +124,7 @@ def fresh(monkeypatch):
     from graphc.native.calls import install
     from graphc.native.code import cache, host, pages, spelling
     from graphc.native.code.library import LIBRARY
-    from graphc.native.kernel import facts
+    from graphc.native.kernel import combining, facts
 
     monkeypatch.setenv("GRAPHC_CACHE", "")
 
@@ -138,7 +138,7 @@ def fresh(monkeypatch):
         monkeypatch.setattr(LIBRARY, "_disk", cache.DiskCache(LIBRARY._problems.append))
         monkeypatch.setattr(Executable, "__call__", Executable._slow)
         monkeypatch.delattr(Executable, install.KEPT, raising=False)
-        for cached in (facts.copying, facts.combining, products.compiled, spelling.writers, pages._unwritten,
+        for cached in (facts.copying, combining.combining, products.compiled, spelling.writers, pages._unwritten,
                        host.this_host):  # fmt: skip
             cached.cache_clear()
 

@@ -15,7 +15,7 @@ import graphc as gr
 from graphc.evaluate import evaluate
 from graphc.ir import topological
 from graphc.native import memory, products, schedule
-from graphc.native.kernel import facts
+from graphc.native.kernel import combining, facts
 from graphc.native.program import NativeProgram
 from graphc.types import TupleType
 
@@ -48,7 +48,7 @@ def everything_parallel() -> Iterator[None]:
 def _set(numbers: dict[tuple[Any, str], Any]) -> None:
     for (module, name), number in numbers.items():
         setattr(module, name, number)
-    for cached in (facts.copying, facts.combining, products.compiled):
+    for cached in (facts.copying, combining.combining, products.compiled):
         cached.cache_clear()
 
 

@@ -10,9 +10,11 @@ from graphc.ir import Graph, Node
 from graphc.native.code.failure import LLVMError
 from graphc.native.cuts import kernel_cutter
 from graphc.native.kernel import facts
+from graphc.native.kernel.combining import combination
 from graphc.native.kernel.extents import positioned
 from graphc.native.kernel.facts import Facts
 from graphc.native.kernel.structure import all_of, structure_of
+from graphc.native.kernel.totals import part_length
 from graphc.native.loops.lookups import outside
 from graphc.native.storage import Storage
 from graphc.native.strides import Steps
@@ -130,13 +132,15 @@ def _in_order(node: Node, operands: list[Pointer], accesses: list[Steps]) -> Ite
 
 def _combining(node: Node, results: list[Pointer], known: Facts) -> Iterator[Work]:
     """What combines the parts of accumulated results, which take the place of these."""
-    for index in known.accumulated if known.blocks > 1 else ():
-        result = results[index]
-        parts: Pointer = (Parts(nbytes_of(result[0]) * known.blocks), 0)
-        combine = facts.combination(node.attrs["body"].outputs[index], known.blocks)
-        task = Task(combine.address, task_of(combine, [parts], [(result[0], 0)]).table, combine.rows, combine.rows, 1)
-        yield Work(node, (parts[0],), (result[0],), combine.ns, task, combines=True)
-        results[index] = parts
+    for index in known.in_parts:
+        inner, (result, _) = node.attrs["body"].outputs[index], results[index]
+        count, each = part_length(inner), nbytes_of(result)
+        memory = Parts(each * count * known.blocks)
+        parts: list[Pointer] = [(memory, each * number) for number in range(count)]
+        combine = combination(inner, known.blocks)
+        task = Task(combine.address, task_of(combine, parts, [(result, 0)]).table, combine.rows, combine.rows, 1)
+        yield Work(node, (memory,), (result,), combine.ns, task, combines=True)
+        results[index] = parts[0]
 
 
 def _overwritable(node: Node, results: Sequence[Memory], known: Facts,

@@ -13,7 +13,7 @@ from graphc.native.code.library import LIBRARY
 from graphc.native.code.writer import SYMBOL
 from graphc.native.cuts import kernel_cutter
 from graphc.native.finishing import product_in
-from graphc.native.kernel import facts
+from graphc.native.kernel import combining, facts
 from graphc.native.kernel.facts import Facts
 from graphc.native.kernel_works import KernelWorks, task_of
 from graphc.native.loops.pieces import Copy, Loop, NotNative
@@ -43,7 +43,7 @@ def works_of(storage: Storage, fresh: int) -> Works:
         if LIBRARY.finish(code_of(works.listed)):
             _warn_of_failures(works.listed)
             return works
-        for cached in (facts.copying, facts.combining, products.compiled):
+        for cached in (facts.copying, combining.combining, products.compiled):
             cached.cache_clear()
 
 

@@ -56,6 +56,8 @@ class Reduction:
 
     start: float | str
     combine: str
+    place: bool = False
+    """Whether the result is not the total, an extreme, but where its first element stands."""
 
 
 @dataclass(frozen=True, eq=False)

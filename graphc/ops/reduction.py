@@ -155,13 +155,15 @@ def min(x: Any, *, axis: tuple[int, ...], keepdims: bool, out: Any = None) -> An
 amax, amin = max, min
 
 
-@primitive(infer=_position, signature=_over_one_axis, samples=_ONE_AXIS, temporaries=1)
+@primitive(infer=_position, signature=_over_one_axis, samples=_ONE_AXIS, temporaries=1,
+           reduction=Reduction("lowest", "maximum", place=True))  # fmt: skip
 def argmax(x: Any, *, axis: int | None, keepdims: bool, out: Any = None) -> Any:
     """Where the largest element stands along an axis, by default among all in a row: the first, or the first NaN."""
     return np.argmax(x, axis=axis, keepdims=keepdims, out=out)
 
 
-@primitive(infer=_position, signature=_over_one_axis, samples=_ONE_AXIS, temporaries=1)
+@primitive(infer=_position, signature=_over_one_axis, samples=_ONE_AXIS, temporaries=1,
+           reduction=Reduction("highest", "minimum", place=True))  # fmt: skip
 def argmin(x: Any, *, axis: int | None, keepdims: bool, out: Any = None) -> Any:
     """Where the smallest element stands along an axis, by default among all in a row: the first, or the first NaN."""
     return np.argmin(x, axis=axis, keepdims=keepdims, out=out)

@@ -13,10 +13,10 @@ from graphc.ir import Node
 from graphc.native.code.indices import smaller
 from graphc.native.code.scalars import I64, Value
 from graphc.native.kernel.folding import folded
-from graphc.native.kernel.lanes import Lanes, widened
-from graphc.native.kernel.phases import identity, reduction_of
+from graphc.native.kernel.lanes import Lanes
+from graphc.native.kernel.phases import reduction_of
 from graphc.native.kernel.stages import GROUP, Tile
-from graphc.native.kernel.traversal import combined
+from graphc.native.kernel.totals import Total, raws, refilled, totals_of
 
 if TYPE_CHECKING:
     from graphc.native.kernel.rows import Writer
@@ -33,9 +33,10 @@ class Columns(Tile):
 
     def walk(self, first: Any, last: Any) -> None:
         """All groups of columns from the first to the last."""
-        starts = [identity(reduction_of(node), node.array_type.dtype).ir for node in self.totals]
-        for node, raw in zip(self.totals, self.code.loop(first, last, 1, self._group, starts), strict=True):
-            self.of.store_part(node, Value(raw, node.array_type.dtype))
+        starts = [totals_of(self.code, node).start(1) for node in self.totals]
+        found = self.code.loop(first, last, 1, self._group, raws(starts))
+        for node, total in zip(self.totals, refilled(starts, found), strict=True):
+            self.of.store_part(node, total)
 
     def _group(self, number: Any, *known: Any) -> list[Any]:
         """As many columns as vectors hold, or what is left of the last."""
@@ -53,10 +54,10 @@ class Columns(Tile):
         self.fetch()
         totals = of.traversal.along(start, end, self._columns, self.totals)
         self.bring_back()
-        before = (Value(raw, node.array_type.dtype) for node, raw in zip(self.totals, known, strict=True))
-        return [combined(self.code, *three).ir for three in zip(self.totals, before, totals, strict=True)]
+        both = zip(self.totals, refilled(totals, known), totals, strict=True)
+        return raws([totals_of(self.code, node).both(*two) for node, *two in both])
 
-    def _columns(self, lanes: Lanes, totals: list[Value]) -> list[Value]:
+    def _columns(self, lanes: Lanes, totals: list[Total]) -> list[Total]:
         """Everything that happens down some columns, phase by phase."""
         of, plan = self.of, self.plan
         values, wide = dict(of.values), dict(of.wide)
@@ -67,19 +68,16 @@ class Columns(Tile):
             added = [node for node in plan.accumulators if plan.phase[node] == phase]
             each = [node for node in added if plan.is_inner(node)]
             carried = [*reduced, *(node for node in added if node not in each)]
-            starts = [known.get(node) or self._start(node, lanes) for node in carried]
+            starts = [known.get(node) or totals_of(self.code, node).start(lanes.width) for node in carried]
             for node, total in zip(carried, self._down(phase, lanes, carried, starts, each), strict=True):
                 known[node] = total
                 if node in reduced:
-                    of.know(node, total)
+                    of.know(node, totals_of(self.code, node).result(total))
                 elif node not in self.totals:
-                    self._leave(node, total, lanes)
+                    self._leave(node, total[0], lanes)
         of.store_row(lanes)
         of.values, of.wide = values, wide
         return [known[node] for node in self.totals]
-
-    def _start(self, node: Node, lanes: Lanes) -> Value:
-        return widened(self.code, identity(reduction_of(node), node.array_type.dtype), lanes.width)
 
     def _leave(self, node: Node, total: Value, lanes: Lanes) -> None:
         """Add a column's totals to one of several numbers, or to those of other columns."""
@@ -88,20 +86,19 @@ class Columns(Tile):
         else:
             self.of.accumulate(node, folded(self.code, reduction_of(node), total), Lanes(0, 1))
 
-    def _down(self, phase: int, lanes: Lanes, carried: Sequence[Node], starts: Sequence[Value],
-              each: Sequence[Node]) -> list[Value]:  # fmt: skip
+    def _down(self, phase: int, lanes: Lanes, carried: Sequence[Node], starts: Sequence[Total],
+              each: Sequence[Node]) -> list[Total]:  # fmt: skip
         """One walk down the columns: what a walk along a row does, with a total for each column."""
         of, roots = self.of, self.plan.roots(phase)
         if not roots and not carried:
             return []
         kept = dict(of.values)
 
-        def step(i: Any, *raws: Any) -> list[Any]:
+        def step(i: Any, *found: Any) -> list[Any]:
             of.coordinates[self.axis], of.values = i, dict(kept)
-            totals = (Value(raw, start.dtype) for raw, start in zip(raws, starts, strict=True))
-            return [total.ir for total in of.element(phase, lanes, roots, each, carried, [*totals])]
+            return raws(of.element(phase, lanes, roots, each, carried, refilled(starts, found)))
 
         length = self.rows or of.word["size", 0, self.axis]
-        raws = self.code.loop(0, length, 1, step, [start.ir for start in starts], some=True)
+        found = self.code.loop(0, length, 1, step, raws(starts), some=True)
         of.values, of.coordinates[self.axis] = kept, None
-        return [Value(raw, start.dtype) for raw, start in zip(raws, starts, strict=True)]
+        return refilled(starts, found)

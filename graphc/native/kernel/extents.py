@@ -54,6 +54,11 @@ class Space:
         """Along which merged axes a value varies."""
         return _varies(self.shapes[node], self.groups)
 
+    def reduced(self, node: Node) -> list[int]:
+        """The merged axes that a reduction is over."""
+        pairs = zip(self.varies(node.inputs[0]), self.varies(node), strict=True)
+        return [axis for axis, (before, after) in enumerate(pairs) if before and not after]
+
     def steps(self, node: Node, access: Steps) -> Steps:
         """Elements from one index to the next along each merged axis."""
         shape = self.shapes[node]

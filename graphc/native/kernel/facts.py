@@ -9,15 +9,17 @@ from functools import lru_cache
 from typing import Any
 
 from graphc.executor.cost import NS_PER_BYTE, NS_PER_EFFORT, far_nanoseconds, operations
+from graphc.facts import is_place, reduced_axes
 from graphc.ir import Graph, Node
 from graphc.native.code.library import LIBRARY, Made
 from graphc.native.code.writer import SYMBOL
 from graphc.native.kernel.kernel import Kernel
 from graphc.native.kernel.leading import Leading, leading
 from graphc.native.kernel.rows import Writer
+from graphc.native.kernel.totals import part_length
 from graphc.native.strides import Steps, broadcast, c_order
 from graphc.op import OPS
-from graphc.types import Type, as_dtype
+from graphc.types import Type
 
 BLOCK_NS = 20_000.0
 """The least time that a block should take: some twenty times what it costs to claim it."""
@@ -46,8 +48,8 @@ class Facts:
     rows: int
     per_block: int
     blocks: int
-    accumulated: tuple[int, ...]
-    """The results that each block has a part of."""
+    in_parts: tuple[int, ...]
+    """The results that each block has a part of, to combine."""
     over: frozenset[tuple[int, int]]
     """(result, operand): the result may be written over the operand."""
     ns: float
@@ -67,14 +69,20 @@ def facts_of(body: Graph, accesses: Sequence[Steps], results: Sequence[Steps] = 
     """Compile a kernel and cut it into blocks. Raises LLVMError."""
     kernel = Kernel(body, accesses, results, compact=compact)
     address = LIBRARY.kernel(kernel.structure, lambda: Writer(kernel).text(), SYMBOL)
-    work = sum(operations(node) * node.array_type.dtype.itemsize for node in body.nodes)
+    work = sum(operations(node) * _computed(node).array_type.dtype.itemsize for node in body.nodes)
     moved = _moved_bytes(kernel)
     ns = NS_PER_KERNEL + max(work * NS_PER_EFFORT, sum(moved) * NS_PER_BYTE + _far_nanoseconds(kernel, moved))
-    accumulated = tuple(i for i, node in enumerate(body.outputs) if node in set(kernel.plan.accumulators))
-    parts = [body.outputs[i].type.nbytes for i in accumulated]
+    accumulated = [i for i, node in enumerate(body.outputs) if node in set(kernel.plan.accumulators)]
+    parts = [body.outputs[i].type.nbytes * part_length(body.outputs[i]) for i in accumulated]
     per_block, blocks = blocks_of(kernel.rows, ns, parts, WHOLE if kernel.stretch else 1)
-    return Facts(address, kernel.numbers, kernel.rows, per_block, blocks, accumulated, frozenset(_over(kernel)), ns,
+    in_parts = tuple(i for i in accumulated if blocks > 1 or is_place(body.outputs[i]))
+    return Facts(address, kernel.numbers, kernel.rows, per_block, blocks, in_parts, frozenset(_over(kernel)), ns,
                  sum(map(operations, body.nodes)), sum(moved), leading(kernel))  # fmt: skip
+
+
+def _computed(node: Node) -> Node:
+    """What is computed with to have a value: for a place what is compared."""
+    return node.inputs[0] if is_place(node) else node
 
 
 def _moved_bytes(kernel: Kernel) -> list[int]:
@@ -136,7 +144,7 @@ def needs_whole_rows(body: Graph) -> bool:
 
 def _reduced_axes(node: Node) -> int:
     before: Any = node.inputs[0].shape
-    return sum(before[axis] != 1 for axis in node.attrs["axis"])
+    return sum(before[axis] != 1 for axis in reduced_axes(node))
 
 
 @lru_cache(maxsize=1024)
@@ -145,20 +153,3 @@ def copying(kind: Type, access: Steps, to: Steps, dtype: Any = None) -> Facts:
     source = Node(OPS["placeholder"], (), {}, kind, "x")
     body = Graph([source], [source if dtype is None or dtype == kind.dtype else source.astype(dtype)])
     return facts_of(body, (access,), (to,))
-
-
-def combination(result: Node, blocks: int) -> Facts:
-    """The kernel that combines the parts of an accumulated result, in the order of the blocks."""
-    return combining(result.op.name, result.array_type.dtype.str, math.prod(result.shape), blocks)
-
-
-@lru_cache(maxsize=256)
-def combining(name: str, dtype: str, size: int, blocks: int) -> Facts:
-    parts = Node(OPS["placeholder"], (), {}, Type(as_dtype(dtype), (blocks, size)), "parts")
-    body = Graph([parts], [_same_dtype(OPS[name].make((parts,), {"axis": (0,), "keepdims": True}), as_dtype(dtype))])
-    return facts_of(body, [steps_in_order(parts.array_type)])
-
-
-def _same_dtype(node: Node, dtype: Any) -> Node:
-    """A reduction whose result has its operand's dtype: parts are summed in the dtype they have."""
-    return node if node.dtype == dtype else Node(node.op, node.inputs, node.attrs, Type(dtype, node.shape))

@@ -17,6 +17,7 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
 
+from graphc.facts import is_place
 from graphc.ir import Graph, Node
 from graphc.lookups import lookup_of, marked_axis
 from graphc.native.code.functions import Function, function_of
@@ -64,7 +65,7 @@ class Kernel:
         self.short = not compact and not results and are_short(body, space, accesses)
         """Whether rows are walked side by side, as columns are."""
         self.space = space.turned() if self.short else space
-        self.stretch = len(self.space.sizes) == 1 and not self._uses_reductions()
+        self.stretch = len(self.space.sizes) == 1 and not self._whole()
         self.chunked = not self.stretch and self.space.sizes[-1] > CHUNK and not self._needs_whole_rows()
         self.plan = Plan(body, self.space, self.stretch or self.chunked, self._down_axis())
         self.tiled: int | None = None
@@ -82,17 +83,16 @@ class Kernel:
         """The values that the pointers of the table are of."""
         return (*self.body.inputs, *self.body.outputs)
 
-    def _uses_reductions(self) -> bool:
-        return any(source.op.reduction for node in self.body.nodes for source in node.inputs)
+    def _whole(self) -> list[Node]:
+        """The reductions that need whole rows or columns: those used in the kernel, and places, but for one of all."""
+        used = [source for node in self.body.nodes for source in node.inputs if source.op.reduction]
+        return used + [node for node in self.body.nodes if is_place(node) and any(self.space.varies(node))]
 
     def _down_axis(self) -> int | None:
-        """The axis that reductions used in the kernel are over, where it is not the last."""
-        for node in self.body.nodes:
-            for source in node.inputs:
-                if source.op.reduction:
-                    before, after = self.space.varies(source.inputs[0]), self.space.varies(source)
-                    walked = [axis for axis, kept in enumerate(after) if before[axis] and not kept]
-                    return walked[0] if walked and walked != [len(after) - 1] else None
+        """The axis that such reductions are over, where it is not the last."""
+        for node in self._whole():
+            walked = self.space.reduced(node)
+            return walked[0] if walked and walked != [len(self.space.sizes) - 1] else None
         return None
 
     @property
@@ -102,7 +102,7 @@ class Kernel:
 
     def _needs_whole_rows(self) -> bool:
         """Whether some reduction gives a number per row, or is used in the kernel."""
-        if self._uses_reductions():
+        if self._whole():
             return True
         if math.prod(self.space.sizes[:-1]) == 1:
             return False

@@ -3,7 +3,7 @@
 The last axis of the index space is the row. A reduction over it gives a number per row, which later nodes of the same
 row may use: so a row is walked in phases, one more than the longest chain of such reductions (softmax has three: the
 maximum; the exponentials and their sum; the quotient). Any other reduction is accumulated over a block of rows, and the
-blocks' parts are added up afterwards in a fixed order.
+blocks' parts are added up afterwards in a fixed order. Places of extremes are found along whole rows, or among all.
 
 Where reductions over another axis are used, that axis is walked instead, down columns that lie side by side: there a
 vector holds an element of each of several columns, and so does a number per column.

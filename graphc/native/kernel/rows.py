@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from graphc.facts import is_place
 from graphc.ir import Node
 from graphc.native.code.scalars import I64, Value, cast, stored_type
 from graphc.native.code.vectors import host_unit
@@ -18,7 +19,7 @@ from graphc.native.kernel.lanes import Lanes, hidden, read, widened, write
 from graphc.native.kernel.phases import identity, reduction_of
 from graphc.native.kernel.stages import Tile
 from graphc.native.kernel.tiles import Tiles
-from graphc.native.kernel.traversal import combined
+from graphc.native.kernel.totals import Total, combined, part_length, raws, refilled, totals_of
 from graphc.native.kernel.values import ONE, Values
 from graphc.windows import windows_of
 
@@ -56,26 +57,23 @@ class Writer(Values):
 
     def _rows(self, first: Any, last: Any) -> None:
         """All rows, with the coordinates of each, and the totals of what is accumulated over all of them."""
-        totals = [node for node in self.plan.accumulators if not self.kernel.is_spread(node)]
-        starts = [identity(reduction_of(node), node.array_type.dtype) for node in totals]
+        over_all = [node for node in self.plan.accumulators if not self.kernel.is_spread(node)]
+        starts = [totals_of(self.code, node).start(1) for node in over_all]
 
         def row(number: Any, *carried: Any) -> list[Any]:
-            self.coordinates = [number, *carried[: len(inner)]] if inner else [number]
-            if inner:
-                self.coordinates[0] = carried[len(inner) + len(totals)]
-            self.totals = {node: Value(raw, node.array_type.dtype)
-                           for node, raw in zip(totals, carried[len(inner) :], strict=False)}  # fmt: skip
+            self.coordinates = [carried[-1], *carried[: len(inner)]] if inner else [number]
+            self.totals = dict(zip(over_all, refilled(starts, carried[len(inner) :]), strict=True))
             values, wide = dict(self.values), dict(self.wide)
             self._walk_row(*self._ends(), self._added_totals)
             self.store_row()
             self.values, self.wide = values, wide
-            return [*self._next(inner), *(self.totals[node].ir for node in totals), *self._next_outer(inner)]
+            return [*self._next(inner), *raws([*self.totals.values()]), *self._next_outer(inner)]
 
         inner = self._inner_sizes()
         found, outer = self.split(first, inner)
-        ends = self.code.loop(first, last, 1, row, [*found, *(s.ir for s in starts), *([outer] if inner else [])])
-        for node, raw in zip(totals, ends[len(inner) :], strict=False):
-            self.store_part(node, Value(raw, node.array_type.dtype))
+        ends = self.code.loop(first, last, 1, row, [*found, *raws(starts), *([outer] if inner else [])])
+        for node, total in zip(over_all, refilled(starts, ends[len(inner) :]), strict=True):
+            self.store_part(node, total)
 
     def row(self, start: Any, end: Any) -> None:
         """What happens along one row from one element to another, where nothing is carried from row to row."""
@@ -145,7 +143,7 @@ class Writer(Values):
         for node in self.plan.accumulators:
             block, kind = self.code.function.args[3], stored_type(node.array_type.dtype)
             for i in self.results[node]:
-                size = self.word["part", i, 0] if self.kernel.is_spread(node) else I64(1)
+                size = self.word["part", i, 0] if self.kernel.is_spread(node) else I64(part_length(node))
                 self.pointers[i] = self.code.at(self.pointers[i], self.b.mul(block, size), kind)
                 if self.kernel.is_spread(node):
                     self._clear(node, i, size)
@@ -154,27 +152,31 @@ class Writer(Values):
         dtype = node.array_type.dtype
         start = identity(reduction_of(node), dtype)
 
-        def clear(lanes: Lanes, totals: list[Value]) -> list[Value]:
+        def clear(lanes: Lanes, totals: list[Total]) -> list[Total]:
             place = self.code.at(self.pointers[i], lanes.position, stored_type(dtype))
             write(self.code, widened(self.code, start, lanes.width), place, lanes)
             return []
 
         self.traversal.along(I64(0), size, clear, [])
 
-    def store_part(self, node: Node, total: Value) -> None:
+    def store_part(self, node: Node, total: Total) -> None:
+        """The total of a block: of a place the extreme, and where it stands behind it."""
+        kind = stored_type(node.array_type.dtype)
+        *before, _ = total
         for i in self.results[node]:
-            write(self.code, total, self.pointers[i], ONE)
+            for number, value in enumerate([*before, totals_of(self.code, node).result(total)]):
+                write(self.code, value, self.code.at(self.pointers[i], number, kind), ONE)
 
-    def _stored_totals(self, node: Node, total: Value) -> None:
+    def _stored_totals(self, node: Node, total: Total) -> None:
         """The total of a stretch is all of its part."""
         self.store_part(node, total)
 
-    def _added_totals(self, node: Node, total: Value) -> None:
+    def _added_totals(self, node: Node, total: Total) -> None:
         """The total of a row goes to that of all rows, or to one of several numbers."""
         if not self.kernel.is_spread(node):
-            self.totals[node] = combined(self.code, node, self.totals[node], total)
+            self.totals[node] = totals_of(self.code, node).both(self.totals[node], total)
         else:
-            self.accumulate(node, total, ONE)
+            self.accumulate(node, total[0], ONE)
 
     def accumulate(self, node: Node, term: Value, lanes: Lanes) -> None:
         """Add to the numbers of a part that the lanes belong to, or to the one that all do."""
@@ -196,7 +198,7 @@ class Writer(Values):
 
     # ---------------------------------------------------------------------------------------------------------- walks
 
-    def _walk_row(self, start: Any, end: Any, leave: Callable[[Node, Value], None]) -> None:
+    def _walk_row(self, start: Any, end: Any, leave: Callable[[Node, Total], None]) -> None:
         """Everything that happens along one row, phase by phase; `leave` gets the totals of accumulated results."""
         for phase in range(self.plan.phases):
             self.compute(node for node in self.kernel.body.nodes if self.plan.is_per_row(node, phase))
@@ -209,20 +211,20 @@ class Writer(Values):
             spread = [node for node in now if plan.is_inner(node)]
             found = self._walk(phase, start, end, [*carried, *along], spread)
             for node, total in zip(carried, found, strict=False):
-                self.know(node, total)
+                self.know(node, totals_of(self.code, node).result(total))
             for node in scalars:
                 if node not in along:
-                    leave(node, self.values[node.inputs[0]])
+                    leave(node, (self.values[node.inputs[0]],))
             for node, total in zip(along, found[len(carried) :], strict=True):
                 leave(node, total)
 
-    def _walk(self, phase: int, start: Any, end: Any, carried: Sequence[Node], spread: Sequence[Node]) -> list[Value]:
+    def _walk(self, phase: int, start: Any, end: Any, carried: Sequence[Node], spread: Sequence[Node]) -> list[Total]:
         """One walk along the row: compute, store, and carry the reductions."""
         roots, kept = self.plan.roots(phase), dict(self.values)
         if not roots and not carried:
             return []
 
-        def element(lanes: Lanes, totals: list[Value]) -> list[Value]:
+        def element(lanes: Lanes, totals: list[Total]) -> list[Total]:
             self.values = dict(kept)
             return self.element(phase, lanes, roots, spread, carried, totals)
 
@@ -233,7 +235,7 @@ class Writer(Values):
         return found
 
     def element(self, phase: int, lanes: Lanes, roots: Sequence[Node], spread: Sequence[Node], carried: Sequence[Node],
-                totals: list[Value]) -> list[Value]:  # fmt: skip
+                totals: list[Total]) -> list[Total]:  # fmt: skip
         """What happens at some elements in one walk; gives the totals after them."""
         for node in self.plan.needed(phase):
             self.values[node] = self._along_row(node, phase, lanes)
@@ -243,12 +245,11 @@ class Writer(Values):
             self.accumulate(node, self.operand(node.inputs[0], lanes.width), lanes)
         return [self._total(node, total, lanes) for node, total in zip(carried, totals, strict=True)]
 
-    def _total(self, node: Node, total: Value, lanes: Lanes) -> Value:
+    def _total(self, node: Node, total: Total, lanes: Lanes) -> Total:
         """A total with the elements of some lanes."""
-        following = combined(self.code, node, total, self.operand(node.inputs[0], lanes.width))
-        if lanes.mask is None:
-            return following
-        return Value(self.b.select(hidden(self.code, lanes.mask), following.ir, total.ir), following.dtype)
+        term = self.operand(node.inputs[0], lanes.width)
+        where = self.where(node, lanes) if is_place(node) else None
+        return totals_of(self.code, node).added(total, term, where, lanes.mask)
 
     def _along_row(self, node: Node, phase: int, lanes: Lanes) -> Value:
         dtype = node.array_type.dtype

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from graphc.facts import is_place
 from graphc.ir import Graph, Node
 from graphc.maps import is_map
 from graphc.native.code.elementwise import has_vectors
@@ -50,13 +51,14 @@ def _lies_well(space: Space, node: Node, access: Steps) -> bool:
 
 
 def _uses_rows(body: Graph, space: Space) -> bool:
-    """Whether reductions of rows are used, and none gives what is accumulated row by row."""
+    """Whether reductions of rows are needed, and none gives what is accumulated row by row, or one place of all."""
     used = {source for node in body.nodes for source in node.inputs}
     over_rows = False
     for node in body.nodes:
         if node.op.reduction:
             before, after = (space.varies(value)[-2:] for value in (node.inputs[0], node))
-            if after[0] and after[1]:
+            if (after[0] and after[1]) or (is_place(node) and not after[0]):
                 return False
-            over_rows |= node in used and before == (True, True) and after == (True, False)
+            needed = node in used or is_place(node)
+            over_rows |= needed and before == (True, True) and after == (True, False)
     return over_rows

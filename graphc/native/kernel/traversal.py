@@ -7,18 +7,16 @@ from functools import cached_property
 from typing import Any
 
 from graphc.ir import Node
-from graphc.native.code import elementwise
 from graphc.native.code.indices import larger
-from graphc.native.code.scalars import I64, Value
+from graphc.native.code.scalars import I64
 from graphc.native.code.writer import Code
-from graphc.native.kernel.folding import folded
 from graphc.native.kernel.kernel import Kernel
-from graphc.native.kernel.lanes import Lanes, cut, first_lanes, widened, widths
-from graphc.native.kernel.phases import identity, reduction_of
+from graphc.native.kernel.lanes import Lanes, cut, first_lanes, widths
 from graphc.native.kernel.structure import may_mask
+from graphc.native.kernel.totals import Total, raws, refilled, totals_of
 from graphc.windows import LARGEST_STEP
 
-Element = Callable[[Lanes, list[Value]], list[Value]]
+Element = Callable[[Lanes, list[Total]], list[Total]]
 """Writes the code for some lanes; takes the totals of reductions before them, and gives those after."""
 Gap = tuple[Any, Any]
 """What a loop leaves out: from where on, and how much."""
@@ -39,7 +37,7 @@ class Traversal:
         return Lanes(0, self.width.whole, "some") if self.width.once and self.masks else None
 
     def along(self, start: Any, end: Any, element: Element, carried: Sequence[Node],
-              within: tuple[Any, Any] | None = None) -> list[Value]:  # fmt: skip
+              within: tuple[Any, Any] | None = None) -> list[Total]:  # fmt: skip
         """Write the code of all elements; gives the totals of the reductions that it carries.
 
         `within` is the part of the row in which no box begins or ends, if some do in the row. A row is walked in the
@@ -75,40 +73,39 @@ class Traversal:
         last = b.select(b.icmp_signed("<", last, end), last, end)
         return first, b.select(b.icmp_signed("<", last, first), first, last)
 
-    def _rest(self, start: Any, end: Any, known: list[Value], element: Element, carried: Sequence[Node],
-              gap: Gap | None = None) -> list[Value]:  # fmt: skip
+    def _rest(self, start: Any, end: Any, known: list[Total], element: Element, carried: Sequence[Node],
+              gap: Gap | None = None) -> list[Total]:  # fmt: skip
         """What whole vectors have left, in masked ones or one element after the other, with the totals known."""
-        if not self.masks:
-            return self._loop(start, end, Lanes(0, 1), element, known, gap)
-        lanes = Lanes(0, self.width.native, "some")
+        if not self.masks and gap is None:
+            return self._loop(start, end, Lanes(0, 1), element, known)
+        lanes = Lanes(0, self.width.native, "some") if self.masks else Lanes(0, 1)
         return self._both(carried, known, self._walk(start, end, lanes, element, carried, gap))
 
     def _walk(self, start: Any, end: Any, lanes: Lanes, element: Element, carried: Sequence[Node],
-              gap: Gap | None = None) -> list[Value]:  # fmt: skip
+              gap: Gap | None = None) -> list[Total]:  # fmt: skip
         """A loop with totals of its own, folded to one number each."""
         starts = self._starts(carried, lanes.width)
         return self._folded(carried, self._loop(start, end, lanes, element, starts, gap))
 
-    def _loop(self, start: Any, end: Any, lanes: Lanes, element: Element, totals: Sequence[Value],
-              gap: Gap | None = None) -> list[Value]:  # fmt: skip
+    def _loop(self, start: Any, end: Any, lanes: Lanes, element: Element, totals: Sequence[Total],
+              gap: Gap | None = None) -> list[Total]:  # fmt: skip
         """A loop over vectors from totals on."""
-        b, dtypes = self.code.b, [total.dtype for total in totals]
+        b = self.code.b
         if gap is not None:
             at, length = gap
 
-        def step(position: Any, *raws: Any) -> list[Any]:
+        def step(position: Any, *found: Any) -> list[Any]:
             mask = lanes.mask and first_lanes(self.code, lanes.width, b.sub(end, position))
             if gap is not None:
                 position = b.add(position, b.select(b.icmp_signed("<", position, at), I64(0), length))
-            found = element(lanes._replace(position=position, mask=mask), list(map(Value, raws, dtypes)))
-            return [value.ir for value in found]
+            return raws(element(lanes._replace(position=position, mask=mask), refilled(totals, found)))
 
-        return list(map(Value, self.code.loop(start, end, lanes.width, step, [t.ir for t in totals]), dtypes))
+        return refilled(totals, self.code.loop(start, end, lanes.width, step, raws(totals)))
 
-    def _short(self, length: int, element: Element, carried: Sequence[Node]) -> list[Value]:
+    def _short(self, length: int, element: Element, carried: Sequence[Node]) -> list[Total]:
         """A row of known length, without a loop. The totals of vectors of one width are kept in vectors."""
-        known: list[Value] = []
-        totals: list[Value] = []
+        known: list[Total] = []
+        totals: list[Total] = []
         before = 0
         for lanes in _pieces(self.code, length, self.width.native, masks=self.masks):
             if lanes.width != before:
@@ -117,17 +114,16 @@ class Traversal:
             totals = element(lanes, totals)
         return self._both(carried, known, self._folded(carried, totals))
 
-    def _both(self, carried: Sequence[Node], known: list[Value], found: list[Value]) -> list[Value]:
+    def _both(self, carried: Sequence[Node], known: list[Total], found: list[Total]) -> list[Total]:
         if not known:
             return found
-        return [combined(self.code, *three) for three in zip(carried, known, found, strict=True)]
+        return [totals_of(self.code, node).both(*two) for node, *two in zip(carried, known, found, strict=True)]
 
-    def _starts(self, carried: Sequence[Node], width: int) -> list[Value]:
-        starts = (identity(reduction_of(node), node.array_type.dtype) for node in carried)
-        return [widened(self.code, start, width) for start in starts]
+    def _starts(self, carried: Sequence[Node], width: int) -> list[Total]:
+        return [totals_of(self.code, node).start(width) for node in carried]
 
-    def _folded(self, carried: Sequence[Node], totals: Sequence[Value]) -> list[Value]:
-        return [folded(self.code, reduction_of(node), total) for node, total in zip(carried, totals, strict=True)]
+    def _folded(self, carried: Sequence[Node], totals: Sequence[Total]) -> list[Total]:
+        return [totals_of(self.code, node).folded(total) for node, total in zip(carried, totals, strict=True)]
 
     @cached_property
     def widths(self) -> set[int]:
@@ -138,8 +134,3 @@ class Traversal:
 def _pieces(code: Code, length: int, native: int, *, masks: bool) -> Iterable[Lanes]:
     for position, width, active in cut(length, native, masks=masks):
         yield Lanes(position, width, first_lanes(code, width, active) if active < width else None)
-
-
-def combined(code: Code, node: Node, total: Value, term: Value) -> Value:
-    """A reduction's total with one more term."""
-    return elementwise.combine(code.b, reduction_of(node).combine, node.array_type.dtype, total, term)

@@ -10,9 +10,9 @@ from llvmlite import ir
 from graphc.ir import Node
 from graphc.maps import read_here
 from graphc.native.code.functions import Function, function_of
-from graphc.native.code.indices import plus, times
+from graphc.native.code.indices import as_value, plus, times
 from graphc.native.code.limited import apply
-from graphc.native.code.scalars import I64, POINTER, Value, number, stored_type
+from graphc.native.code.scalars import I64, POINTER, Value, cast, number, stored_type
 from graphc.native.code.writer import Code
 from graphc.native.kernel.boxes import Boxes
 from graphc.native.kernel.kernel import Kernel
@@ -20,6 +20,7 @@ from graphc.native.kernel.lanes import Lanes, read, widened, write
 from graphc.native.kernel.lookups import Lookups
 from graphc.native.kernel.structure import is_in_table, ops_of
 from graphc.native.kernel.table import Word
+from graphc.native.kernel.totals import INT64, place_dtype
 from graphc.native.kernel.traversal import Traversal
 from graphc.windows import windows_of
 
@@ -151,3 +152,16 @@ class Values:
                 offset = plus(self.b, offset, times(self.b, self.coordinates[axis], self.word["step", i, axis]))
         along = times(self.b, lanes.position, step)
         return self.code.at(self.pointers[i], plus(self.b, offset, along), stored_type(node.array_type.dtype)), step
+
+    def where(self, node: Node, lanes: Lanes) -> Value:
+        """Where some elements stand along the axes that a reduction is over, as if these were one."""
+        b, last, at = self.b, len(self.kernel.space.sizes) - 1, 0
+        over = self.kernel.space.reduced(node)
+        for axis in over:
+            size = self.word.get(("size", 0, axis), self.kernel.form.length)  # of the first axis none is needed
+            at = plus(b, times(b, at, size), lanes.position if axis == last else self.coordinates[axis])
+        dtype = place_dtype(node)
+        first = widened(self.code, cast(b, Value(as_value(at), INT64), dtype), lanes.width)
+        if lanes.width == 1 or last not in over:
+            return first
+        return Value(b.add(first.ir, ir.Constant(first.ir.type, list(range(lanes.width)))), dtype)
