@@ -170,6 +170,53 @@ def test_rows_side_by_side_touch_nothing_beyond_their_memory(monkeypatch, length
                 np.testing.assert_array_equal(value, expected)
 
 
+def labelled(rows, length, dtype):
+    """The cross-entropy of labels, some counted from the end, its gradient, and what is looked up alone."""
+    x, i = gr.placeholder("x", (rows, length), dtype), gr.placeholder("i", (rows, 1), "int64")
+    taken = gr.take_along_axis(gr.nn.log_softmax(x, 1), i, axis=1)
+    outputs = [taken, -gr.mean(taken), gr.grad(-gr.mean(taken), x)]
+    return [x, i], outputs, [rng.normal(size=x.shape).astype(dtype), rng.integers(-length, length, i.shape)]
+
+
+@pytest.mark.usefixtures("each_unit")
+@pytest.mark.parametrize(("dtype", "rtol"), [("float64", 1e-12), ("float32", 1e-5)])
+def test_labels_of_short_rows(dtype, rtol):
+    for rows, length in ((64, 2), (77, 5), (100, 10), (200, 12)):
+        inputs, outputs, feeds = labelled(rows, length, dtype)
+        assert any(walked_side_by_side(inputs, outputs))
+        right = evaluate(outputs, dict(zip(inputs, feeds, strict=True)))
+        graph = fuse(gr.Graph(inputs, outputs), fusible=is_native)
+        runs = [NativeProgram(graph, threads).run(feeds, {}, [None] * len(outputs)) for threads in (1, 2, 3)]
+        for expected, found, *others in zip(right, *runs, strict=True):
+            np.testing.assert_allclose(found, expected, rtol=rtol, atol=rtol)
+            assert all(other.tobytes() == found.tobytes() for other in others)
+
+
+@pytest.mark.parametrize("wrong", [10, -11, 2**40])
+def test_a_label_of_a_short_row_outside_is_named(wrong):
+    for function in (lambda x, i: gr.take_along_axis(gr.nn.softmax(x, 1), i, axis=1),
+                     lambda x, i: gr.grad(gr.sum(gr.take_along_axis(gr.nn.softmax(x, 1), i, axis=1)), x)):  # fmt: skip
+        x, i = gr.placeholder("x", (100, 10)), gr.placeholder("i", (100, 1), "int64")
+        run = gr.compile([x, i], function(x, i), backend="native")
+        labels = np.full((100, 1), 3)
+        run(np.ones((100, 10), "f4"), labels)
+        for row in (0, 70, 99):
+            labels[:] = 3
+            labels[row] = wrong
+            with pytest.raises(gr.ExecutionError, match=f"IndexError: index {wrong} is out of bounds"):
+                run(np.ones((100, 10), "f4"), labels)
+
+
+def test_labels_of_short_rows_touch_nothing_beyond_their_memory(monkeypatch):
+    for rows, length in ((64, 5), (75, 10), (129, 16)):
+        inputs, outputs, feeds = labelled(rows, length, "float32")
+        run = gr.compile(inputs, outputs, backend="native")
+        right = run(*feeds)
+        for found in run_guarded(run, feeds, len(right), monkeypatch):
+            for value, expected in zip(found, right, strict=True):
+                np.testing.assert_array_equal(value, expected)
+
+
 def test_which_rows_are_walked_side_by_side():
     def of(shape, axis=-1, dtype="float32", function=gr.nn.softmax):
         x = gr.placeholder("x", shape, dtype)

@@ -64,6 +64,7 @@ class Columns(Tile):
         known = dict(zip(self.totals, totals, strict=True))
         for phase in range(plan.phases):
             of.compute((node for node in plan.body.nodes if plan.is_per_row(node, phase)), lanes)
+            of.lookups.begin(phase, lanes)
             reduced = [node for node in plan.row_reductions if plan.phase[node] == phase + 1]
             added = [node for node in plan.accumulators if plan.phase[node] == phase]
             each = [node for node in added if plan.is_inner(node)]

@@ -43,15 +43,15 @@ class Lookups:
 
     # ------------------------------------------------------------------------------------------------------- per row
 
-    def begin(self, phase: int) -> None:
-        """Look at the positions that are the same all along a row."""
+    def begin(self, phase: int, columns: Lanes = ONE) -> None:
+        """Look at the positions that are the same all along a row, or of each of some columns."""
         for node, (number, lookup) in self.lookups.items():
             if self.kernel.plan.phase[node] == phase and self._is_row(node, lookup.positions):
                 found = [self._position(node, at, ONE) for at in range(len(lookup.axes))]
                 self.rows[node] = self._offset(node, number, [at for at, _ in found])
         for node, (number, _) in self.marks.items():
             if self.kernel.plan.phase[node] == phase and not self.kernel.plan.is_inner(node.inputs[2]):
-                self.rows[node] = self._checked(node, 0, 2, ("marked", number, 0), ONE)
+                self.rows[node] = self._checked(node, 0, 2, ("marked", number, 0), columns)
 
     def _is_row(self, node: Node, positions: Sequence[int]) -> bool:
         """Whether a value varies along the row, and the positions that it reads at do not."""
@@ -70,7 +70,7 @@ class Lookups:
             place = self._place(pointer, source, plus(self.b, self.rows[node], times(self.b, lanes.position, step)))
             return read(self.code, place, lanes, dtype, step)
         found = [self._position(node, at, lanes) for at in range(len(lookup.axes))]
-        if not self.kernel.plan.is_inner(node):
+        if not self.kernel.plan.is_wide(node):
             return read(self.code, self._place(pointer, source, self._offset(node, number, [at for at, _ in found])),
                         ONE, dtype)  # fmt: skip
         return self._lane_by_lane(node, number, found, lanes, step)
@@ -148,7 +148,7 @@ class Lookups:
 
     def _checked(self, node: Node, at: int, operand: int, size: tuple[str, int, int], lanes: Lanes) -> tuple[Any, Any]:
         b, source = self.b, node.inputs[operand]
-        lanes = lanes if self.kernel.plan.is_inner(source) else ONE
+        lanes = lanes if self.kernel.plan.is_wide(source) else ONE
         given = self._given(source, lanes)
         length = self._spread(self.word[size], lanes.width)
         zero = self._spread(0, lanes.width)

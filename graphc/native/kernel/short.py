@@ -10,11 +10,13 @@ from collections.abc import Sequence
 
 from graphc.facts import is_place
 from graphc.ir import Graph, Node
-from graphc.maps import is_map
+from graphc.lookups import lookup_of, marked_axis
+from graphc.maps import read_elsewhere
 from graphc.native.code.elementwise import has_vectors
 from graphc.native.kernel.extents import Space
 from graphc.native.kernel.stages import GROUP
 from graphc.native.strides import Steps
+from graphc.windows import windows_of
 
 ABREAST = 2
 """So many vectors of rows at once: a total waits for the one before, and meanwhile another is computed."""
@@ -28,15 +30,26 @@ MOST_STAGES = 6
 
 def are_short(body: Graph, space: Space, accesses: Sequence[Steps]) -> bool:
     """Whether the rows of a kernel are walked so: numbers per row are used in it, and all lies in C order."""
-    if len(space.sizes) < 2 or any(is_map(node) or node.op.blas or not has_vectors(node) for node in body.nodes):
+    if len(space.sizes) < 2 or not all(_has_lanes(space, node) for node in body.nodes):
         return False
     *_, rows, length = space.sizes
     whole = [node for node in (*body.inputs, *body.outputs) if _is_whole(space, node)]
     nbytes = length * max((node.array_type.dtype.itemsize for node in whole), default=0)
     if length > LONGEST or nbytes > MOST_BYTES or rows < LEAST_ROWS or len(whole) > MOST_STAGES:
         return False
-    lie_well = all(_lies_well(space, node, access) for node, access in zip(body.inputs, accesses, strict=True))
+    looked = {source for node in body.nodes for source in read_elsewhere(node)}
+    lie_well = all(node in looked or _lies_well(space, node, access)
+                   for node, access in zip(body.inputs, accesses, strict=True))  # fmt: skip
     return lie_well and _uses_rows(body, space)
+
+
+def _has_lanes(space: Space, node: Node) -> bool:
+    """Whether a node has code for a lane per row: of positions, where there is one in each row."""
+    if windows_of(node) or node.op.blas or not has_vectors(node):
+        return False
+    if marked_axis(node) is not None:
+        return space.varies(node.inputs[2])[-2:] == (True, False)
+    return lookup_of(node) is None or space.varies(node)[-2:] == (True, False)
 
 
 def _is_whole(space: Space, node: Node) -> bool:
