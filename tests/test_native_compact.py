@@ -137,6 +137,7 @@ def test_brief_code_is_compiled_with_little_effort(monkeypatch):
     text = "define double @f(double %x) {\n %y = fadd double %x, %x\n ret double %y\n}\n"
     efforts = []
     machine = host.machine
+    monkeypatch.setattr(host, "_idle", {0: [], 3: []})
     monkeypatch.setattr(host, "machine", lambda effort=3: efforts.append(effort) or machine(effort))
     with warnings.catch_warnings():
         warnings.simplefilter("error")

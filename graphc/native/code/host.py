@@ -5,8 +5,8 @@ from __future__ import annotations
 import ctypes
 import itertools
 import sys
-import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -48,17 +48,37 @@ def processor_model() -> str:
     return "generic" if model in UNFINISHED else model
 
 
-_own = threading.local()
-
-
 def machine(effort: int = 3) -> Any:
-    """LLVM's target machine for this host, with every vector extension it has; one for each thread and effort."""
-    machines: dict[int, Any] = _own.__dict__.setdefault("machines", {})
-    if effort not in machines:
-        kind = {"reloc": "pic", "codemodel": "small"} if links_images() else {"jit": True}
-        machines[effort] = _target().create_target_machine(opt=effort, cpu=processor_model(), features=features(),
-                                                           **kind)  # fmt: skip
-    return machines[effort]
+    """LLVM's target machine for this host, with every vector extension it has. One serves one thread at a time."""
+    kind = {"reloc": "pic", "codemodel": "small"} if links_images() else {"jit": True}
+    return _target().create_target_machine(opt=effort, cpu=processor_model(), features=features(), **kind)
+
+
+_idle: dict[int, list[Any]] = {0: [], 3: []}
+"""Machines that no thread uses, by effort."""
+
+
+@contextmanager
+def _some_machine(effort: int) -> Iterator[Any]:
+    try:
+        found = _idle[effort].pop()
+    except IndexError:
+        found = machine(effort)
+    try:
+        yield found
+    finally:
+        _idle[effort].append(found)
+
+
+@cache
+def start() -> None:
+    """Have LLVM's code generator started. It takes a millisecond, but fifteen beside a thread that computes."""
+
+    def fill() -> None:
+        for effort, idle in _idle.items():
+            idle.append(machine(effort))
+
+    apart(fill)
 
 
 @cache
@@ -96,43 +116,78 @@ BRIEF = FINAL + "; brief\n"
 def object_code(text: str) -> bytes:
     """An object file for an IR module, optimized; raises RuntimeError where LLVM rejects the text.
 
-    Threads compile at the same time: LLVM's binding locks each of its functions, so its longest ones are called past
-    that lock, in a context of their own.
+    Threads compile at the same time: LLVM's binding locks each of its functions, so they are called past that lock, in
+    a context of their own.
     """
-    module, message = _optimized(text), ctypes.c_char_p()
-    target = machine(0 if text.startswith(BRIEF) else 3)
-    buffer = _unlocked("LLVMPY_TargetMachineEmitToMemory")(target, module, 1, ctypes.byref(message))
-    if not buffer:
-        raise RuntimeError((message.value or b"LLVM wrote no code").decode())
-    try:
-        return ctypes.string_at(ffi.lib.LLVMPY_GetBufferStart(buffer), ffi.lib.LLVMPY_GetBufferSize(buffer))
-    finally:
-        ffi.lib.LLVMPY_DisposeMemoryBuffer(buffer)
+    with _optimized(text) as module, _some_machine(_effort(text)) as target:
+        return _emitted(target, module)
 
 
 def assembly(text: str) -> str:
     """The same as assembly, to read."""
-    return str(machine(0 if text.startswith(BRIEF) else 3).emit_assembly(_optimized(text)))
+    with _optimized(text) as module, _some_machine(_effort(text)) as target:
+        return str(target.emit_assembly(module))
 
 
-def _optimized(text: str) -> Any:
-    module = llvm.parse_assembly(text, llvm.create_context())
-    module.verify()
-    if not text.startswith(FINAL):
-        options = llvm.create_pipeline_tuning_options(speed_level=3)
-        options.loop_vectorization = options.slp_vectorization = True
-        builder = llvm.create_pass_builder(machine(), options)
+def _effort(text: str) -> int:
+    return 0 if text.startswith(BRIEF) else 3
+
+
+def _emitted(target: Any, module: Any) -> bytes:
+    message = ctypes.c_char_p()
+    buffer = _unlocked("LLVMPY_TargetMachineEmitToMemory")(target, module, 1, ctypes.byref(message))
+    if not buffer:
+        raise RuntimeError((message.value or b"LLVM wrote no code").decode())
+    try:
+        return ctypes.string_at(_short("LLVMPY_GetBufferStart")(buffer), _short("LLVMPY_GetBufferSize")(buffer))
+    finally:
+        _short("LLVMPY_DisposeMemoryBuffer")(buffer)
+
+
+@contextmanager
+def _optimized(text: str) -> Iterator[Any]:
+    """LLVM's module for some IR, for a while."""
+    context = _short("LLVMPY_ContextCreate")()
+    try:
+        module = _read(text, context)
+        try:
+            if not text.startswith(FINAL):
+                _run_passes(module)
+            yield module
+        finally:
+            _short("LLVMPY_DisposeModule")(module)
+    finally:
+        _short("LLVMPY_ContextDispose")(context)
+
+
+def _run_passes(module: Any) -> None:
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options.loop_vectorization = options.slp_vectorization = True
+    with _some_machine(3) as target:
+        builder = llvm.create_pass_builder(target, options)
         builder.getModulePassManager().run(module, builder)
+
+
+def _read(text: str, context: Any) -> Any:
+    message = ctypes.c_char_p()
+    module = _short("LLVMPY_ParseAssembly")(context, text.encode(), ctypes.byref(message))
+    if not module or _short("LLVMPY_VerifyModule")(module, ctypes.byref(message)):
+        raise RuntimeError((message.value or b"LLVM does not say why").decode())
     return module
 
 
 @cache
-def _unlocked(name: str) -> Any:
+def _unlocked(name: str, kind: Any = ctypes.CDLL) -> Any:
     """A function of LLVM's binding without the binding's lock."""
     locked = getattr(ffi.lib, name)
-    function = getattr(ctypes.CDLL(ffi.lib._name), name)
+    function = getattr(kind(ffi.lib._name), name)
     function.argtypes, function.restype = locked.argtypes, locked.restype
     return function
+
+
+def _short(name: str) -> Any:
+    """One that takes less time than it takes to get Python's lock back from a thread that computes: 5 ms."""
+    return _unlocked(name, ctypes.PyDLL)
 
 
 def locks() -> list[Any]:

@@ -10,7 +10,6 @@ import ctypes
 import sys
 from functools import cache
 from mmap import PAGESIZE
-from pathlib import Path
 from typing import Any
 
 from llvmlite.binding import ffi
@@ -43,7 +42,7 @@ def give_back_pages() -> None:
     if sys.platform != "linux" or sys.maxsize < 2**32:
         return
     try:
-        advise = ctypes.CDLL(None).madvise
+        advise = ctypes.PyDLL(None).madvise  # with Python's lock: to get it back may take longer
         for start, length in _unwritten():
             advise(ctypes.c_void_p(start), ctypes.c_size_t(length), DONT_NEED)
     except (OSError, AttributeError) as error:
@@ -54,17 +53,20 @@ def give_back_pages() -> None:
 def _unwritten() -> tuple[tuple[int, int], ...]:
     """The start and length of the whole pages of the library that nobody may ever write: what the loader fills in, and
     makes constant then, is not among them, and would come back empty."""
-    library, found = bytes(Path(ffi.lib._name).resolve()), []
+    function = ctypes.cast(ctypes.PyDLL(ffi.lib._name).LLVMPY_GetVersionInfo, ctypes.c_void_p).value or 0
+    found: list[tuple[int, int]] = []
 
     def look(loaded: Any, size: int, nothing: Any) -> int:
         file = loaded.contents
-        if (file.name or b"").endswith(library):
-            for segment in file.segments[: file.count]:
-                if segment.kind == LOADED and not segment.flags & WRITABLE:
-                    start = -(-(file.address + segment.start) // PAGESIZE) * PAGESIZE
-                    end = (file.address + segment.start + segment.nbytes) // PAGESIZE * PAGESIZE
-                    found.append((start, end - start))
-        return 0
+        segments = [(segment, file.address + segment.start) for segment in file.segments[: file.count]
+                    if segment.kind == LOADED]  # fmt: skip
+        if not any(start <= function < start + segment.nbytes for segment, start in segments):
+            return 0
+        for segment, first in segments:
+            if not segment.flags & WRITABLE:
+                start, end = -(-first // PAGESIZE) * PAGESIZE, (first + segment.nbytes) // PAGESIZE * PAGESIZE
+                found.append((start, end - start))
+        return 1  # that was the one
 
     visit = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(LoadedFile), ctypes.c_size_t, ctypes.c_void_p)
     ctypes.PyDLL(None).dl_iterate_phdr(visit(look), None)  # with Python's lock: who waits for the loader's may hold it
