@@ -10,7 +10,6 @@ import ctypes
 import sys
 from functools import cache
 from mmap import PAGESIZE
-from typing import Any
 
 from llvmlite.binding import ffi
 
@@ -30,13 +29,6 @@ class Segment(ctypes.Structure):
                 ("nbytes", ctypes.c_uint64), ("alignment", ctypes.c_uint64))  # fmt: skip
 
 
-class LoadedFile(ctypes.Structure):
-    """The first fields of dl_phdr_info of <link.h>: a file that is loaded."""
-
-    _fields_ = (("address", ctypes.c_uint64), ("name", ctypes.c_char_p), ("segments", ctypes.POINTER(Segment)),
-                ("count", ctypes.c_uint16))  # fmt: skip
-
-
 def give_back_pages() -> None:
     """Have the process hold none of LLVM's code and constants for now; on Linux, which tells where they lie."""
     if sys.platform != "linux" or sys.maxsize < 2**32:
@@ -54,20 +46,24 @@ def _unwritten() -> tuple[tuple[int, int], ...]:
     """The start and length of the whole pages of the library that nobody may ever write: what the loader fills in, and
     makes constant then, is not among them, and would come back empty."""
     function = ctypes.cast(ctypes.PyDLL(ffi.lib._name).LLVMPY_GetVersionInfo, ctypes.c_void_p).value or 0
-    found: list[tuple[int, int]] = []
+    first = _first_address(function)
+    header = ctypes.string_at(first, 64)
+    place, count = int.from_bytes(header[32:40], sys.byteorder), int.from_bytes(header[56:58], sys.byteorder)
+    segments = [segment for segment in (Segment * count).from_address(first + place) if segment.kind == LOADED]
+    offset = first - segments[0].start
+    found = [(-(-(offset + segment.start) // PAGESIZE), (offset + segment.start + segment.nbytes) // PAGESIZE)
+             for segment in segments if not segment.flags & WRITABLE]  # fmt: skip
+    return tuple((start * PAGESIZE, (end - start) * PAGESIZE) for start, end in found)
 
-    def look(loaded: Any, size: int, nothing: Any) -> int:
-        file = loaded.contents
-        segments = [(segment, file.address + segment.start) for segment in file.segments[: file.count]
-                    if segment.kind == LOADED]  # fmt: skip
-        if not any(start <= function < start + segment.nbytes for segment, start in segments):
-            return 0
-        for segment, first in segments:
-            if not segment.flags & WRITABLE:
-                start, end = -(-first // PAGESIZE) * PAGESIZE, (first + segment.nbytes) // PAGESIZE * PAGESIZE
-                found.append((start, end - start))
-        return 1  # that was the one
 
-    visit = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(LoadedFile), ctypes.c_size_t, ctypes.c_void_p)
-    ctypes.PyDLL(None).dl_iterate_phdr(visit(look), None)  # with Python's lock: who waits for the loader's may hold it
-    return tuple(found)
+def _first_address(function: int) -> int:
+    """Where the file that has a function begins in memory, as the system lists it."""
+    starts: dict[str, int] = {}
+    with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as lines:
+        for line in lines:
+            span, *_, file = line.split(maxsplit=4)  # permissions, offset, device; number and name of the file
+            start, end = (int(number, 16) for number in span.split("-"))
+            starts.setdefault(file, start)
+            if start <= function < end:
+                return starts[file]
+    raise OSError("the system does not say where LLVM's library lies")
