@@ -134,7 +134,7 @@ class Library:
                 job = Job(make)
                 job.run()
             else:
-                host.start()
+                from_llvm(host.start)
                 short = bool(stored and self._by_content)  # with the first one, LLVM starts
                 job = self._queue.put(make, short=short)
             self._by_content[key] = Made(job, self._queue, _dump_path(key, text))
