@@ -61,7 +61,7 @@ outputs = [loss, gr.grad(loss, x), gr.sum(gr.exp(x), axis=0), x[i], gr.cumsum(x,
            moved - gr.sum(moved, axis=(1, 2), keepdims=True), gr.sin(z) + gr.lgamma(z) * gr.power(z, z), z.T @ z,
            gr.argmax(z, axis=1), gr.where(m, z[:5] % 3, 0) // 7, z.astype("float16") * 2, gr.random.normal(k, (9, 33)),
            gr.pad(z, 2, mode="reflect"), gr.cumsum(z, axis=1), z @ gr.ones(33, "float32"), i // 7 + i % 3,
-           x @ gr.ones((200, 2), "float64")]
+           x @ gr.ones((200, 2), "float64"), gr.flip(x.astype("float32") * 2, 1)]
 f = gr.compile([x, i, z, m], outputs, updates={{w: w * 0.5}}, backend="native", threads=2)
 f.prepare()
 assert library.LIBRARY.finish(library.LIBRARY._by_content.values())
@@ -77,6 +77,8 @@ WORDS, ADDRESSES = {264, 266, 268, 269}, {257, 260}
 PLATFORMS = {
     "Windows, x86-64": ("x86_64-pc-windows-msvc-elf", "haswell", AVX2, {1, 24}),
     "Windows, x86-64 of 2003": ("x86_64-pc-windows-msvc-elf", "x86-64", "", {1, 24}),
+    "Windows, x86-64 with a part of AVX-512": (
+        "x86_64-pc-windows-msvc-elf", "haswell", f"{AVX2} avx512dq avx512f avx512vl prefer-256-bit", {1, 24}),
     "Windows, ARM": ("aarch64-pc-windows-msvc", "oryon-1", "", None),
     "macOS, x86-64": ("x86_64-apple-darwin22.0", "haswell", AVX2, {0}),
     "macOS, ARM": ("arm64-apple-darwin24.0", "apple-m1", "", {0, 1, 2, 5, 6}),

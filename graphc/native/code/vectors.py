@@ -22,9 +22,12 @@ class Unit:
 
 @cache
 def host_unit() -> Unit:
-    """This machine's vector unit; vectors of 16 bytes, which every 64-bit processor has, where we know no more."""
+    """This machine's vector unit; vectors of 16 bytes, which every 64-bit processor has, where we know no more.
+
+    Masks need all of AVX-512's first parts: where those for bytes are switched off, LLVM 22 ends the process over some.
+    """
     have = set(host.features().split(","))
-    if {"+avx512f", "+avx512vl"} <= have:
+    if {"+avx512bw", "+avx512dq", "+avx512f", "+avx512vl"} <= have:
         return Unit(64, 32, masked=True)
     if "+avx" in have:
         return Unit(32, 16, masked=False)
