@@ -19,7 +19,7 @@ from graphc.native.loops.movement import MOVEMENT, copied_view
 from graphc.native.loops.nests import Array, merged
 from graphc.native.loops.pieces import Describer, Loop, NotNative, Pieces, operand
 from graphc.native.loops.randoms import Draw, words
-from graphc.native.loops.scans import Scan
+from graphc.native.loops.scans import scan
 from graphc.native.storage import Home, Storage
 from graphc.native.strides import Steps, broadcast, c_order, own_steps
 from graphc.op import OPS, Op, Reduction
@@ -145,7 +145,7 @@ def _scan(node: Node, sources: Sequence[Node], length: int, storage: Storage, sh
     sizes, steps, _ = merged(others, [tuple(step for at, step in enumerate(lie) if at != axis) for lie in lies])
     arrays = [Array(array.dtype, (*some, sign * lie[axis]))
               for array, some, lie in zip((*sources, node), steps, lies, strict=True)]  # fmt: skip
-    nest = Scan(tuple(arrays[:-1]), tuple(arrays[-1:]), sizes, length, node.op.name)
+    nest = scan(tuple(arrays[:-1]), arrays[-1], sizes, length, node.op.name)
     return Loop(nest, tuple(sources), tuple(ends[:-1]), ends[-1] + shift * sign * lies[-1][axis] * widths[-1])
 
 
