@@ -407,6 +407,29 @@ def test_elements_some_steps_apart_touch_nothing_beyond_their_memory(monkeypatch
                 np.testing.assert_array_equal(value, expected)
 
 
+@pytest.mark.usefixtures("each_unit")
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int64", "int8", "bool"])
+def test_elements_some_steps_apart_are_written_in_vectors(dtype):
+    for pieces, rows, length in ((2, 1, 1), (2, 3, 2), (2, 3, 7), (3, 70, 9), (3, 1, 200), (4, 5, 65), (5, 3, 40)):
+        x, y = (gr.placeholder(name, (rows, length), dtype) for name in "xy")
+        feeds = [(rng.normal(size=x.shape) * 3).astype(dtype) for _ in "xy"]
+        parts = [gr.where(x > y, x, y) if i == 1 else x + y if i % 2 else x * y for i in range(pieces)]
+        short = [gr.astype(part, "int8") for part in parts]
+        check([x, y], [gr.stack(parts, -1), gr.stack(short, -1)], feeds, rtol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int8", "bool"])
+@pytest.mark.parametrize("pieces", [2, 3, 4])
+def test_elements_written_some_steps_apart_touch_nothing_beyond_their_memory(monkeypatch, pieces, dtype):
+    for length in (1, 3, 8, 9, 33, 65):
+        x = gr.placeholder("x", (4, length), dtype)
+        run = gr.compile([x], gr.stack([x + x, x * x, x, x + x + x][:pieces], -1), backend="native")
+        feed = (rng.normal(size=x.shape) * 3).astype(dtype)
+        right = run(feed)
+        for (found,) in run_guarded(run, [feed], 1, monkeypatch):
+            np.testing.assert_array_equal(found, right)
+
+
 def test_steps_touch_nothing_beyond_their_memory(monkeypatch):
     x = gr.placeholder("x", (5, 12 * 43), "float32")
     outputs = [x[:, 1::2] * 2, gr.tanh(x[:, 2::3]), gr.tanh(x[:, 3::4]) * 2 + gr.exp(x[:, ::4]), x[:, 11:24:3] + 1]

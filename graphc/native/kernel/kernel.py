@@ -48,6 +48,8 @@ MOST_OF_ROW = 0.75
 FORWARD = (*range(LARGEST_STEP + 1),)
 STEPS = (*FORWARD, -1)
 """Steps along the row at which operands are read in vectors; those of boxes only forward."""
+WRITTEN = FORWARD[:5]
+"""Those at which results are written in masked vectors: at others few lanes of these would be used."""
 
 
 class Kernel:
@@ -155,8 +157,9 @@ class Kernel:
         varies = tuple(self.space.varies(node) for node in self.body.nodes)
         operands = len(self.body.inputs)
         apart = {i for i, node in enumerate(self.body.inputs) if node not in self.plan.boxed}
-        steps = tuple(self._form_of_steps(steps, (0, 1) if i >= operands else STEPS if i in apart else FORWARD)
-                      for i, steps in enumerate(self.steps))  # fmt: skip
+        known = [STEPS if i in apart else FORWARD for i in range(operands)]
+        known += [WRITTEN if self.width.masked else (0, 1)] * len(self.body.outputs)
+        steps = tuple(map(self._form_of_steps, self.steps, known))
         numbers = {node: i for i, node in enumerate(self.body.nodes)}
         stashes = tuple(sorted((numbers[node], self.plan.row_bytes(node)) for node in self.plan.stashed))
         cuts = tuple(tuple((start > 0, end < size) for (start, end, _), size in zip(box, self.space.sizes, strict=True))

@@ -213,11 +213,34 @@ def write(code: Code, value: Value, place: Any, lanes: Lanes, step: Any = 1) -> 
     """The same the other way."""
     b, dtype = code.b, value.dtype
     raw = stored(b, value)
-    if lanes.width > 1 and (not isinstance(step, int) or step != 1):
+    if lanes.width > 1 and isinstance(step, int) and 1 < step <= LARGEST_STEP:
+        _write_every(code, raw, place, lanes, step, dtype)
+    elif lanes.width > 1 and not (isinstance(step, int) and step == 1):
         for lane, at in enumerate(_apart(b, place, lanes.width, raw.type.element, step)):
             b.store(b.extract_element(raw, I32(lane)), at, align=dtype.itemsize)
     else:
         store_lanes(code, raw, place, lanes, dtype)
+
+
+def _write_every(code: Code, raw: Any, place: Any, lanes: Lanes, step: int, dtype: np.dtype[Any]) -> None:
+    """Into every so many elements, by masked vectors, which leave what lies between as it is."""
+    width = lanes.width
+    for start in range(0, width * step, width):
+        held = [at // step if at % step == 0 else width for at in range(start, start + width)]
+        if min(held) < width:
+            vector = code.b.shuffle_vector(raw, raw, _order([lane % width for lane in held]))
+            mask = _held_mask(code, lanes, held)
+            store_lanes(code, vector, code.at(place, start, stored_type(dtype)), Lanes(0, width, mask), dtype)
+
+
+def _held_mask(code: Code, lanes: Lanes, held: Sequence[int]) -> Any:
+    """The mask of a vector that holds some lanes; a known one as a constant, by which stores go that LLVM has wrong."""
+    known = [1] * lanes.width
+    if isinstance(lanes.mask, ir.Constant):
+        known = [lane.constant for lane in lanes.mask.constant]
+    elif lanes.mask is not None:
+        return code.b.shuffle_vector(lanes.mask, ir.Constant(lanes.mask.type, None), _order(held))
+    return ir.Constant(ir.VectorType(ir.IntType(1), lanes.width), [[*known, 0][lane] for lane in held])
 
 
 def _times(b: Any, step: Any, lane: int) -> Any:
