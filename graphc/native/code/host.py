@@ -50,8 +50,7 @@ def processor_model() -> str:
 
 def machine(effort: int = 3) -> Any:
     """LLVM's target machine for this host, with every vector extension it has. One serves one thread at a time."""
-    kind = {"reloc": "pic", "codemodel": "small"} if links_images() else {"jit": True}
-    return _target().create_target_machine(opt=effort, cpu=processor_model(), features=features(), **kind)
+    return _target().create_target_machine(opt=effort, cpu=processor_model(), features=features(), jit=True)
 
 
 _idle: dict[int, list[Any]] = {0: [], 3: []}
@@ -103,7 +102,7 @@ def identity() -> str:
 
 
 def links_images() -> bool:
-    """Whether object files become images here (`images.py`): their code knows the rest of itself by distances."""
+    """Whether object files become images here (`images.py`)."""
     return sys.platform == "linux" and processor() == "x86_64" and "-linux-" in this_host().triple
 
 

@@ -1,8 +1,8 @@
 """Machine code as it lies in memory: an object file, linked, so that to load it is to copy it.
 
 LLVM can link object files too, but for that its code generator has to start, and a process that finds its code on disk
-needs nothing else of it. This is for ELF files of x86-64, whose code knows the rest of itself by distances; others are
-LLVM's to link.
+needs nothing else of it. This is for ELF files of x86-64 whose code knows the rest of itself, and functions outside, by
+addresses of 64 bits; others are LLVM's to link.
 
 image = image_of(file, ["kernel"])  # None where LLVM has to link
 start, = mapped(image)              # an address for each symbol
@@ -33,20 +33,18 @@ _CONTENT, _SYMBOLS, _RELOCATIONS, _EMPTY = 1, 2, 4, 8
 """SHT_PROGBITS, SHT_SYMTAB, SHT_RELA and SHT_NOBITS."""
 _WRITABLE, _IN_MEMORY = 1, 2
 """SHF_WRITE and SHF_ALLOC."""
-_DISTANCES = (2, 4)
-"""R_X86_64_PC32 and R_X86_64_PLT32: how far a symbol is from here, in four bytes."""
-_JUMP = b"\xff\x25\x00\x00\x00\x00"
-"""A jump to the address that follows in eight bytes."""
+_ADDRESS = 1
+"""R_X86_64_64: the address of a symbol, in eight bytes."""
 
 
 def image_of(file: bytes, symbols: Sequence[str]) -> bytes | None:
-    """An object file as an image: a line with the places of symbols and of addresses that it needs, then the code."""
+    """An object file as an image: a line with the places of symbols and of addresses, then the code."""
     if not file.startswith(_ELF) or file[18:20] != _X86_64:
         return None
     linking = _Linking(file)
     if not linking.link():
         return None
-    facts = [[linking.place_of(symbol) for symbol in symbols], linking.outside]
+    facts = [[linking.place_of(symbol) for symbol in symbols], linking.inside, linking.outside]
     return _MARK + json.dumps(facts).encode() + b"\n" + bytes(linking.code)
 
 
@@ -61,15 +59,17 @@ def mapped(image: bytes) -> list[int]:
     Raises OSError where the system lets no new code be run.
     """
     facts, _, code = image.removeprefix(_MARK).partition(b"\n")
-    places, outside = json.loads(facts)
+    symbols, inside, outside = json.loads(facts)
     memory = mmap.mmap(-1, len(code), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ | mmap.PROT_WRITE)
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(memory))
     memory[:] = code
-    for name, place in outside.items():
-        memory[place : place + 8] = _address(name).to_bytes(8, "little")
     start = int(np.frombuffer(memory, np.uint8).ctypes.data)
+    for base, places in ((start, inside), *((_address(name), places) for name, places in outside.items())):
+        for place in places:
+            offset = int.from_bytes(code[place : place + 8], "little", signed=True)
+            memory[place : place + 8] = (base + offset).to_bytes(8, "little")
     _make_runnable(start, len(code))
-    return [start + place for place in places]
+    return [start + place for place in symbols]
 
 
 def _address(name: str) -> int:
@@ -93,11 +93,13 @@ class _Linking:
         self._starts: dict[int, int] = {}
         """Where in `code` the section of a number begins."""
         self.code = bytearray()
-        self.outside: dict[str, int] = {}
-        """By name of a function that the code calls and does not hold, where its address belongs."""
+        self.inside: list[int] = []
+        """Where the address of this code is to be added."""
+        self.outside: dict[str, list[int]] = {}
+        """By name of a function that the code calls and does not hold, where its address is to be added."""
 
     def link(self) -> bool:
-        """Whether that could be done: not with data to be written, or with what knows others by their addresses."""
+        """Whether that could be done: not with data to be written, or distances to what may lie anywhere."""
         for number, section in enumerate(self._sections):
             if section["flags"] & _IN_MEMORY and section["nbytes"]:
                 if section["flags"] & _WRITABLE or section["kind"] == _EMPTY:
@@ -122,20 +124,15 @@ class _Linking:
     def _relocate(self, table: Any) -> bool:
         start = self._starts[int(table["info"])]
         for place, kind, symbol, addend in np.frombuffer(self._bytes(table), _RELOCATION).tolist():
-            if kind not in _DISTANCES:
+            if kind != _ADDRESS:
                 return False
+            name, _, section, value, _ = self._symbols[symbol]
             at = start + place
-            self.code[at : at + 4] = (self._target(symbol) + addend - at).to_bytes(4, "little", signed=True)
+            places = self.inside if section else self.outside.setdefault(self._name(name), [])
+            places.append(at)
+            offset = self._starts[section] + value + addend if section else addend
+            self.code[at : at + 8] = offset.to_bytes(8, "little", signed=True)
         return True
-
-    def _target(self, number: int) -> int:
-        name, _, section, value, _ = self._symbols[number]
-        return self._starts[section] + value if section else self._jump_to(self._name(name))
-
-    def _jump_to(self, name: str) -> int:
-        if name not in self.outside:
-            self.outside[name] = self._put(_JUMP + bytes(8), 16) + len(_JUMP)
-        return self.outside[name] - len(_JUMP)
 
     @cached_property
     def _symbol_table(self) -> Any:
