@@ -51,7 +51,7 @@ def assert_computes_what_numpy_does(formula, threads):
 
 
 def assert_all_same(values, right):
-    """Equal to the last bit in what moves; sums and differences of kernels may be fused with nothing else here."""
+    """Equal to the last bit, also in the sign of zeros."""
     for value, expected in zip(values, right, strict=True):
         value, expected = np.asarray(value), np.asarray(expected)
         np.testing.assert_array_equal(value, expected)

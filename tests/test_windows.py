@@ -83,7 +83,7 @@ class Formula(MapFormula):
         return gr.reshape(gr.stack(pieces, -1), shape)
 
     def cheap(self, shape, depth):
-        """What a box may compute of what it reads; products are exact, so that sums may be fused with them."""
+        """What a box may compute of what it reads; products are exact, so that totals may take them unrounded."""
         x = self.value(shape, depth)
         if self.dtype == bool:
             return ~x

@@ -80,12 +80,12 @@ def _entry(name: str, operands: Sequence[np.dtype[Any]], result: np.dtype[Any]) 
     return _TABLE[name] if name in _TABLE else (_vecmath(name), "result")
 
 
-def _arithmetic(on_floats: str, on_ints: str, on_bools: str = "") -> Emitter:
-    """An instruction for each kind of number."""
+def _arithmetic(on_floats: str, on_ints: str, on_bools: str = "", flags: Sequence[str] = ()) -> Emitter:
+    """An instruction for each kind of number, of floats with flags."""
 
     def emitter(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any, y: Any) -> Any:
         if dtype.kind == "f":
-            return getattr(b, on_floats)(x, y, flags=CONTRACT)
+            return getattr(b, on_floats)(x, y, flags=flags)
         return getattr(b, on_bools if dtype.kind == "b" else on_ints)(x, y)
 
     return emitter
@@ -164,7 +164,10 @@ def _astype(b: ir.IRBuilder, result: np.dtype[Any], x: Value, *, dtype: np.dtype
     return cast(b, x, result).ir
 
 
-_ADD, _MULTIPLY = _arithmetic("fadd", "add", "or_"), _arithmetic("fmul", "mul", "and_")
+_ADD = _arithmetic("fadd", "add", "or_")
+_MULTIPLY = _arithmetic("fmul", "mul", "and_", CONTRACT)
+"""Only the totals of reductions take products unrounded: elementwise sums are computed again in several places, as where
+an element is compared with the largest, and LLVM fuses where it sees fit (decision 28)."""
 
 _RESULT: dict[str, Emitter] = {
     "add": _ADD, "multiply": _MULTIPLY, "subtract": _arithmetic("fsub", "sub"),
@@ -221,8 +224,8 @@ def product(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any, y: Any) -> Any:
 
 
 def total(b: ir.IRBuilder, dtype: np.dtype[Any], x: Any, y: Any) -> Any:
-    """The sum of two numbers, fused with nothing."""
-    return rounded(b, b.fadd(x, y), dtype) if dtype.kind == "f" else _ADD(b, dtype, x, y)
+    """The sum of two numbers, rounded to their dtype."""
+    return rounded(b, _ADD(b, dtype, x, y), dtype)
 
 
 def combine(b: ir.IRBuilder, name: str, dtype: np.dtype[Any], total: Value, term: Value) -> Value:
