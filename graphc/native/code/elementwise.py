@@ -166,8 +166,8 @@ def _astype(b: ir.IRBuilder, result: np.dtype[Any], x: Value, *, dtype: np.dtype
 
 _ADD = _arithmetic("fadd", "add", "or_")
 _MULTIPLY = _arithmetic("fmul", "mul", "and_", CONTRACT)
-"""Only the totals of reductions take products unrounded: elementwise sums are computed again in several places, as where
-an element is compared with the largest, and LLVM fuses where it sees fit (decision 28)."""
+"""Only totals of reductions take products unrounded: elementwise sums are computed again in several places, as where an
+element is compared with the largest, and LLVM fuses where it sees fit (decision 28)."""
 
 _RESULT: dict[str, Emitter] = {
     "add": _ADD, "multiply": _MULTIPLY, "subtract": _arithmetic("fsub", "sub"),
