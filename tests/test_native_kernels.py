@@ -19,6 +19,7 @@ from graphc.evaluate import evaluate
 
 pytest.importorskip("llvmlite")
 
+import llvmlite.binding as llvm
 from guarded import run_guarded
 from llvmlite import ir
 
@@ -469,9 +470,30 @@ def test_llvm_does_not_know_hidden_masks(width, active):
     code.store_where(ones, code.table(1)[0], code.hidden_mask(width, active), np.dtype("int8"))
     code.parallel = True
     text = code.text()
-    assert re.search(r"call void @llvm\.masked\.store.* x i1> %", str(host._optimized(text)))
-    loaded, memory = host.Loaded(host.object_code(text), SYMBOL), np.zeros(80, "int8")
+    object_code = host.object_code(text)
+    module, target = llvm.parse_assembly(text), llvm.Target.from_default_triple().create_target_machine()
+    passes = llvm.create_pass_builder(target, llvm.create_pipeline_tuning_options(speed_level=3))
+    passes.getModulePassManager().run(module, passes)
+    assert re.search(r"call void @llvm\.masked\.store.* x i1> %", str(module))
+    loaded, memory = host.Loaded(object_code, SYMBOL), np.zeros(80, "int8")
     kernel = ctypes.CFUNCTYPE(None, ctypes.c_void_p, *[ctypes.c_int64] * 3)(loaded.address)
     table = np.array([memory.ctypes.data])
     kernel(table.ctypes.data, 0, 1, 1)
     assert memory.tolist() == [1] * active + [0] * (80 - active)
+
+
+@pytest.mark.parametrize("width", [2, 4, 8, 16])
+@pytest.mark.parametrize(("wide", "narrow"), [(16, 8), (32, 8), (32, 16), (64, 8), (64, 16), (64, 32)])
+def test_the_only_lane_of_a_mask_is_as_wide_as_it_became(width, wide, narrow):
+    for lane in range(width):
+        code = Code.kernel("truncated")
+        out, numbers = code.table(2)
+        whole = code.b.load(numbers, typ=ir.VectorType(ir.IntType(wide), width), align=wide // 8)
+        mask = ir.Constant(ir.VectorType(ir.IntType(1), width), [int(i == lane) for i in range(width)])
+        cut = code.b.trunc(whole, ir.VectorType(ir.IntType(narrow), width))
+        code.store_where(cut, out, mask, np.dtype(f"int{narrow}"))
+        loaded = host.Loaded(host.object_code(code.text()), SYMBOL)
+        found, given = np.zeros(width + 8, f"int{narrow}"), np.full(width, -1, f"int{wide}")
+        table = np.array([found.ctypes.data, given.ctypes.data])
+        ctypes.CFUNCTYPE(None, ctypes.c_void_p, *[ctypes.c_int64] * 3)(loaded.address)(table.ctypes.data, 0, 1, 1)
+        assert found.nonzero()[0].tolist() == [lane]

@@ -189,12 +189,14 @@ class Code:
     def store_where(self, value: Any, pointer: Any, mask: Any, dtype: np.dtype[Any]) -> None:
         """A vector into consecutive elements, where a mask is set.
 
-        Of a mask that is known to leave the first lane only, none is made: LLVM 22 stores such a lane as wide as it was
+        Of a mask that is known to leave one lane only, none is made: LLVM 22 stores such a lane as wide as it was
         before it was truncated, over what follows.
         """
-        first_only = [1, *[0] * (value.type.count - 1)]
-        if isinstance(mask, ir.Constant) and [lane.constant for lane in mask.constant] == first_only:
-            self.b.store(self.b.extract_element(value, I32(0)), pointer, align=dtype.itemsize)
+        known = [lane.constant for lane in mask.constant] if isinstance(mask, ir.Constant) else []
+        if sum(known) == 1:
+            lane = known.index(1)
+            place = self.at(pointer, lane, value.type.element)
+            self.b.store(self.b.extract_element(value, I32(lane)), place, align=dtype.itemsize)
             return
         if is_eight_bytes(value.type):
             value, mask = self._twice(value), self._lower_half(mask)
