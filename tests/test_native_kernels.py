@@ -467,7 +467,7 @@ def test_llvm_does_not_know_hidden_masks(width, active):
     """Not even its passes do, and what it stores by such a mask ends where it ends."""
     code, byte = Code.kernel("masked"), ir.IntType(8)
     ones = ir.Constant(ir.VectorType(byte, width), [1] * width)
-    code.store_where(ones, code.table(1)[0], code.hidden_mask(width, active), np.dtype("int8"))
+    code.store_where(ones, code.table(1)[0], code.masks.hidden(width, active), np.dtype("int8"))
     code.parallel = True
     text = code.text()
     object_code = host.object_code(text)

@@ -11,16 +11,12 @@ from llvmlite import ir
 
 from graphc.native.code import host
 from graphc.native.code.indices import Index, as_value
+from graphc.native.code.masks import Masks, is_eight_bytes, twice
 from graphc.native.code.modules import written
 from graphc.native.code.scalars import I32, I64, POINTER, stored_type, suffix, undefined, zeros
 from graphc.native.code.vectors import Piece
 
 SYMBOL = "kernel"
-
-
-def is_eight_bytes(kind: Any) -> bool:
-    """Whether a vector is of eight numbers of a byte each."""
-    return bool(kind.count == 8 and kind.element == ir.IntType(8))
 
 
 class CodePointer(ir.PointerType):  # type: ignore[misc]  # llvmlite ships no types
@@ -46,8 +42,7 @@ class Code:
         """Whether a loop was left for LLVM to vectorize."""
         self.brief = False
         """Whether LLVM shall take as little time as it can."""
-        self._masks: dict[tuple[int, int], Any] = {}
-        self._keeps_masks = False
+        self.masks = Masks(self.function, self.b)
 
     @classmethod
     def kernel(cls, title: str) -> Code:
@@ -169,12 +164,12 @@ class Code:
         kind = ir.VectorType(stored_type(dtype), piece.width)
         if piece.active == piece.width:
             return self.b.load(pointer, typ=kind, align=dtype.itemsize)
-        return self.load_where(pointer, kind, self._mask(piece), dtype)
+        return self.load_where(pointer, kind, self.masks.of(piece), dtype)
 
     def load_where(self, pointer: Any, kind: Any, mask: Any, dtype: np.dtype[Any]) -> Any:
         """A vector from consecutive elements where a mask is set, zero elsewhere."""
         if is_eight_bytes(kind):
-            whole = self.load_where(pointer, ir.VectorType(kind.element, 16), self._lower_half(mask), dtype)
+            whole = self.load_where(pointer, ir.VectorType(kind.element, 16), self.masks.lower_half(mask), dtype)
             return self.b.shuffle_vector(whole, whole, ir.Constant(ir.VectorType(I32, 8), list(range(8))))
         name = f"llvm.masked.load.{suffix(kind)}.p0"
         return self.call(name, kind, pointer, I32(dtype.itemsize), mask, zeros(kind.element, kind.count))
@@ -184,7 +179,7 @@ class Code:
         if piece.active == piece.width:
             self.b.store(value, pointer, align=dtype.itemsize)
             return
-        self.store_where(value, pointer, self._mask(piece), dtype)
+        self.store_where(value, pointer, self.masks.of(piece), dtype)
 
     def store_where(self, value: Any, pointer: Any, mask: Any, dtype: np.dtype[Any]) -> None:
         """A vector into consecutive elements, where a mask is set.
@@ -199,47 +194,9 @@ class Code:
             self.b.store(self.b.extract_element(value, I32(lane)), place, align=dtype.itemsize)
             return
         if is_eight_bytes(value.type):
-            value, mask = self._twice(value), self._lower_half(mask)
+            value, mask = twice(self.b, value), self.masks.lower_half(mask)
         name = f"llvm.masked.store.{suffix(value.type)}.p0"
         self.call(name, ir.VoidType(), value, pointer, I32(dtype.itemsize), mask)
-
-    def keep_masks(self) -> None:
-        """Have masks kept in registers throughout a kernel: LLVM makes constants anew in each block, even of a loop."""
-        self._keeps_masks = True
-
-    def _mask(self, piece: Piece) -> Any:
-        """The mask of a piece."""
-        if self._keeps_masks:
-            return self.hidden_mask(piece.width, piece.active)
-        lanes = [int(i < piece.active) for i in range(piece.width)]
-        return ir.Constant(ir.VectorType(ir.IntType(1), piece.width), lanes)
-
-    def hidden_mask(self, width: int, active: int) -> Any:
-        """A mask of the first lanes, but not of all, made once, from a number that LLVM does not know to be constant.
-
-        What it does not know is the first bit beyond those lanes: one that is set in any case it would know.
-        """
-        if (width, active) not in self._masks:
-            with self.b.goto_entry_block():
-                nothing = self.b.lshr(self.function.args[2], I64(63))  # blocks are no negative numbers
-                bits = self.b.trunc(nothing, ir.IntType(width)) if width < 64 else nothing
-                beyond = self.b.shl(bits, ir.Constant(bits.type, active))
-                bits = self.b.or_(beyond, ir.Constant(bits.type, (1 << active) - 1))
-                self._masks[width, active] = self.b.bitcast(bits, ir.VectorType(ir.IntType(1), width))
-        return self._masks[width, active]
-
-    def _lower_half(self, mask: Any) -> Any:
-        """The mask of eight lanes for sixteen, of which the upper ones are not there.
-
-        A vector of eight bytes is moved as half of one of sixteen. LLVM 22 clears the upper half of its mask by an
-        instruction that it takes for a copy, so it leaves it out where it lays masks aside: the upper bytes were
-        stored. Here they are cleared by a mask that it does not know.
-        """
-        return self.b.and_(self._twice(mask), self.hidden_mask(16, 8))
-
-    def _twice(self, vector: Any) -> Any:
-        """A vector of eight, and once more behind itself."""
-        return self.b.shuffle_vector(vector, vector, ir.Constant(ir.VectorType(I32, 16), list(range(16))))
 
     def gather(self, pointer: Any, step: int, piece: Piece, dtype: np.dtype[Any]) -> Any:
         """A vector from elements `step` apart."""

@@ -50,7 +50,7 @@ class Multiplication:
         table = pointers(layout, self.code)
         self.p, self.plan, self.numbers = with_numbers(layout, self.code)
         if self.plan.general:
-            self.code.keep_masks()
+            self.code.masks.keep()
         self.whole = layout.whole
         self.part: Index = 0
         self.begin: Index = 0

@@ -130,7 +130,7 @@ def hidden(code: Code, mask: Any) -> Any:
     """A mask whose lanes LLVM does not know: of a choice by known ones it makes slow shuffles, `vexpandpd` for ten."""
     if not isinstance(mask, ir.Constant):
         return mask
-    return code.hidden_mask(mask.type.count, sum(lane.constant for lane in mask.constant))
+    return code.masks.hidden(mask.type.count, sum(lane.constant for lane in mask.constant))
 
 
 def counter(width: int) -> Any:
