@@ -97,9 +97,19 @@ def test_constants_may_be_addresses():
     assert ctypes.CFUNCTYPE(ctypes.c_size_t)(address)() == address
 
 
-@pytest.mark.parametrize("text", [WRITTEN, WRITTEN.replace("global i64 1", "internal global i64 0")])
-def test_what_has_data_to_write_is_left_to_llvm(text):
-    assert imaged(text, "f") is None
+@pytest.mark.parametrize("start", [1, 0])
+def test_data_is_written_and_each_time_that_it_is_loaded_there_is_some_of_its_own(start):
+    image = imaged(WRITTEN.replace("global i64 1", f"internal global i64 {start}"), "f")
+    for _ in range(2):
+        f = ctypes.CFUNCTYPE(ctypes.c_int64)(*mapped(image))
+        assert [f(), f()] == [start, 2]
+
+
+THREADS_OWN = WRITTEN.replace("global", "thread_local global")
+
+
+def test_what_knows_others_otherwise_than_by_address_is_left_to_llvm():
+    assert imaged(THREADS_OWN, "f") is None
 
 
 @pytest.mark.parametrize("file", [b"", b"\x7fELF", b"MZ" + bytes(98), b"\x7fELF\x02\x01\x01" + bytes(93)])
@@ -132,7 +142,9 @@ x = gr.placeholder("x", (300, 40))
 w = gr.variable("w", np.ones((40, 20), "float32"))
 loss = gr.mean(gr.square(gr.tanh(x @ w)))
 step = gr.compile([x], loss, updates={w: w - 0.1 * gr.grad(loss, w)})
-print(step(np.linspace(0, 1, 12000, dtype="float32").reshape(300, 40)).tobytes().hex())
+for _ in range(3):  # from the second on, calls are native code
+    loss = step(np.linspace(0, 1, 12000, dtype="float32").reshape(300, 40))
+print(loss.tobytes().hex())
 from graphc.native.code import host
 print(host._target.cache_info().currsize, len(host._linkers))
 """

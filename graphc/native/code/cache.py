@@ -22,7 +22,7 @@ from pathlib import Path
 from graphc.signals import let_through
 
 _DIGEST = 32
-_FORMAT = b"4"
+_FORMAT = b"5"
 """What entries look like; those of another format have other names."""
 LARGEST_BYTES = 256 << 20
 """What all entries may take; beyond it, the oldest go until a quarter is free."""

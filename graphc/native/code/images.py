@@ -44,7 +44,7 @@ def image_of(file: bytes, symbols: Sequence[str]) -> bytes | None:
     linking = _Linking(file)
     if not linking.link():
         return None
-    facts = [[linking.place_of(symbol) for symbol in symbols], linking.inside, linking.outside]
+    facts = [[linking.place_of(symbol) for symbol in symbols], linking.inside, linking.outside, linking.constant]
     return _MARK + json.dumps(facts).encode() + b"\n" + bytes(linking.code)
 
 
@@ -59,7 +59,7 @@ def mapped(image: bytes) -> list[int]:
     Raises OSError where the system lets no new code be run.
     """
     facts, _, code = image.removeprefix(_MARK).partition(b"\n")
-    symbols, inside, outside = json.loads(facts)
+    symbols, inside, outside, constant = json.loads(facts)
     memory = mmap.mmap(-1, len(code), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ | mmap.PROT_WRITE)
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(memory))
     memory[:] = code
@@ -68,7 +68,7 @@ def mapped(image: bytes) -> list[int]:
         for place in places:
             offset = int.from_bytes(code[place : place + 8], "little", signed=True)
             memory[place : place + 8] = (base + offset).to_bytes(8, "little")
-    _make_runnable(start, len(code))
+    _make_runnable(start, constant)
     return [start + place for place in symbols]
 
 
@@ -97,21 +97,31 @@ class _Linking:
         """Where the address of this code is to be added."""
         self.outside: dict[str, list[int]] = {}
         """By name of a function that the code calls and does not hold, where its address is to be added."""
+        self.constant = 0
+        """How much of it is not written: what is begins with a page of its own."""
 
     def link(self) -> bool:
-        """Whether that could be done: not with data to be written, or distances to what may lie anywhere."""
-        for number, section in enumerate(self._sections):
-            if section["flags"] & _IN_MEMORY and section["nbytes"]:
-                if section["flags"] & _WRITABLE or section["kind"] == _EMPTY:
-                    return False
-                if section["kind"] == _CONTENT:  # not how to unwind calls, which nobody does
-                    self._starts[number] = self._put(self._bytes(section), int(section["alignment"]))
+        """Whether that could be done: not with distances to what may lie anywhere."""
+        self._put_sections(0)
+        self.constant = len(self.code)
+        if any(section["flags"] & _WRITABLE for section in self._sections):
+            self.constant = self._put(b"", mmap.PAGESIZE)
+            self._put_sections(_WRITABLE)
         tables = [s for s in self._sections if s["kind"] == _RELOCATIONS and int(s["info"]) in self._starts]
         return all(self._relocate(table) for table in tables)
 
     def place_of(self, name: str) -> int:
         """Where in `code` a symbol of the file is; raises KeyError if it has none of the name."""
         return self._places[name]
+
+    def _put_sections(self, writable: int) -> None:
+        """Those that are in memory, and written or not; not how to unwind calls, which nobody does."""
+        for number, section in enumerate(self._sections):
+            if section["flags"] & (_IN_MEMORY | _WRITABLE) == _IN_MEMORY | writable and section["nbytes"]:
+                if section["kind"] == _CONTENT:
+                    self._starts[number] = self._put(self._bytes(section), int(section["alignment"]))
+                elif section["kind"] == _EMPTY:
+                    self._starts[number] = self._put(bytes(int(section["nbytes"])), int(section["alignment"]))
 
     def _put(self, content: bytes, alignment: int) -> int:
         self.code += bytes(-len(self.code) % alignment)
