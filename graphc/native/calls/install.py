@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 import threading
 from typing import Any
 
@@ -63,7 +64,11 @@ def _compiled(owner: type) -> tuple[Method, list[Any]]:
              (State, "spare"), (State, "claimed"), (State, "wanted"), (Buffer, "array"), (Buffer, "readers"),
              (Buffer, "runs"))  # fmt: skip
     places = dict(zip(PLACES, (slot_of(*slot) for slot in slots), strict=True))
-    code = LIBRARY.load(calling.text(places), "call", TABLE)
+    # What the text depends on beside its writers: to write it takes longer than to find its code.
+    structure = "call", sys.version, np.__version__, object.__basicsize__, tuple(places.items())
+    made = LIBRARY.kernel(structure, lambda: calling.text(places), "call", TABLE)
+    LIBRARY.finish([made])
+    code = made.loaded
     start, where = code.addresses
     table = ctypes.CFUNCTYPE(ctypes.c_void_p)(where)()
     objects = {"ndarray": np.ndarray, "none": None, "zero": 0, "one": 1, "false": False, "true": True, "gate": GATE,
