@@ -79,7 +79,8 @@ class Library:
         def begin() -> Made:
             if found_by not in self._by_structure:
                 if text is None or source is None:
-                    made = self._made(content_key(written := write(), host.identity()), lambda: written, symbols)
+                    key = content_key(written := write(), *symbols, host.identity())
+                    made = self._made(key, lambda: written, symbols)
                 else:
                     made = self._made(content_key(text, *symbols, source, host.identity()), write, symbols)
                 self._by_structure[found_by] = made
@@ -112,7 +113,7 @@ class Library:
 
         Raises LLVMError where LLVM rejects the IR.
         """
-        key = content_key(text, host.identity())
+        key = content_key(text, *symbols, host.identity())
         return self._settled(exclusively(self._lock, lambda: self._made(key, lambda: text, symbols)))
 
     def _settled(self, made: Made) -> host.Loaded:
