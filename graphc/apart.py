@@ -9,11 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from graphc.facts import CHEAP, effort_of
+from graphc.facts import CHEAP, effort_of, number_of
 from graphc.ir import Graph, Node
 from graphc.lookups import lookup_of
 from graphc.maps import read_elsewhere, read_here
-from graphc.spaces import number_of
 
 MOST_READ = 2
 """The most arrays that are read in a box instead of one."""

@@ -9,13 +9,13 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 from graphc import ops
-from graphc.facts import reduced
+from graphc.facts import number_of, only_ones_move, reduced
 from graphc.ir import NO_ATTRS, Node, attrs_key, current_origin
 from graphc.lookups import Lookup, lookup_of, marked_axis
 from graphc.maps import read_elsewhere, read_here
 from graphc.op import OPS
 from graphc.recompute import Recomputed
-from graphc.spaces import Space, number_of, only_ones_move
+from graphc.spaces import Space
 from graphc.types import Shape
 from graphc.windows import Window, attrs_over, windows_of
 

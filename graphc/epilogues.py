@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from graphc.facts import number_of
 from graphc.ir import Graph, Node
 from graphc.maps import is_map
 from graphc.recompute import Recomputed
-from graphc.spaces import Space, number_of
+from graphc.spaces import Space
 
 NEAR_BYTES = 1 << 19
 """A product's kernel goes over other arrays tile by tile: so much still comes from near. Beyond that, a kernel of its

@@ -176,3 +176,18 @@ def cost(node: Node) -> float:
 
 def _guessed(kind: Any) -> Any:
     return kind.with_shape(tuple([DIM_GUESS if isinstance(dim, Dim) else dim for dim in kind.shape]))
+
+
+def number_of(node: Node) -> Node | None:
+    """The constant number that a node repeats over its shape, or None; a kernel writes it into its code."""
+    while node.op is OPS["broadcast_to"]:
+        node = node.inputs[0]
+    return node if "value" in node.attrs and node.array_type.shape == () else None
+
+
+def only_ones_move(node: Node) -> bool:
+    """Whether a node is a reshape that adds or drops nothing but axes of size 1."""
+    if node.op is not OPS["reshape"]:
+        return False
+    before, after = ([dim for dim in shape if dim != 1] for shape in (node.inputs[0].shape, node.shape))
+    return before == after

@@ -11,13 +11,14 @@ from typing import NamedTuple
 
 from graphc import ops
 from graphc.bodies import Body, Outline, named
+from graphc.facts import only_ones_move
 from graphc.ir import Graph, Node, current_origin
 from graphc.maps import only_moves, read_elsewhere
 from graphc.op import OPS
 from graphc.ops.fused import kernel
 from graphc.recompute import Recomputed
 from graphc.rewrite import moved_graph
-from graphc.spaces import Space, only_ones_move
+from graphc.spaces import Space
 from graphc.types import Shape
 
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from graphc import ops
+from graphc.facts import number_of
 from graphc.ir import Graph, Node
 from graphc.op import OPS
-from graphc.spaces import number_of
 from graphc.types import TupleType, Type
 
 Mask = np.ndarray[Any, Any]

@@ -8,11 +8,11 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from graphc import ops
+from graphc.facts import number_of
 from graphc.ir import Node
 from graphc.op import OPS
 from graphc.ops import broadcast_to, getitem
 from graphc.ops.indexing import WHOLE
-from graphc.spaces import number_of
 from graphc.types import TupleType
 
 PAD, CONCATENATE, ITEM, SPLIT = (OPS[name] for name in ("pad", "concatenate", "item", "split"))

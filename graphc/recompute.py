@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from graphc.apart import Apart
-from graphc.facts import CHEAP, effort_of
+from graphc.facts import CHEAP, effort_of, number_of, only_ones_move
 from graphc.ir import Graph, Node
 from graphc.maps import read_elsewhere, read_here
-from graphc.spaces import number_of, only_ones_move
 
 
 class Recomputed:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 from graphc import ops
+from graphc.facts import only_ones_move
 from graphc.ir import Graph, Node
-from graphc.spaces import only_ones_move
 
 FAR = 64
 """So many nodes are looked at, at most."""

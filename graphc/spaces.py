@@ -13,8 +13,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from graphc import ops
-from graphc.facts import is_place, reduced_axes
+from graphc.facts import is_place, number_of, only_ones_move, reduced_axes
 from graphc.ir import Node
 from graphc.lookups import lookup_of, marked_axis
 from graphc.maps import is_map, read_here
@@ -262,21 +261,6 @@ class Space:
     def _ends_apart(self, walked: Container[int]) -> bool:
         """Whether some end is not found down columns: the first place of all is behind places of other columns."""
         return any(is_place(end) or self._is_cut(self.axes[end], walked) for end in self.ends)
-
-
-def number_of(node: Node) -> Node | None:
-    """The constant number that a node repeats over its shape, or None; a kernel writes it into its code."""
-    while node.op is ops.broadcast_to:
-        node = node.inputs[0]
-    return node if "value" in node.attrs and node.array_type.shape == () else None
-
-
-def only_ones_move(node: Node) -> bool:
-    """Whether a node is a reshape that adds or drops nothing but axes of size 1."""
-    if node.op is not ops.reshape:
-        return False
-    before, after = ([dim for dim in shape if dim != 1] for shape in (node.inputs[0].shape, node.shape))
-    return before == after
 
 
 def _agree(walked: AbstractSet[int], other: AbstractSet[int]) -> bool:

@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 
 from graphc import ops
-from graphc.facts import CHEAP, effort_of, lies_across
+from graphc.facts import CHEAP, effort_of, lies_across, number_of, only_ones_move
 from graphc.ir import Graph, Node
 from graphc.op import OPS, Op
 from graphc.ops.indexing import WHOLE, stored_index
 from graphc.pipeline import graph_pass
 from graphc.rewrite import rewrite_graph
-from graphc.spaces import number_of, only_ones_move
 from graphc.types import Shape, promote
 from graphc.windows import LARGEST_STEP
 

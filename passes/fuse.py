@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from graphc import ops
 from graphc.epilogues import Epilogues, Split
-from graphc.facts import is_place, lies_across, reduced_axes
+from graphc.facts import is_place, lies_across, number_of, only_ones_move, reduced_axes
 from graphc.ir import Graph, Node, consumers
 from graphc.kernels import Emission, Unit
 from graphc.lookups import is_near, lookup_of, marked_axis
@@ -21,7 +21,7 @@ from graphc.maps import read_elsewhere
 from graphc.pipeline import graph_pass
 from graphc.recompute import Recomputed
 from graphc.returning import Returning
-from graphc.spaces import Space, number_of, only_ones_move
+from graphc.spaces import Space
 from graphc.turning import turned
 from graphc.types import TupleType, Type
 from graphc.windows import windows_of

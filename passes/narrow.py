@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from graphc.facts import CHEAP, effort_of
+from graphc.facts import CHEAP, effort_of, number_of, only_ones_move
 from graphc.ir import Graph, Node, consumers, current_origin
 from graphc.ops import getitem, transpose
 from graphc.ops.indexing import WHOLE
@@ -28,7 +28,6 @@ from graphc.parts import (
 )
 from graphc.pipeline import graph_pass
 from graphc.rewrite import moved_graph
-from graphc.spaces import number_of, only_ones_move
 
 MOST_PARTS = 9
 """The most parts of a value that are computed on their own: a stencil in two dimensions has so many."""

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
+from graphc.facts import number_of
 from graphc.ir import Node
 from graphc.native import vecmath
 from graphc.native.code import comparisons, floats, integers, special
 from graphc.native.code.scalars import CONTRACT, Emitter, Value, cast, constant, intrinsic, rounded, with_sign
 from graphc.op import OPS
-from graphc.spaces import number_of
 from graphc.types import promote
 
 BOOL = np.dtype("bool")
