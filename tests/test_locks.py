@@ -158,7 +158,6 @@ def test_holding_blas_lets_go(monkeypatch):
 NOTHING = "; final\ndefine void @kernel() {\n  ret void\n}\n"
 LIBRARY_CALLS = {
     "kernel": lambda library: library.kernel(("nothing",), lambda: NOTHING, "kernel"),
-    "load": lambda library: library.load(NOTHING, "kernel"),
     "begin_driver": lambda library: library.begin_driver(),
 }
 
@@ -180,7 +179,6 @@ def test_llvm_is_not_called_by_the_main_thread_which_interrupts_come_to(native, 
         function.cache_clear()
     driver = library.begin_driver()
     assert library.finish([driver, library.kernel(("nothing",), lambda: NOTHING, "kernel")])
-    assert library.load(NOTHING.replace("kernel", "other"), "other").address
     assert callers
     assert threading.main_thread() not in callers
 

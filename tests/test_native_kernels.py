@@ -265,12 +265,15 @@ def test_a_cache_that_grows_too_large_loses_what_was_used_least_lately(monkeypat
 
 def test_stored_kernels_are_loaded_without_further_threads(monkeypatch, tmp_path):
     monkeypatch.setenv("GRAPHC_CACHE", str(tmp_path))
-    text = "define i64 @answer() {\n  ret i64 42\n}\n"
-    Library().load(text, "answer")
-    warm = Library()
-    warm.load(text.replace("answer", "other"), "other")  # with the first one LLVM starts, by another thread
+
+    def load(library, name):
+        return library.kernel((name,), lambda: f"define i64 @{name}() {{\n  ret i64 42\n}}\n", name).loaded
+
+    cold, warm = Library(), Library()
+    load(cold, "answer")
+    load(warm, "other")  # with the first one LLVM starts, by another thread
     monkeypatch.setattr(background.Queue, "_start", lambda *_: pytest.fail("a thread was made"))
-    assert ctypes.CFUNCTYPE(ctypes.c_int64)(warm.load(text, "answer").address)() == 42
+    assert ctypes.CFUNCTYPE(ctypes.c_int64)(load(warm, "answer").address)() == 42
     assert warm.compiled == 1
 
 

@@ -66,7 +66,7 @@ f = gr.compile([x, i, z, m], outputs, updates={{w: w * 0.5}}, backend="native", 
 f.prepare()
 assert library.LIBRARY.finish(library.LIBRARY._by_content.values())
 places = dict(zip(PLACES, range(16, 16 + 8 * len(PLACES), 8)))
-library.LIBRARY.load(calling.text(places), "call", "shared")
+library.LIBRARY.kernel(("call",), lambda: calling.text(places), "call", "shared").loaded
 library.LIBRARY.driver
 json.dump([modules, sorted(undefined), sorted(kinds)], sys.stdout)
 """

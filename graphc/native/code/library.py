@@ -108,19 +108,6 @@ class Library:
             self._is_stirred = False
             give_back_pages()
 
-    def load(self, text: str, *symbols: str) -> host.Loaded:
-        """Machine code for some IR: from this process, from the disk, or compiled now.
-
-        Raises LLVMError where LLVM rejects the IR.
-        """
-        key = content_key(text, *symbols, host.identity())
-        return self._settled(exclusively(self._lock, lambda: self._made(key, lambda: text, symbols)))
-
-    def _settled(self, made: Made) -> host.Loaded:
-        loaded = made.loaded
-        self._settle()
-        return loaded
-
     def _made(self, key: str, write: Callable[[], str], symbols: tuple[str, ...]) -> Made:
         if key not in self._by_content:
             stored = self._disk.get(key) or b""
@@ -169,7 +156,9 @@ class Library:
     @property
     def driver(self) -> host.Loaded:
         """The driver: its addresses are those of `driver.SYMBOLS`."""
-        return self._settled(self.begin_driver())
+        loaded = self.begin_driver().loaded
+        self._settle()
+        return loaded
 
     def begin_driver(self) -> Made:
         """Have it compiled while something else is done; raises as `kernel` does."""
