@@ -132,18 +132,23 @@ def walked_side_by_side(inputs, outputs):
     return [Kernel(node.attrs["body"], [steps_in_order(x.array_type) for x in node.inputs]).short for node in kernels]
 
 
+def assert_side_by_side(inputs, outputs, feeds, **tolerances):
+    """Some kernel walks rows so, and results are right, with the same bits on any number of threads."""
+    assert any(walked_side_by_side(inputs, outputs))
+    right = evaluate(outputs, dict(zip(inputs, feeds, strict=True)))
+    graph = fuse(gr.Graph(inputs, outputs), fusible=is_native)
+    runs = [NativeProgram(graph, threads).run(feeds, {}, [None] * len(outputs)) for threads in (1, 2, 3)]
+    for expected, found, *others in zip(right, *runs, strict=True):
+        np.testing.assert_allclose(found, expected, **tolerances)
+        assert all(other.tobytes() == found.tobytes() for other in others)
+
+
 @pytest.mark.usefixtures("each_unit")
 @pytest.mark.parametrize(("dtype", "rtol"), [("float64", 1e-12), ("float32", 1e-5), ("float16", 2e-2)])
 def test_rows_side_by_side_are_right_at_every_edge_on_any_number_of_threads(dtype, rtol):
     for rows, length in ((64, 2), (65, 3), (79, 5), (127, 7), (513, 8), (64, 9), (100, 10), (97, 12)):
         inputs, outputs, feeds = short_rows(rows, length, dtype)
-        assert any(walked_side_by_side(inputs, outputs))
-        right = evaluate(outputs, dict(zip(inputs, feeds, strict=True)))
-        graph = fuse(gr.Graph(inputs, outputs), fusible=is_native)
-        runs = [NativeProgram(graph, threads).run(feeds, {}, [None] * len(outputs)) for threads in (1, 2, 3)]
-        for expected, found, *others in zip(right, *runs, strict=True):
-            np.testing.assert_allclose(found, expected, rtol=rtol, atol=5 * rtol)
-            assert all(other.tobytes() == found.tobytes() for other in others)
+        assert_side_by_side(inputs, outputs, feeds, rtol=rtol, atol=5 * rtol)
 
 
 @pytest.mark.parametrize("dtype", ["bool", "int8", "int64", "uint16"])
@@ -183,13 +188,7 @@ def labelled(rows, length, dtype):
 def test_labels_of_short_rows(dtype, rtol):
     for rows, length in ((64, 2), (77, 5), (100, 10), (200, 12)):
         inputs, outputs, feeds = labelled(rows, length, dtype)
-        assert any(walked_side_by_side(inputs, outputs))
-        right = evaluate(outputs, dict(zip(inputs, feeds, strict=True)))
-        graph = fuse(gr.Graph(inputs, outputs), fusible=is_native)
-        runs = [NativeProgram(graph, threads).run(feeds, {}, [None] * len(outputs)) for threads in (1, 2, 3)]
-        for expected, found, *others in zip(right, *runs, strict=True):
-            np.testing.assert_allclose(found, expected, rtol=rtol, atol=rtol)
-            assert all(other.tobytes() == found.tobytes() for other in others)
+        assert_side_by_side(inputs, outputs, feeds, rtol=rtol, atol=rtol)
 
 
 @pytest.mark.parametrize("wrong", [10, -11, 2**40])
