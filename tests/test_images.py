@@ -131,7 +131,7 @@ def test_where_the_system_lets_no_new_code_run_that_is_said(monkeypatch):
         mprotect = staticmethod(refuse)
 
     image = imaged(CODE, "more")
-    monkeypatch.setattr(images.ctypes, "CDLL", lambda *arguments, **options: Library)
+    monkeypatch.setattr(images.ctypes, "PyDLL", lambda *arguments, **options: Library)
     with pytest.raises(OSError, match="no new machine code"):
         mapped(image)
 
@@ -159,3 +159,23 @@ def test_a_process_that_finds_its_code_on_disk_starts_no_code_generator_and_writ
                                     stdout=subprocess.PIPE).stdout.splitlines() for _ in range(2))  # fmt: skip
     assert first[0] == second[0]
     assert (first[1], second[1]) == ("1 0 1", "0 0 0")
+
+
+REFUSED = """
+import numpy as np, graphc as gr
+from graphc.native.code import images
+def refuse(start, nbytes):
+    raise OSError("the system lets no new machine code be run")
+images._make_runnable = refuse
+x = gr.placeholder("x", (7,), "float64")
+print(gr.compile([x], x * 3 + 1)(np.arange(7.0)).tolist())
+"""
+
+
+def test_entries_that_the_system_lets_nobody_run_are_not_called_damaged(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRAPHC_CACHE", str(tmp_path))
+    subprocess.run([sys.executable, "-c", REFUSED.replace("images._make", "images.unused")], check=True)
+    done = subprocess.run([sys.executable, "-c", REFUSED], check=True, text=True, capture_output=True)
+    assert done.stdout.strip() == str([1.0, 4.0, 7.0, 10.0, 13.0, 16.0, 19.0])
+    assert "the system lets no new machine code be run" in done.stderr
+    assert "damaged" not in done.stderr

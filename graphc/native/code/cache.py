@@ -80,14 +80,14 @@ class DiskCache:
             return None
         if _digest(key, stored[_DIGEST:]) == stored[:_DIGEST]:
             return stored[_DIGEST:]
-        self.reject(key)
+        self.reject(key, "is damaged")
         return None
 
-    def reject(self, key: str) -> None:
-        """Say that an entry cannot be used; the next `put` replaces it."""
+    def reject(self, key: str, problem: str) -> None:
+        """Say that an entry cannot be used, and why; the next `put` replaces it."""
         directory = cache_directory()
         if directory is not None:
-            self._warn(directory, f"entry {key} is damaged and will be written anew")
+            self._warn(directory, f"entry {key} {problem} and will be written anew")
 
     def put(self, key: str, content: bytes) -> None:
         """Keep an entry, whole or not at all."""

@@ -74,11 +74,11 @@ def mapped(image: bytes) -> list[int]:
 
 def _address(name: str) -> int:
     """That of a function of the C library; raises AttributeError if there is none."""
-    return ctypes.cast(getattr(ctypes.CDLL(None), name), ctypes.c_void_p).value or 0
+    return ctypes.cast(getattr(ctypes.PyDLL(None), name), ctypes.c_void_p).value or 0
 
 
 def _make_runnable(start: int, nbytes: int) -> None:
-    protect = ctypes.CDLL(None, use_errno=True).mprotect
+    protect = ctypes.PyDLL(None, use_errno=True).mprotect  # with Python's lock: to get it back may take longer
     if protect(ctypes.c_void_p(start), ctypes.c_size_t(nbytes), mmap.PROT_READ | mmap.PROT_EXEC):
         raise OSError(ctypes.get_errno(), "the system lets no new machine code be run")
 

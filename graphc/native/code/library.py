@@ -132,8 +132,8 @@ class Library:
         """Code from the disk in memory, if there is some that can be loaded."""
         try:
             return self._loaded(code, symbols) if code else None
-        except LLVMError:
-            self._disk.reject(key)
+        except LLVMError as error:
+            self._disk.reject(key, f"cannot be loaded ({error})")
             return None
 
     def _compiled(self, key: str, text: str, symbols: tuple[str, ...]) -> host.Loaded:
