@@ -150,7 +150,7 @@ class _Linking:
 
     @cached_property
     def _symbols(self) -> list[tuple[int, ...]]:
-        return list(np.frombuffer(self._bytes(self._symbol_table), _SYMBOL).tolist())
+        return list(map(tuple, np.frombuffer(self._bytes(self._symbol_table), _SYMBOL).tolist()))
 
     @cached_property
     def _places(self) -> dict[str, int]:
