@@ -11,7 +11,7 @@ from values import value
 import graphc as gr
 from graphc.op import COMPOSITES, OPS
 from graphc.testing import check_composite, check_op
-from graphc.types import DTYPES
+from graphc.types import DTYPES, TupleType
 
 INF, NAN = math.inf, math.nan
 
@@ -57,6 +57,12 @@ def assert_same(ours, theirs):
     np.testing.assert_array_equal(np.signbit(ours), np.signbit(theirs))
 
 
+def parts(result):
+    """The arrays of a result, which may be a node of several."""
+    several = isinstance(result, tuple) or (isinstance(result, gr.Node) and isinstance(result.type, TupleType))
+    return list(result) if several else [result]
+
+
 def test_every_elementwise_function_of_numpy_is_an_op():
     assert set(UFUNCS) - set(gr.ops.__all__) - NOT_ELEMENTWISE_ON_REALS == set()
 
@@ -74,7 +80,9 @@ def test_agrees_with_numpy_for_all_dtypes(name):
                 ours(*operands)
             continue
         result = ours(*operands)
-        assert_same(tuple(map(value, result)) if isinstance(result, tuple) else value(result), expected)
+        found = tuple(map(value, result)) if isinstance(result, tuple) else value(result)
+        assert_same(found, expected)
+        assert [node.dtype for node in parts(result)] == [one.dtype for one in parts(found)]
 
 
 FUNCTIONS = {

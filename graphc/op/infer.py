@@ -43,7 +43,8 @@ def _broadcast_numbers(*dtypes: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def _broadcast_floats(*dtypes: np.dtype[Any]) -> np.dtype[Any]:
-    return float_of(promote(*dtypes))
+    """As NumPy, which chooses floats that hold each operand: f16 for i8 beside u8, which promote to i16."""
+    return promote(*map(float_of, dtypes))
 
 
 def _broadcast_integers(*dtypes: np.dtype[Any]) -> np.dtype[Any]:

@@ -66,7 +66,7 @@ def digamma(x, *, out=None):
     g * ops.log(b), ops.where(ops.not_equal(a, 0), g * (a / b), 0)))  # fmt: skip
 def xlogy(a, b, *, out=None):
     """a log(b), and 0 where a is 0: the terms of an entropy."""
-    dtype = float_of(np.result_type(a, b))
+    dtype = np.result_type(float_of(a.dtype), float_of(b.dtype))
     return _scipy("xlogy", a, b.astype(dtype, copy=False), out=out)
 
 
