@@ -17,9 +17,10 @@ from graphc import ops
 from graphc.facts import number_of
 from graphc.ir import Graph, Node
 from graphc.op import OPS
+from graphc.regions import Matrix, Region, Truths, everywhere
 from graphc.types import TupleType, Type
 
-Mask = np.ndarray[Any, Any]
+Shape = tuple[int, ...]
 SMALL_SHARE = 16
 """A condition is checked on values of at most so small a share of what it is about."""
 
@@ -36,9 +37,9 @@ class Condition:
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """A value where `mask` is true, provided the conditions hold."""
+    """A value in a region, provided the conditions hold."""
 
-    mask: Mask
+    region: Region
     value: Any
     conditions: tuple[Condition, ...] = ()
 
@@ -47,13 +48,13 @@ class Known:
 class Read:
     """Where a value is read. With `finite` that is so if it is finite elsewhere, and if the conditions hold."""
 
-    mask: Mask
+    region: Region
     finite: bool = False
     conditions: tuple[Condition, ...] = ()
 
     def __or__(self, other: Read) -> Read:
         conditions = dict.fromkeys((*self.conditions, *other.conditions))
-        return Read(_either(self.mask, other.mask), self.finite or other.finite, tuple(conditions))
+        return Read(self.region | other.region, self.finite or other.finite, tuple(conditions))
 
 
 @dataclass
@@ -63,14 +64,16 @@ class Masks:
     graph: Graph
     known: dict[Node, Known] = field(default_factory=dict)
     read: dict[Node, Read] = field(default_factory=dict)
-    arrays: dict[Node, Mask] = field(default_factory=dict)
+    arrays: dict[Node, Truths] = field(default_factory=dict)
     """Constants of truth values."""
+    chosen: dict[tuple[Node, Shape], tuple[Region, Region]] = field(default_factory=dict)
+    """By one of these and the shape of matrices, where it is true of some matrix of a batch, and where of all."""
 
     def __post_init__(self) -> None:
         for node in self.graph.nodes:
             self._mask(node)
             found = self._known(node) if self.arrays and _is_matrix(node) else None
-            if found is not None and found.mask.any():
+            if found is not None and not found.region.is_empty():
                 self.known[node] = found
         if self.known:
             self._find_readers()
@@ -83,23 +86,24 @@ class Masks:
         if isinstance(array, np.ndarray) and array.dtype == bool and array.ndim >= 2 and array.size > 1:
             self.arrays[node] = array
 
-    def _chosen(self, node: Node) -> tuple[Mask, Mask] | None:
+    def _chosen(self, node: Node) -> tuple[Region, Region] | None:
         """For `where`: in which places some matrix of a batch takes the second operand, and in which all do."""
         condition = node.inputs[0]
         if node.op is not ops.where or condition not in self.arrays:
             return None
-        shape = node.array_type.static_shape[-2:]
-        some, every = (_of_matrices(self.arrays[condition], over) for over in (np.any, np.all))
-        return np.broadcast_to(some, shape), np.broadcast_to(every, shape)
+        key = condition, node.array_type.static_shape[-2:]
+        if key not in self.chosen:
+            self.chosen[key] = _of_matrices(self.arrays[condition], key[1])
+        return self.chosen[key]
 
     def _known(self, node: Node) -> Known | None:
         chosen = self._chosen(node) if node.inputs else None
         if chosen is not None:
             some, every = chosen
-            for mask, source in ((~some, node.inputs[2]), (every, node.inputs[1])):
+            for region, source in ((~some, node.inputs[2]), (every, node.inputs[1])):
                 number = number_of(source)
                 if number is not None:
-                    return Known(mask, number.attrs["value"].item())
+                    return Known(region, number.attrs["value"].item())
             return None
         if node.op.view:
             return self._known_through_view(node)
@@ -110,7 +114,7 @@ class Masks:
         turned = None if below is None else turns(node)
         if below is None or turned is None:
             return None
-        return Known(below.mask.T if turned else below.mask, below.value, below.conditions)
+        return Known(below.region.T if turned else below.region, below.value, below.conditions)
 
     def _known_of_elements(self, node: Node) -> Known | None:
         """What an op makes of numbers, whatever its other operands are, or if they are what its conditions say."""
@@ -118,7 +122,7 @@ class Masks:
         first = next((known for known in behind if known is not None), None)
         if first is None:
             return None
-        here = [known if known is not None and _equal(known.mask, first.mask) else None for known in behind]
+        here = [known if known is not None and known.region.equals(first.region) else None for known in behind]
         others = [source for source, known in zip(node.inputs, here, strict=True) if known is None]
         free = [source for source in others if number_of(source) is None]
         value = _value(node, [None if known is None else known.value for known in here])
@@ -127,11 +131,11 @@ class Masks:
         numbers = tuple(None if known is None else known.value for known in here)
         conditions = [condition for known in here if known is not None for condition in known.conditions]
         conditions += [Condition(node, numbers, value)] if free else []
-        return Known(first.mask, value, tuple(dict.fromkeys(conditions)))
+        return Known(first.region, value, tuple(dict.fromkeys(conditions)))
 
     def _find_readers(self) -> None:
         whole = {node for node in self.graph.outputs if _is_matrix(node)}
-        self.read = {node: Read(_everywhere(node)) for node in whole}
+        self.read = {node: Read(_all_of(node)) for node in whole}
         for node in reversed(self.graph.nodes):
             for place, source in enumerate(node.inputs):
                 if _is_matrix(source):
@@ -144,39 +148,29 @@ class Masks:
         read = self.read.get(node)
         turned = turns(node) if node.op.view else None
         if read is not None and turned is not None:
-            return Read(read.mask.T, read.finite, read.conditions) if turned else read
+            return Read(read.region.T, read.finite, read.conditions) if turned else read
         if read is None or read.finite or not node.op.elementwise or source.shape[-2:] != node.shape[-2:]:
-            return Read(_everywhere(source))
+            return Read(_all_of(source))
         chosen = self._chosen(node)
         if chosen is not None and place > 0:
-            return Read(read.mask & (chosen[0] if place == 1 else ~chosen[1]), False, read.conditions)
+            return Read(read.region & (chosen[0] if place == 1 else ~chosen[1]), False, read.conditions)
         other = self.known.get(node.inputs[1 - place]) if node.op is OPS["multiply"] else None
-        if other is None or other.value != 0 or not (read.mask & other.mask).any():
+        if other is None or other.value != 0 or (read.region & other.region).is_empty():
             return read
-        return Read(read.mask & ~other.mask, True, (*read.conditions, *other.conditions))
+        return Read(read.region & ~other.region, True, (*read.conditions, *other.conditions))
 
 
-def _equal(one: Mask, other: Mask) -> bool:
-    return one is other or np.array_equal(one, other)
+def _of_matrices(truths: Truths, shape: Shape) -> tuple[Region, Region]:
+    """Where some matrix of a batch is true, and where all are, without walking what repeats."""
+    truths = truths[tuple(0 if step == 0 else slice(None) for step in truths.strides[:-2])]
+    batch = tuple(range(truths.ndim - 2))
+    found = [truths.any(axis=batch), truths.all(axis=batch)] if batch else [truths]
+    regions = [Region(Matrix(np.broadcast_to(each, shape))) for each in found]
+    return regions[0], regions[-1]
 
 
-def _of_matrices(array: Mask, over: Any) -> Mask:
-    """A batch of masks as one, without walking what repeats."""
-    leading = tuple(0 if step == 0 else slice(None) for step in array.strides[:-2])
-    array = array[leading]
-    return np.asarray(over(array, axis=tuple(range(array.ndim - 2))))
-
-
-def _either(one: Mask, other: Mask) -> Mask:
-    """Where at least one of two masks is true; of one that is true everywhere there is no need to look at the other."""
-    for mask, left in ((one, other), (other, one)):
-        if mask is left or (not any(mask.strides) and mask[0, 0]):
-            return mask
-    return one | other
-
-
-def _everywhere(node: Node) -> Mask:
-    return np.broadcast_to(np.True_, node.array_type.static_shape[-2:])
+def _all_of(node: Node) -> Region:
+    return everywhere(node.array_type.static_shape[-2:])
 
 
 def _is_matrix(node: Node) -> bool:
@@ -210,11 +204,3 @@ def _value(node: Node, known: Sequence[Any]) -> Any:
         operands.append(source.dtype.type(value))
     with np.errstate(all="ignore"):
         return np.asarray(node.op.body(*operands, **node.attrs))[()]  # some bodies make arrays of rank 0
-
-
-def ranges(live: Any) -> Mask:
-    """For each row of a matrix from where to where anything is live: int32[rows, 2], (0, 0) where nothing is."""
-    live = np.ascontiguousarray(live)  # to search along columns of memory takes twice as long as the copy
-    some = live.any(axis=1)
-    first, last = live.argmax(axis=1), live.shape[1] - live[:, ::-1].argmax(axis=1)
-    return np.where(some[:, None], np.stack([first, last], axis=1), 0).astype(np.int32)

@@ -10,17 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import cache, reduce
 from typing import Any
 
 import numpy as np
 
 from graphc import ops
 from graphc.ir import Graph, Node, consumers, current_origin
-from graphc.masks import Condition, Known, Masks, Read, ranges, turns
+from graphc.masks import Condition, Known, Masks, Read, turns
 from graphc.ops.core import constant
 from graphc.ops.fused import matmul_within
 from graphc.pipeline import graph_pass
+from graphc.regions import ranges
 from graphc.rewrite import moved_graph
 
 LEAST = 64
@@ -48,6 +49,7 @@ class _Limits:
 
     def __post_init__(self) -> None:
         self.readers = consumers(self.masks.graph.nodes)
+        self.ranges = cache(ranges)
 
     def run(self) -> Graph:
         graph = self.masks.graph
@@ -70,9 +72,9 @@ class _Limits:
         zero_a, zero_b = (self._zeros(source) for source in (a, b))
         if read is None or not _is_large(node):
             return None
-        rows = None if zero_a is None else ranges(~zero_a.mask)
-        columns = None if zero_b is None else ranges(~zero_b.mask.T)
-        wanted = None if read.mask.all() else ranges(read.mask)
+        rows = None if zero_a is None else self.ranges(~zero_a.region)
+        columns = None if zero_b is None else self.ranges(~zero_b.region.T)
+        wanted = None if read.region.is_all() else self.ranges(read.region)
         left = _share(rows, a.shape[-1]) * _share(columns, b.shape[-2]) * _share(wanted, node.shape[-1])
         if left > MOST_LEFT:
             return None

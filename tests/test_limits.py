@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import graphc as gr
-from graphc.masks import Masks, ranges
+from graphc.masks import Masks
 from graphc.passes.limits import limits
+from graphc.regions import Matrix, Region, everywhere, ranges
 
 CAUSAL = np.tri(160, dtype=bool)
 BAND = np.tri(160, k=20, dtype=bool) & ~np.tri(160, k=-30, dtype=bool)
@@ -149,11 +150,11 @@ def test_masks_say_where_values_are_known_and_read():
     divided, turned = masked / y, gr.swapaxes(masked, 1, 2)
     graph = gr.Graph([x, y], [gr.exp(gr.where(mask, gr.sin(x), -np.inf)), divided, turned])
     masks = Masks(graph)
-    np.testing.assert_array_equal(masks.known[masked].mask, ~mask)
-    np.testing.assert_array_equal(masks.known[turned].mask, ~mask.T)
+    np.testing.assert_array_equal(masks.known[masked].region.truths, ~mask)
+    np.testing.assert_array_equal(masks.known[turned].region.truths, ~mask.T)
     assert (masks.known[divided].value, len(masks.known[divided].conditions)) == (0, 1)
     assert masks.known[graph.outputs[0]].value == 0
-    np.testing.assert_array_equal(masks.read[product].mask, mask)
+    np.testing.assert_array_equal(masks.read[product].region.truths, mask)
 
 
 def test_conditions_hold_numbers_though_a_body_makes_arrays():
@@ -166,9 +167,23 @@ def test_conditions_hold_numbers_though_a_body_makes_arrays():
     assert isinstance(condition.value, np.float32)
 
 
+def test_regions_are_what_masks_of_the_same_truth_values_are():
+    rng = np.random.default_rng(0)
+    square = Matrix(rng.random((5, 5)) < 0.5)
+    regions = [Region(square, inverted, turned) for inverted in (False, True) for turned in (False, True)]
+    regions += [everywhere((5, 5)), ~everywhere((5, 5)), Region(Matrix(square.truths.copy()))]
+    for one in regions:
+        assert (one.is_empty(), one.is_all()) == (not one.truths.any(), one.truths.all())
+        np.testing.assert_array_equal(one.T.truths, one.truths.T)
+        for two in regions:
+            np.testing.assert_array_equal((one & two).truths, one.truths & two.truths)
+            np.testing.assert_array_equal((one | two).truths, one.truths | two.truths)
+            assert one.equals(two) == np.array_equal(one.truths, two.truths)
+
+
 def test_ranges_of_rows():
     live = np.array([[0, 0, 0], [0, 1, 0], [1, 0, 1]], bool)
-    np.testing.assert_array_equal(ranges(live), [[0, 0], [1, 2], [0, 3]])
+    np.testing.assert_array_equal(ranges(Region(Matrix(live))), [[0, 0], [1, 2], [0, 3]])
 
 
 def test_a_mask_beside_the_parts_of_a_split_compiles():
