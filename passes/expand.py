@@ -179,7 +179,7 @@ def _replaced(x: Node, value: Node, *, index: tuple[Any, ...]) -> Node | None:
     box += [WHOLE] * (x.ndim - len(box))
     ranges = [_range(part, size) for part, size in zip(box, x.array_type.static_shape, strict=True)]
     boxed = _flipped(_reshaped(value, tuple(map(len, ranges))), [each.step for each in ranges])
-    starts = [min(each) for each in ranges]
+    starts = [min(each[0], each[-1]) for each in ranges]
     if boxed.shape == x.shape:
         return boxed
     number = number_of(x)
