@@ -119,6 +119,11 @@ def fits(pattern: Pattern, operands: Operands) -> bool:
     return len(parts) == len(operands) and all(map(_may_be, parts, operands))
 
 
+def fits_in_some_order(pattern: Pattern, operands: Operands) -> bool:
+    """Whether one of a pattern's orders can, which takes no list of them."""
+    return fits(pattern, operands) or (pattern.op.commutative and fits(pattern, operands[::-1]))
+
+
 def _may_be(part: Any, op: Op | None) -> bool:
     if op is None:
         return True

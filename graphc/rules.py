@@ -26,7 +26,7 @@ from graphc.ir import Node, current_origin
 from graphc.op import Op
 from graphc.operators import OPS
 from graphc.ops.core import full_like
-from graphc.patterns import Anything, AttributeHole, Operands, Pattern, Rest, fits, matcher, orders
+from graphc.patterns import Anything, AttributeHole, Operands, Pattern, Rest, fits, fits_in_some_order, matcher, orders
 from graphc.samples import Call
 from graphc.types import Type, broadcast_shapes
 
@@ -86,7 +86,7 @@ class Rule:
 
     def attempts(self, op: Op, operands: Operands) -> Iterator[Attempt]:
         """One attempt for each order of commutative operands in which the left side fits; None is an op not known."""
-        if self.pattern.op is not op:
+        if self.pattern.op is not op or not fits_in_some_order(self.pattern, operands):
             return
         for pattern in self.orders:
             if fits(pattern, operands):
