@@ -22,7 +22,8 @@ def only_moves(node: Node) -> bool:
 
 def read_elsewhere(node: Node) -> tuple[Node, ...]:
     """The operands that a node reads elsewhere than at its own index."""
-    return tuple(node.inputs[at] for at in _apart(node))
+    apart = _apart(node)
+    return tuple([node.inputs[at] for at in apart]) if apart else ()
 
 
 def read_here(node: Node) -> tuple[Node, ...]:
@@ -34,5 +35,7 @@ def read_here(node: Node) -> tuple[Node, ...]:
 
 
 def _apart(node: Node) -> tuple[int, ...]:
-    lookup = lookup_of(node)
-    return tuple(window.operand for window in windows_of(node)) if lookup is None else lookup.apart
+    if (lookup := lookup_of(node)) is not None:
+        return lookup.apart
+    windows = windows_of(node)
+    return tuple([window.operand for window in windows]) if windows else ()
