@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 from graphc.ir import Graph, Node
 from graphc.native.code.failure import LLVMError
@@ -52,8 +53,8 @@ class KernelWorks:
         accesses = [storage.steps_over(source, source.ndim) for source in node.inputs]
         if facts.needs_whole_rows(node.attrs["body"]):
             yield from _in_order(node, operands, accesses)
-        known = self._facts(node, accesses)
         results = [pointer(result, storage) for result in storage.results(node)]
+        known = self._facts(node, accesses, _neighbours(node.attrs["body"], [*operands, *results]))
         combining = list(_combining(node, results, known))
         self.facts[node] = known
         reads, writes = ([memory for memory, _ in pointers] for pointers in (operands, results))
@@ -64,32 +65,47 @@ class KernelWorks:
                    statuses=statuses, cut=kernel_cutter(known.leading, task, len(operands)))  # fmt: skip
         yield from combining
 
-    def _facts(self, node: Node, accesses: Sequence[Steps]) -> Facts:
+    def _facts(self, node: Node, accesses: Sequence[Steps], neighbours: Sequence[tuple[int, ...]]) -> Facts:
         body, laid_out = node.attrs["body"], self._laid_out(node)
-        same = (body, *accesses, None, *laid_out)
+        same = (body, *accesses, None, *laid_out, None, *neighbours)
         if same not in self._same:
             structure = (self._structures[body], *same[1:])
             if structure not in self._alike:
                 compact = self._is_much and _is_small(body)
-                self._alike[structure] = _found(node, accesses, laid_out, compact=compact)
+                self._alike[structure] = _found(node, accesses, laid_out, neighbours, compact=compact)
             self._same[same] = self._alike[structure]
         known = self._same[same]
         if isinstance(known, LLVMError):
             raise known
         return known
 
-    def _laid_out(self, node: Node) -> list[Steps]:
-        """How results lie, if one is part of something else."""
+    def _laid_out(self, node: Node) -> list[Steps | None]:
+        """How results lie that are part of something else, if one is."""
         made = self.storage.results(node)
-        own = all(self.storage.root(result) is result for result in made)
-        return [] if own else [self.storage.steps_over(result, result.ndim) for result in made]
+        steps = [None if self.storage.root(result) is result else self.storage.steps_over(result, result.ndim)
+                 for result in made]  # fmt: skip
+        return steps if any(each is not None for each in steps) else []
 
 
-def _found(node: Node, accesses: Sequence[Steps], laid_out: Sequence[Steps], *, compact: bool) -> Facts | LLVMError:
+def _found(node: Node, accesses: Sequence[Steps], laid_out: Sequence[Steps | None],
+           neighbours: Sequence[tuple[int, ...]], *, compact: bool) -> Facts | LLVMError:  # fmt: skip
     try:
-        return facts.facts_of(node.attrs["body"], accesses, laid_out, compact=compact)
+        return facts.facts_of(node.attrs["body"], accesses, laid_out, interleaved=neighbours, compact=compact)
     except LLVMError as error:
         return error
+
+
+def _neighbours(body: Graph, pointers: Sequence[Pointer]) -> tuple[tuple[int, ...], ...]:
+    """Of values of one type in one memory, whose first elements are neighbours, the numbers of the pointers."""
+    alike: dict[tuple[Memory, Any], list[tuple[int, int]]] = {}
+    for i, ((memory, at), value) in enumerate(zip(pointers, (*body.inputs, *body.outputs), strict=True)):
+        alike.setdefault((memory, value.type), []).append((at, i))
+    found = []
+    for (_, kind), places in alike.items():
+        (first, _), *others = places = sorted(places)
+        if others and [at for at, _ in places] == [first + kind.dtype.itemsize * k for k in range(len(places))]:
+            found.append(tuple(i for _, i in places))
+    return tuple(found)
 
 
 def _effort(body: Graph) -> float:

@@ -6,7 +6,7 @@ A view has its operand's memory; how its bytes lie there is found by calling its
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -16,7 +16,7 @@ from graphc.evaluate import failed
 from graphc.executor.places import LARGEST_CONSTANT
 from graphc.ir import Graph, Node
 from graphc.native.joins import joins_of
-from graphc.native.strides import Steps, broadcast_strides, contiguous
+from graphc.native.strides import Steps, broadcast, broadcast_strides, contiguous
 from graphc.native.turned import seen_outputs, turned, written_turned
 from graphc.op import OPS
 from graphc.types import TupleType, Type
@@ -67,6 +67,12 @@ class Storage:
             return True
         kind = node.array_type
         return at.offset == 0 and kind.nbytes == at.root.type.nbytes and at.strides == contiguous(kind)
+
+    def lies_at(self, node: Node, place: Layout) -> bool:
+        """Whether a value lies somewhere, whatever its strides along axes of size 1."""
+        kind, at = node.array_type, self.layout[node]
+        strides = [broadcast(kind.static_shape, each.strides) for each in (at, place)]
+        return at.root is place.root and at.offset == place.offset and strides[0] == strides[1]
 
     def steps(self, node: Node) -> Steps:
         """Elements to step along each axis of a value."""
@@ -168,11 +174,13 @@ class _Finder:
 
     def _joined(self, node: Node) -> Layout:
         """The place of a piece in its concatenation, which may be a piece itself."""
-        whole, start = self.joins[node]
+        whole, start, piece = self.joins[node]
         if whole not in self.made.layout:
             self._place(whole, Home.ARENA)
         at = self.made.layout[whole]
-        return Layout(at.root, at.offset + start * at.strides[whole.attrs["axis"]], at.strides)
+        there = Layout(at.root, at.offset + start * at.strides[whole.attrs["axis"]], at.strides)
+        seen = array_over(self.region, piece, there).reshape(node.array_type.static_shape)
+        return replace(there, strides=seen.strides)
 
     def _filled(self, node: Node) -> None:
         """A kernel or a loop with several results fills the memory of its items."""

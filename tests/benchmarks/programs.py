@@ -137,6 +137,8 @@ MOVEMENT = (
     Program("convolution by parts", lambda xp, x, w: xp.sum(xp.tanh(sum(x[:, i : i + 992] * w[i] for i in range(9)))),
             {"x": (500, 1000), "w": (9,)}),
     Program("even times odd", lambda xp, x: xp.sum(x[:, ::2] * x[:, 1::2]), {"x": MATRIX}),
+    Program("colours to gray",
+            lambda xp, x: squares(xp, 0.299 * x[..., 0] + 0.587 * x[..., 1] + 0.114 * x[..., 2]), {"x": (512, 512, 3)}),
     Program("concatenate", lambda xp, x, y: squares(xp, xp.concatenate([xp.tanh(x), y * 2], axis=1)),
             {"x": (1000, 500), "y": (1000, 500)}),
     Program("stack", lambda xp, x, y: xp.sum(xp.stack([x, y, x * y], axis=-1) ** 3),

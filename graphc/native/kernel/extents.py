@@ -30,7 +30,7 @@ class Space:
     """Of the values, in the rank of the space."""
 
     @classmethod
-    def of(cls, body: Graph, accesses: Sequence[Steps]) -> Space:
+    def of(cls, body: Graph, accesses: Sequence[Steps | None]) -> Space:
         """Merge what can be merged."""
         shapes = shapes_of(body)
         domain = domain_of(shapes)
@@ -59,9 +59,11 @@ class Space:
         pairs = zip(self.varies(node.inputs[0]), self.varies(node), strict=True)
         return [axis for axis, (before, after) in enumerate(pairs) if before and not after]
 
-    def steps(self, node: Node, access: Steps) -> Steps:
-        """Elements from one index to the next along each merged axis."""
+    def steps(self, node: Node, access: Steps | None) -> Steps:
+        """Elements from one index to the next along each merged axis; of a value in C order without an access."""
         shape = self.shapes[node]
+        if access is None:
+            access = broadcast(shape, c_order(shape))
         return tuple(_merged_step(group, access, shape) for group in self.groups)
 
     def box(self, node: Node, window: Window) -> Box:
@@ -74,11 +76,6 @@ class Space:
     def group_of(self, axis: int) -> int:
         """The merged axis that an axis is in."""
         return next(number for number, group in enumerate(self.groups) if axis in group)
-
-    def own_steps(self, node: Node) -> Steps:
-        """The same for a result in C order."""
-        shape = self.shapes[node]
-        return self.steps(node, broadcast(shape, c_order(shape)))
 
 
 @lru_cache(maxsize=4096)
@@ -124,8 +121,8 @@ def domain_of(shapes: Mapping[Node, tuple[int, ...]]) -> tuple[int, ...]:
     return tuple(max(shape[axis] for shape in shapes.values() if len(shape) == rank) for axis in range(rank))
 
 
-def _mergeable(body: Graph, shapes: Mapping[Node, tuple[int, ...]], accesses: Sequence[Steps], domain: Sequence[int],
-               group: Sequence[int], axis: int) -> bool:  # fmt: skip
+def _mergeable(body: Graph, shapes: Mapping[Node, tuple[int, ...]], accesses: Sequence[Steps | None],
+               domain: Sequence[int], group: Sequence[int], axis: int) -> bool:  # fmt: skip
     real = [a for a in group if domain[a] != 1]
     if not real or domain[axis] == 1:
         return True
@@ -149,7 +146,7 @@ def _mergeable(body: Graph, shapes: Mapping[Node, tuple[int, ...]], accesses: Se
             return False
     pointed = zip([*body.inputs, *body.outputs], accesses, strict=False)
     return all(access[last] == access[axis] * domain[axis] for node, access in pointed
-               if node not in apart)  # fmt: skip
+               if node not in apart and access is not None)  # fmt: skip
 
 
 def feeding(body: Graph, nodes: Iterable[Node]) -> set[Node]:

@@ -64,10 +64,10 @@ def is_kernel(node: Node) -> bool:
     return isinstance(node.attrs.get("body"), Graph)
 
 
-def facts_of(body: Graph, accesses: Sequence[Steps], results: Sequence[Steps] = (), *,
-             compact: bool = False) -> Facts:  # fmt: skip
+def facts_of(body: Graph, accesses: Sequence[Steps], results: Sequence[Steps | None] = (), *,
+             interleaved: Sequence[Sequence[int]] = (), compact: bool = False) -> Facts:  # fmt: skip
     """Compile a kernel and cut it into blocks. Raises LLVMError."""
-    kernel = Kernel(body, accesses, results, compact=compact)
+    kernel = Kernel(body, accesses, results, interleaved=interleaved, compact=compact)
     address = LIBRARY.kernel(kernel.structure, lambda: Writer(kernel).text(), SYMBOL)
     work = sum(operations(node) * _computed(node).array_type.dtype.itemsize for node in body.nodes)
     moved = _moved_bytes(kernel)

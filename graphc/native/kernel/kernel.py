@@ -15,7 +15,7 @@ import math
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from graphc.facts import is_place
 from graphc.ir import Graph, Node
@@ -55,15 +55,19 @@ WRITTEN = FORWARD[:5]
 class Kernel:
     """A kernel for known sizes: the form of its code, and the numbers for the table."""
 
-    def __init__(self, body: Graph, accesses: Sequence[Steps], results: Sequence[Steps] = (), *,
-                 compact: bool = False) -> None:  # fmt: skip
-        """Steps of operands, and of results that are not in C order: none may then be a reduction."""
+    def __init__(self, body: Graph, accesses: Sequence[Steps], results: Sequence[Steps | None] = (), *,
+                 interleaved: Sequence[Sequence[int]] = (), compact: bool = False) -> None:  # fmt: skip
+        """Steps of operands, and of results unless these are in C order, as reductions must be.
+
+        `interleaved` has pointers, numbered as in the table, to elements that are neighbours, in their order.
+        """
         self.body, self.compact = body, compact
         self.lookups = [(node, lookup) for node in body.nodes if (lookup := lookup_of(node)) is not None]
         self.marks = [(node, axis) for node in body.nodes if (axis := marked_axis(node)) is not None]
         self._given, accesses = accesses, spread_accesses(body, accesses) if self.lookups else accesses
         self.accesses = tuple(accesses)
-        space = Space.of(body, [*accesses, *results])
+        laid_out = [*accesses, *(results or [None] * len(body.outputs))]
+        space = Space.of(body, laid_out)
         self.short = not compact and not results and are_short(body, space, accesses)
         """Whether rows are walked side by side, as columns are."""
         self.space = space.turned() if self.short else space
@@ -74,11 +78,10 @@ class Kernel:
         width: Width = width_of(self.plan, compact=compact)
         self.width = replace(width, whole=ABREAST * width.native) if self.short else width
         self.plan.keep(self.abreast)
-        laid_out = [*accesses, *results] if results else accesses
-        self.steps = [self.space.steps(node, access) for node, access in zip(self.pointed, laid_out, strict=False)]
-        self.steps += [self.space.own_steps(node) for node in self.pointed[len(self.steps) :]]
+        self.steps = [self.space.steps(node, access) for node, access in zip(self.pointed, laid_out, strict=True)]
         self.tiled = self._tiled_axis()
         self.chunked = self.chunked and self.tiled is None
+        self.interleaved = tuple(filter(self._is_interleaved, map(tuple, interleaved)))
 
     @property
     def pointed(self) -> tuple[Node, ...]:
@@ -129,6 +132,15 @@ class Kernel:
         staged = tuple(i for i in across if self.pointed[i] not in self.plan.boxed)
         return staged if self.short else staged[-MOST_STAGES:]
 
+    def _is_interleaved(self, pointers: tuple[int, ...]) -> bool:
+        """Whether values whose first elements are neighbours lie so along the row, and are there at the same time."""
+        (*_, step), *_ = steps = [self.steps[i] for i in pointers]
+        if len(set(steps)) > 1 or step != len(pointers) or step > LARGEST_STEP or self.width.native == 1:
+            return False
+        nodes = [self.pointed[i] for i in pointers]
+        there = all(self.plan.is_inner(node) and node not in self.plan.boxed for node in nodes)
+        return there and len({self.plan.phase[node] for node in nodes}) == 1 and not {*pointers} & {*self._staged()}
+
     @property
     def chunks(self) -> int:
         """Into how many a row is cut."""
@@ -159,6 +171,8 @@ class Kernel:
         apart = {i for i, node in enumerate(self.body.inputs) if node not in self.plan.boxed}
         known = [STEPS if i in apart else FORWARD for i in range(operands)]
         known += [WRITTEN if self.width.masked else (0, 1)] * len(self.body.outputs)
+        for i in chain(*self.interleaved):
+            known[i] = FORWARD
         steps = tuple(map(self._form_of_steps, self.steps, known))
         numbers = {node: i for i, node in enumerate(self.body.nodes)}
         stashes = tuple(sorted((numbers[node], self.plan.row_bytes(node)) for node in self.plan.stashed))
@@ -173,7 +187,7 @@ class Kernel:
         column = self.space.sizes[self.plan.walked] if self.short else 0
         return Form(self.width, self.stretch, self.chunked, inside, varies, steps, stashes, cuts, stepped, within,
                     looked, marked, self.tiled, self._staged(), self.plan.down, column, self.compact,
-                    functions)  # fmt: skip
+                    functions, self.interleaved)  # fmt: skip
 
     def _functions(self, length: int, steps: KnownSteps) -> tuple[Function, ...]:
         """What it calls, for every width of vectors in which it may compute a node."""

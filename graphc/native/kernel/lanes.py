@@ -229,18 +229,18 @@ def _write_every(code: Code, raw: Any, place: Any, lanes: Lanes, step: int, dtyp
         held = [at // step if at % step == 0 else width for at in range(start, start + width)]
         if min(held) < width:
             vector = code.b.shuffle_vector(raw, raw, _order([lane % width for lane in held]))
-            mask = _held_mask(code, lanes, held)
+            mask = held_mask(code, lanes, held)
             store_lanes(code, vector, code.at(place, start, stored_type(dtype)), Lanes(0, width, mask), dtype)
 
 
-def _held_mask(code: Code, lanes: Lanes, held: Sequence[int]) -> Any:
+def held_mask(code: Code, lanes: Lanes, held: Sequence[int]) -> Any:
     """The mask of a vector that holds some lanes; a known one as a constant, by which stores go that LLVM has wrong."""
     known = [1] * lanes.width
     if isinstance(lanes.mask, ir.Constant):
         known = [lane.constant for lane in lanes.mask.constant]
     elif lanes.mask is not None:
         return code.b.shuffle_vector(lanes.mask, ir.Constant(lanes.mask.type, None), _order(held))
-    return ir.Constant(ir.VectorType(ir.IntType(1), lanes.width), [[*known, 0][lane] for lane in held])
+    return ir.Constant(ir.VectorType(ir.IntType(1), len(held)), [[*known, 0][lane] for lane in held])
 
 
 def _times(b: Any, step: Any, lane: int) -> Any:

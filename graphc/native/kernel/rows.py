@@ -258,7 +258,7 @@ class Writer(Values):
                 return read(self.code, self._stash(node, lanes), lanes, dtype)
             return self.read(self.results[node][0], node, lanes)
         if node in self.at:
-            return self.read(self.at[node], node, lanes)
+            return self.read_operand(node, lanes)
         return self._apply(node, lanes)
 
     def _leave(self, node: Node, phase: int, lanes: Lanes) -> None:

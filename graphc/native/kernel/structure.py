@@ -56,6 +56,8 @@ class Form:
     """Whether it is written once, and calls functions: soon compiled, for it takes longer to run, ..."""
     functions: tuple[Function, ...] = ()
     """... and which these are."""
+    interleaved: tuple[tuple[int, ...], ...] = ()
+    """The pointers whose elements lie in turns."""
 
 
 def may_mask(steps: KnownSteps, staged: Sequence[int]) -> bool:

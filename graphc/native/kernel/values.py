@@ -15,6 +15,7 @@ from graphc.native.code.limited import apply
 from graphc.native.code.scalars import I64, POINTER, Value, cast, number, stored_type
 from graphc.native.code.writer import Code
 from graphc.native.kernel.boxes import Boxes
+from graphc.native.kernel.interleaved import read_together, write_together
 from graphc.native.kernel.kernel import Kernel
 from graphc.native.kernel.lanes import Lanes, read, widened, write
 from graphc.native.kernel.lookups import Lookups
@@ -57,6 +58,9 @@ class Values:
         self.results: dict[Node, list[int]] = {}
         for i, node in enumerate(body.outputs, len(body.inputs)):
             self.results.setdefault(node, []).append(i)
+        self.interleaved = {i: pointers for pointers in kernel.form.interleaved for i in pointers}
+        """By pointer, those whose elements lie in turns."""
+        self.waiting: dict[int, Value] = {}
         self.stashes = {node: self.code.room(self._stashed(node), stored_type(node.array_type.dtype))
                         for node in self._kept()}  # fmt: skip
 
@@ -85,8 +89,32 @@ class Values:
 
     def _store(self, node: Node, value: Value, lanes: Lanes) -> None:
         for i in self.results[node]:
+            if lanes.width > 1 and i in self.interleaved:
+                self._store_with_others(i, value, lanes)
+                continue
             place, step = self.place(i, node, lanes)
             write(self.code, value, place, lanes, step)
+
+    def _store_with_others(self, i: int, value: Value, lanes: Lanes) -> None:
+        """Store a value and those that lie in turns with it, when it is the last of these."""
+        self.waiting[i], (first, *_) = value, self.interleaved[i]
+        if all(each in self.waiting for each in self.interleaved[i]):
+            values = [self.waiting.pop(each) for each in self.interleaved[i]]
+            place, _ = self.place(first, self.kernel.pointed[first], lanes)
+            write_together(self.code, values, place, lanes, self.kernel.width.native)
+
+    def read_operand(self, node: Node, lanes: Lanes) -> Value:
+        """The elements of an operand; those that lie in turns with it are then known, too."""
+        i = self.at[node]
+        if lanes.width == 1 or i not in self.interleaved:
+            return self.read(i, node, lanes)
+        if node not in self.values:
+            nodes = [self.kernel.pointed[each] for each in self.interleaved[i]]
+            place, _ = self.place(self.interleaved[i][0], nodes[0], lanes)
+            dtype, native = node.array_type.dtype, self.kernel.width.native
+            found = read_together(self.code, place, lanes, len(nodes), dtype, native)
+            self.values |= dict(zip(nodes, found, strict=True))
+        return self.values[node]
 
     def read(self, i: int, node: Node, lanes: Lanes) -> Value:
         """The elements of a pointer's array at the index reached."""
