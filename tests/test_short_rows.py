@@ -13,7 +13,8 @@ from guarded import run_guarded
 
 from graphc.native.code.elementwise import is_native
 from graphc.native.code.library import LIBRARY
-from graphc.native.kernel.facts import steps_in_order
+from graphc.native.kernel import short
+from graphc.native.kernel.facts import blocks_of, steps_in_order
 from graphc.native.kernel.kernel import Kernel
 from graphc.native.program import NativeProgram
 from graphc.passes.fuse import fuse
@@ -151,6 +152,37 @@ def test_rows_side_by_side_are_right_at_every_edge_on_any_number_of_threads(dtyp
         assert_side_by_side(inputs, outputs, feeds, rtol=rtol, atol=5 * rtol)
 
 
+@pytest.mark.parametrize(("dtype", "lengths"), [("float64", (5, 6)), ("float32", (5, 7, 10, 12)), ("float16", (9, 16))])
+@pytest.mark.usefixtures("each_unit")
+def test_extremes_alone_of_rows_side_by_side(monkeypatch, dtype, lengths):
+    monkeypatch.setattr(short, "LEAST_ROWS_ALONE", 64)
+    for rows, length in ((rows, length) for rows in (64, 97, 1000) for length in lengths):
+        x, array = gr.placeholder("x", (rows, length), dtype), drawn((rows, length), dtype)
+        array[rng.integers(0, rows, 9), rng.integers(0, length, 9)] = np.resize([np.nan, -np.inf, np.inf, -0.0], 9)
+        outputs = [gr.max(x, 1), gr.min(x, 1, keepdims=True), gr.max(-x * x, 1)]
+        assert any(walked_side_by_side([x], outputs))
+        graph = fuse(gr.Graph([x], outputs), fusible=is_native)
+        runs = [NativeProgram(graph, threads).run([array], {}, [None] * 3) for threads in (1, 2, 3)]
+        for expected, found, *others in zip(evaluate(outputs, {x: array}), *runs, strict=True):
+            np.testing.assert_array_equal(found, expected)
+            assert all(other.tobytes() == found.tobytes() for other in others)
+
+
+def test_totals_alone_of_rows_side_by_side(monkeypatch):
+    monkeypatch.setattr(short, "LEAST_ROWS_ALONE", 64)
+    x, y = (gr.placeholder(name, (5, 80, 6), "float32") for name in "xy")
+    outputs = [gr.sum(x * y, 2), gr.max(x, 2), gr.sum(x, (1, 2)), gr.prod(y, 2) + 1, gr.exp(x)]
+    assert_side_by_side([x, y], outputs, [drawn(x.shape, "float32"), drawn(x.shape, "float32")], rtol=1e-5, atol=1e-5)
+
+
+def test_blocks_are_as_many_as_an_even_number():
+    assert blocks_of(100, 19_000.0) == (100, 1)
+    assert blocks_of(100, 65_000.0) == (25, 4)
+    assert blocks_of(3, 65_000.0) == (1, 3)
+    assert blocks_of(100_000, 90_000.0, multiple=1024) == (25_600, 4)
+    assert blocks_of(100, 65_000.0, [1 << 20]) == (50, 2)
+
+
 @pytest.mark.parametrize("dtype", ["bool", "int8", "int64", "uint16"])
 @pytest.mark.usefixtures("each_unit")
 def test_short_rows_of_integers(dtype):
@@ -230,7 +262,11 @@ def test_which_rows_are_walked_side_by_side():
     assert not of((100, 17)), "long rows"
     assert not of((100, 13), dtype="float64"), "rows of more than a line and a half"
     assert not of((100, 10), axis=0), "columns"
-    assert not of((100, 10), function=gr.sum), "a result only"
+    assert of((20_000, 12), function=gr.sum)
+    assert of((20_000, 6), dtype="float64", function=gr.max)
+    assert not of((10_000, 10), function=gr.sum), "few rows, whose results alone are wanted"
+    assert not of((20_000, 13), function=gr.sum), "long ones"
+    assert not of((20_000, 6), dtype="int32", function=gr.max), "of integers"
 
 
 def test_short_rows_with_gaps_are_walked_one_after_the_other():

@@ -30,6 +30,10 @@ WHOLE = 1024
 """Blocks of a stretch are multiples of so many elements, so that only the last has less than whole vectors."""
 NS_PER_KERNEL = 30.0
 """Entering a kernel and leaving it."""
+NS_PER_FOLD = 1.5
+"""Making one number of all lanes, at the end of a row."""
+NS_PER_STAGED = 0.1
+"""Bringing an element of a short row to the stack or from there."""
 LINE_BYTES = 128
 """Elements that lie farther apart bring so many bytes each from memory: lines come in pairs."""
 NEAR_BYTES = 1 << 20
@@ -72,6 +76,7 @@ def facts_of(body: Graph, accesses: Sequence[Steps], results: Sequence[Steps | N
     work = sum(operations(node) * _computed(node).array_type.dtype.itemsize for node in body.nodes)
     moved = _moved_bytes(kernel)
     ns = NS_PER_KERNEL + max(work * NS_PER_EFFORT, sum(moved) * NS_PER_BYTE + _far_nanoseconds(kernel, moved))
+    ns += _row_nanoseconds(kernel)
     accumulated = [i for i, node in enumerate(body.outputs) if node in set(kernel.plan.accumulators)]
     parts = [body.outputs[i].type.nbytes * part_length(body.outputs[i]) for i in accumulated]
     per_block, blocks = blocks_of(kernel.rows, ns, parts, WHOLE if kernel.stretch else 1)
@@ -101,13 +106,24 @@ def _far_nanoseconds(kernel: Kernel, moved: Sequence[int]) -> float:
     return far_nanoseconds(touched) + max(across - NEAR_BYTES, 0) * NS_PER_BYTE_ACROSS
 
 
+def _row_nanoseconds(kernel: Kernel) -> float:
+    """What all rows take beside their elements."""
+    if kernel.short:
+        return NS_PER_STAGED * len(kernel.form.staged) * math.prod(kernel.space.sizes)
+    return NS_PER_FOLD * kernel.rows * len(kernel.plan.row_reductions) if kernel.plan.down is None else 0.0
+
+
 def blocks_of(rows: int, ns: float, parts: Sequence[int] = (), multiple: int = 1) -> tuple[int, int]:
-    """Rows per block, a multiple of a number where there are several, and how many blocks."""
+    """Rows per block, a multiple of a number where there are several, and how many blocks.
+
+    Of three blocks, one of two threads would compute two: several are as many as an even number, if there are enough.
+    """
     most = min(rows, MOST_BLOCKS, *(max(MOST_PART_BYTES // size, 1) for size in parts))
     wanted = max(1, min(int(ns / BLOCK_NS), most))
-    per_block = -(-rows // wanted)
-    if wanted > 1:
-        per_block = -(-per_block // multiple) * multiple
+    if wanted == 1:
+        return rows, 1
+    each = -(-rows // min(wanted + wanted % 2, most))
+    per_block = -(-each // multiple) * multiple
     return per_block, -(-rows // per_block)
 
 

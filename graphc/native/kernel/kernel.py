@@ -94,7 +94,9 @@ class Kernel:
         return used + [node for node in self.body.nodes if is_place(node) and any(self.space.varies(node))]
 
     def _down_axis(self) -> int | None:
-        """The axis that such reductions are over, where it is not the last."""
+        """The axis that such reductions are over, where it is not the last; of rows side by side it is that before."""
+        if self.short:
+            return len(self.space.sizes) - 2
         for node in self._whole():
             walked = self.space.reduced(node)
             return walked[0] if walked and walked != [len(self.space.sizes) - 1] else None
@@ -107,7 +109,7 @@ class Kernel:
 
     def _needs_whole_rows(self) -> bool:
         """Whether some reduction gives a number per row, or is used in the kernel."""
-        if self._whole():
+        if self.short or self._whole():
             return True
         if math.prod(self.space.sizes[:-1]) == 1:
             return False
