@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.evaluate import value_of
+from graphc.evaluate import in_order, value_of
 from graphc.ir import Node, origin_here
 from graphc.op import Op
 from graphc.operators import OPS
@@ -28,7 +28,7 @@ def folded(node: Node) -> Node:
     if not isinstance(node.type, Type) or any(operand is None for operand in operands):
         return node
     with np.errstate(all="ignore"):
-        array = as_constant(value_of(node, operands))
+        array = as_constant(value_of(node, [in_order(operand) for operand in operands]))
     return literal(array, node) if type_of(array) == node.type else node
 
 

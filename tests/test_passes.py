@@ -16,6 +16,7 @@ from graphc.passes.products import products
 from graphc.passes.specialize import specialize
 from graphc.rewrite import Firings
 from graphc.testing_rules import check_pass
+from graphc.validate import values_of
 from graphc.verify import verify
 
 # cse
@@ -48,6 +49,17 @@ def test_fold_computes_what_bodies_compute():
     result, firings = folded(gr.exp(gr.constant(table)).T @ gr.sin(gr.constant(table)))
     assert firings.counts == {"exp": 1, "sin": 1, "transpose": 1, "matmul": 1}
     assert np.array_equal(result.attrs["value"], np.exp(table).T @ np.sin(table))
+
+
+def test_fold_computes_from_operands_whose_elements_lie_in_order():
+    """NumPy adds in the order of memory, so a sum of a view has other last bits."""
+    rng = np.random.default_rng(0)
+    columns = gr.transpose(gr.constant(rng.standard_normal((9, 5))))
+    x = gr.placeholder("x", (), "float64")
+    summed = [gr.sum(columns, 1), gr.logsumexp(columns, 1), columns @ gr.constant(rng.standard_normal((9, 1)))]
+    for node in summed:
+        assert np.array_equal(folded(node)[0].attrs["value"], values_of([node], {})[0])
+    gr.compile([x], [node * x for node in summed], debug=True)(1.5)
 
 
 def test_fold_keeps_repeated_numbers_views():
