@@ -192,6 +192,34 @@ def test_an_error_of_a_handler_is_told_from_others(handler):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
+def test_a_time_out_in_native_code_between_calls_of_numpy_reaches_the_user(threads, alarm, monkeypatch):
+    """Threads share a segment of such a program, which stands for no node."""
+    x = gr.placeholder("x", (300_000,), "float64")
+    f = gr.compile([x], gr.tanh(gr.sort(gr.exp(x))), threads=threads)
+    feed = np.linspace(-1, 1, 300_000)
+    first = f(feed)
+    with monkeypatch.context() as patched:
+        patched.setattr(f.plan.program, "_drive", lambda address: signal.raise_signal(signal.SIGALRM))
+        with pytest.raises(TimeoutError, match="late"):
+            f(feed)
+    np.testing.assert_array_equal(f(feed), first)
+
+
+def test_a_time_out_between_steps_of_numpy_reaches_the_user(alarm, monkeypatch):
+    """A step that threads share stands for no node."""
+    x = gr.placeholder("x", (300_000,), "float64")
+    f = gr.compile([x], gr.tanh(gr.sort(gr.exp(x) + 1)), backend="numpy", threads=2)
+    feed = np.linspace(-1, 1, 300_000)
+    first = f(feed)
+    program = f.plan.program
+    with monkeypatch.context() as patched:
+        patched.setattr(program, "_steps", [lambda values: signal.raise_signal(signal.SIGALRM), *program._steps])
+        with pytest.raises(TimeoutError, match="late"):
+            f(feed)
+    np.testing.assert_array_equal(f(feed), first)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
 def test_a_time_out_in_a_body_is_no_failure_of_the_node(threads):
     x = gr.placeholder("x", (300, 300))
     f = gr.compile([x], [gr.tanh(x), gr.tanh(x + 1)], backend="numpy", threads=threads)

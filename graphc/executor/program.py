@@ -78,14 +78,17 @@ class NumpyProgram:
             values[slot] = np.empty(shape, dtype) if target is None else target
 
     def _run_steps(self, values: list[Any]) -> None:
-        step: Callable[[list[Any]], None]
+        step: Any = None
         try:
             for step in self._steps:
                 step(values)
         except GraphcError:
             raise
         except Exception as error:
-            raise failed(self._emitted.node_of[step], error) from error
+            node = self._emitted.node_of.get(step)
+            if node is None:
+                raise  # runs and groups name their nodes themselves: a signal's handler has raised it
+            raise failed(node, error) from error
 
     def _finish(self, values: list[Any], targets: Targets) -> list[Any]:
         results = [values[slot] for slot in self.plan.outputs]

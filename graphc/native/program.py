@@ -141,7 +141,10 @@ class NativeProgram:
         except GraphcError:
             raise
         except Exception as error:
-            raise failed(self.emitted.steps.node_of[step], error) from error
+            node = self.emitted.steps.node_of.get(step)
+            if node is None:
+                raise  # native code raises nothing: a signal's handler has, while it ran
+            raise failed(node, error) from error
 
     def give_back(self, workspace: Workspace) -> None:
         """Keep a workspace for later runs, without this one's arrays."""
