@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphc.errors import GraphcError
 from graphc.facts import cost
-from graphc.ir import Graph, Node, attrs_key
+from graphc.ir import Bits, Graph, Node, attrs_key
 from graphc.rules import Declined
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ FIRINGS_PER_NODE = 64
 """After so many firings for one node of the old graph, rules leave it as it is, so that a loop among them ends."""
 
 LARGE_CONSTANT = 1024
-"""Bytes; larger constants are merged by `cse` only."""
+"""Bytes; of larger constants all are compared only where some are the same."""
 
 
 class Sweep:
@@ -85,7 +85,7 @@ class Sweep:
     def _moved_form(self, old: Node) -> Node:
         """The final form of a node over inputs that have changed."""
         node = old.with_inputs(tuple([self.moved[source] for source in old.inputs]))
-        key = _key(node)
+        key = node_key(node)
         result = self._known(key)
         if result is None:
             new = self._rewritten(node)
@@ -100,7 +100,7 @@ class Sweep:
     def _known(self, key: Any) -> Node | None:
         """The final form with that key, if there is one."""
         for node in self.waiting:
-            self.interned.setdefault(_key(node), node)
+            self.interned.setdefault(node_key(node), node)
         self.waiting.clear()
         return self.interned.get(key)
 
@@ -119,19 +119,19 @@ class Sweep:
                 stack.pop()
             elif node in rewritten:
                 became[node] = became.get(rewritten[node], rewritten[node])
-                self.interned.setdefault(_key(_over(node, became)), became[node])
+                self.interned.setdefault(node_key(_over(node, became)), became[node])
             elif open_inputs := [source for source in node.inputs if source not in final and source not in became]:
                 stack += open_inputs
             else:
                 rebuilt = _over(node, became)
-                known = self._known(_key(rebuilt))
+                known = self._known(node_key(rebuilt))
                 new = self._rewritten(rebuilt) if known is None and self._may_fire(start) else None
                 if new is not None:
                     rewritten[node] = new
                     stack.append(new)
                     continue
                 if known is None:
-                    self.interned[_key(rebuilt)] = known = rebuilt
+                    self.interned[node_key(rebuilt)] = known = rebuilt
                     final.add(rebuilt)
                     made.add(rebuilt)
                 became[node] = known
@@ -141,7 +141,7 @@ class Sweep:
     def _named(self, node: Node, name: str) -> Node:
         named = node.replace(name=name)
         self.final.add(named)
-        self.interned[_key(named)] = named
+        self.interned[node_key(named)] = named
         return named
 
     def _may_fire(self, start: int) -> bool:
@@ -231,13 +231,10 @@ def node_key(node: Node) -> Any:
     """What makes two nodes the same value: op, operands (in any order where that commutes), attributes by bits."""
     if node.op.leaf:
         return node
+    value = node.attrs.get("value") if node.attrs else None
+    if value is not None and value.nbytes > LARGE_CONSTANT:
+        return node.op, Bits(value)
     inputs = node.inputs
     if len(inputs) == 2 and node.op.commutative and id(inputs[1]) < id(inputs[0]):
         inputs = inputs[::-1]
     return (node.op, inputs, attrs_key(node.attrs)) if node.attrs else (node.op, inputs)
-
-
-def _key(node: Node) -> Any:
-    """`node_key`, but the node itself for a large constant, whose bytes would be read in every pass."""
-    value = node.attrs.get("value") if node.attrs else None
-    return node_key(node) if value is None or value.nbytes <= LARGE_CONSTANT else node

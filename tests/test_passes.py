@@ -25,8 +25,12 @@ from graphc.verify import verify
 def test_cse_merges_large_constants_and_commuted_operands():
     x = gr.placeholder("x", (1000,))
     data = np.arange(1000, dtype="float32")
-    graph = cse(Graph([x], [x + gr.constant(data), gr.constant(data.copy()) + x, gr.constant(-data) + x]))
-    assert graph.outputs[0] is graph.outputs[1] is not graph.outputs[2]
+    close = data.copy()
+    close[1] = -1
+    first, same, *others = (gr.constant(each) for each in (data, data.copy(), -data, close))
+    graph = cse(Graph([x], [x + first, same + x, *(x + other for other in others)]))
+    assert graph.outputs[0] is graph.outputs[1]
+    assert len({*graph.outputs}) == 3
 
 
 def test_cse_keeps_the_order_of_longer_sums():
