@@ -24,6 +24,8 @@ class Apart:
     def __init__(self, graph: Graph, readers: Mapping[Node, Sequence[Node]], can_fuse: Callable[[Node], bool]) -> None:
         """`readers` has who reads each node, and `can_fuse` tells which nodes kernels may hold."""
         self._readers, self._can_fuse, self._results = readers, can_fuse, set(graph.outputs)
+        self.read_elsewhere = {source for node in graph.nodes for source in read_elsewhere(node)}
+        """What some node reads elsewhere than at its own index."""
         self._known: dict[Node, bool] = {}
         self._may_be = self._candidates(graph)
         roots = {node: self._made_of(node) for node in self._may_be if self._is_root(node)}
@@ -87,10 +89,10 @@ class Apart:
         known = self._known.get(node)
         if known is None:
             readers = self._readers[node]
-            known = any(self._reads_box(reader, node) for reader in readers) and all(
+            found = node in self.read_elsewhere and any(self._reads_box(reader, node) for reader in readers)
+            known = self._known[node] = found and all(
                 self._can_fuse(reader) and (node not in read_elsewhere(reader) or self._reads_box(reader, node))
                 for reader in readers)  # fmt: skip
-            self._known[node] = known
         return known
 
     def _is_alone(self, node: Node) -> bool:
@@ -112,6 +114,6 @@ class Apart:
         return found.difference(*(roots[root] for root in found))
 
     def _is_in_memory(self, node: Node) -> bool:
-        if node in self._results or not self._can_fuse(node):
+        if node in self._results or node in self.read_elsewhere or not self._can_fuse(node):
             return True
-        return any(not self._can_fuse(reader) or node in read_elsewhere(reader) for reader in self._readers[node])
+        return not all(map(self._can_fuse, self._readers[node]))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from graphc.apart import Apart
 from graphc.facts import CHEAP, effort_of, number_of, only_ones_move
 from graphc.ir import Graph, Node
-from graphc.maps import read_elsewhere, read_here
+from graphc.maps import read_here
 
 
 class Recomputed:
@@ -88,6 +88,6 @@ class Recomputed:
     def _only_kernels_read(self, node: Node) -> bool:
         """Remembered: a value with many readers is asked about by each of them."""
         if node not in self._read_by_kernels:
-            self._read_by_kernels[node] = all(self._can_fuse(reader) and node not in read_elsewhere(reader)
-                                              for reader in self._readers[node])  # fmt: skip
+            here = node not in self.apart.read_elsewhere
+            self._read_by_kernels[node] = here and all(map(self._can_fuse, self._readers[node]))
         return self._read_by_kernels[node]

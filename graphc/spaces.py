@@ -82,9 +82,9 @@ class Space:
 
         They do, too, where one reads a reduction at which another ends.
         """
+        if len(spaces) == 1:
+            return spaces[0]
         first, *others = sorted(spaces, key=lambda space: -math.prod(space.sizes))
-        if not others:
-            return first
         walked = frozenset[int]().union(*(space.walked for space in spaces))
         result = cls(first.sizes, first.returning, walked, dict(first.axes), set(first.ends), first.boxed)
         for space in others:

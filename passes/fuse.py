@@ -17,7 +17,6 @@ from graphc.facts import is_place, lies_across, number_of, only_ones_move, reduc
 from graphc.ir import Graph, Node, consumers
 from graphc.kernels import Emission, Unit
 from graphc.lookups import is_near, lookup_of, marked_axis
-from graphc.maps import read_elsewhere
 from graphc.pipeline import graph_pass
 from graphc.recompute import Recomputed
 from graphc.returning import Returning
@@ -166,14 +165,13 @@ class _Fusion:
 
     def _only_feeds(self, unit: Unit, node: Node, others: Sequence[Unit]) -> bool:
         """Whether nothing but a node, and units that it joins, reads what a kernel computes, so that it may wait."""
-        if unit.space is None or not self.results.isdisjoint(unit.members):
+        kept = (self.results, self.recomputed.apart.read_elsewhere)
+        if unit.space is None or not all(nodes.isdisjoint(unit.members) for nodes in kept):
             return False
         inside = (unit, *others)
         for member in unit.members:
             for reader in self.readers[member]:
                 if reader is not node and self.unit.get(reader) not in inside:
-                    return False
-                if member in read_elsewhere(reader):
                     return False
         return True
 
