@@ -55,13 +55,14 @@ class _Batching:
         if not sums and not stacks:
             return self.graph
         for node in sorted(self.graph.nodes, key=lambda node: (self.depth[node], node.op is not matmul)):
-            if node in self.moved:
-                continue
-            with made_by(node.origin):
-                if node in stacks:
-                    self._stack(stacks[node])
-                else:
-                    self.moved[node] = self._sum(node, sums[node]) if node in sums else self._kept(node)
+            if node not in stacks and node not in sums:
+                self.moved[node] = self._kept(node)
+            elif node not in self.moved:
+                with made_by(node.origin):
+                    if node in stacks:
+                        self._stack(stacks[node])
+                    else:
+                        self.moved[node] = self._sum(node, sums[node])
         return moved_graph(self.graph, self.moved)
 
     def _kept(self, node: Node) -> Node:
