@@ -55,6 +55,7 @@ class _Narrowing:
         self.shared: set[Node] = set()
         """Those that others read all of: pieces of them are taken from what they are made of."""
         self.for_kernels: dict[Node, bool] = {}
+        self.divisible = {node for node in graph.nodes if self._has_parts(node)}
         self.made_of: dict[Node, tuple[Node, float]] = {}
         """What is computed from one array: from which, and in how many additions an element."""
         for node in graph.nodes:
@@ -76,7 +77,7 @@ class _Narrowing:
         self.wanted.clear()
         self.shared.clear()
         for node in reversed(self.graph.nodes):
-            if node in whole or not self._has_parts(node):
+            if node in whole or node not in self.divisible:
                 continue
             found, others = self._wanted_of(node)
             if not found or not all(can_take(node, index) for index in found):
@@ -127,7 +128,7 @@ class _Narrowing:
 
     def _trace(self, node: Node) -> None:
         """Note what a value is computed from, if that is one array: the first of a cheap chain."""
-        if not self._has_parts(node):
+        if node not in self.divisible:
             return
         own = effort_of(node) if node.op.elementwise else 0.0
         sources = [source for source in dict.fromkeys(node.inputs) if number_of(source) is None and source.shape]
