@@ -58,7 +58,8 @@ def _round_type(x: Type, *, decimals: int) -> Type:
                          call("f16[3](-9,9)"), call("i64[3](0,99)"), call("i8[3](0,99)", decimals=-1)))  # fmt: skip
 def round(x, *, decimals):
     """The nearest number with that many decimals, ties to the even one; negative counts round tens."""
-    return np.round(x, decimals)
+    rounded = np.round(x, decimals)
+    return np.copy(x) if rounded is x else rounded  # NumPy before 2.4 gives integers back as they came
 
 
 @primitive(infer=like(np.sign), flat=True, samples=numbers(-3, 3))
