@@ -41,7 +41,8 @@ class Entry:
     def family(self) -> tuple[str, str]:
         """The module that declares it, and what that says of itself."""
         name = self.function.__module__ or ""
-        return name, summary(sys.modules.get(name)) or "Declared by a program."
+        module = sys.modules.get(name)
+        return name, (module and summary(module)) or "Declared by a program."
 
     @property
     def samples(self) -> Samples | None:
