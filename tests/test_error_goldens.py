@@ -8,6 +8,7 @@ statement, `---`, and `ErrorClass: message`. `gr` and `np` are there. The code r
 import re
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -20,8 +21,8 @@ SAVED = re.compile(re.escape(tempfile.gettempdir()) + r"/[\w.-]+")
 
 
 def raised_by(code):
-    """What running the code raises, as the user reads it; files made on the way are called FILE."""
-    with pytest.raises(Exception) as raised:  # noqa: PT011 - the file says which
+    """What running the code raises, as the user reads it; files made on the way are called FILE, and its ops go."""
+    with mock.patch.dict(gr.OPS), pytest.raises(Exception) as raised:  # noqa: PT011 - the file says which
         exec(compile(code, "example.py", "exec"), {"gr": gr, "np": np})
     return SAVED.sub("FILE", f"{raised.type.__name__}: {raised.value}")
 
@@ -62,6 +63,13 @@ def test_another_message_fails(tmp_path):
     )
     with pytest.raises(AssertionError, match="got -1"):
         test_error(path, bless=False)
+
+
+def test_ops_that_code_declares_are_not_left():
+    before = dict(gr.OPS)
+    raised = raised_by("gr.primitive(infer=lambda x: x, name='one_of_an_example')(lambda x: x)\nraise ValueError")
+    assert raised == "ValueError: "
+    assert before == gr.OPS
 
 
 def test_code_that_raises_nothing_fails(tmp_path):
