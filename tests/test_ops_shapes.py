@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from values import gradient_at, value_at
+from values import gradient_at, value, value_at
 
 import graphc as gr
 from graphc.evaluate import evaluate
@@ -239,3 +239,43 @@ def test_results_of_several_are_reached_by_index_like_numpys():
     for index in (3, -4, "a"):
         with pytest.raises(gr.ShapeError, match="one of 3 results"):
             parts[index]
+
+
+@pytest.mark.parametrize("whole", [np.int64, np.int32, np.uint8])
+def test_numpys_integers_count_as_pythons(whole):
+    """One of uint8 has no negative, of which the other numbers of a diagonal are made."""
+    x, row = np.arange(24.0).reshape(4, 6), np.arange(3.0)
+    one, two, four = map(whole, (1, 2, 4))
+    pairs = [
+        (gr.concatenate(list(gr.array_split(x, four, axis=1))[::-1], 1),
+         np.concatenate(np.array_split(x, 4, axis=1)[::-1], 1)),
+        (gr.diagonal(x, one), np.diagonal(x, 1)), (gr.trace(x, two), np.trace(x, 2)),
+        (gr.diag(row, one), np.diag(row, 1)), (gr.round(x / 7, one), np.round(x / 7, 1)),
+        (gr.tensordot(x, x.T, axes=one), np.tensordot(x, x.T, axes=1)),
+        (gr.tensordot(x, x, axes=(one, one)), np.tensordot(x, x, axes=(1, 1))),
+        (gr.polygamma(row + 1, order=one), value(gr.polygamma(row + 1, order=1))),
+    ]  # fmt: skip
+    for ours, theirs in pairs:
+        np.testing.assert_array_equal(value(ours), theirs)
+
+
+def test_diff_of_truth_values_is_numpys():
+    x = np.array([[True, False, False], [True, True, False]])
+    for n, axis in [(1, 0), (1, 1), (2, 1), (0, 1)]:
+        ours, theirs = value(gr.diff(x, n, axis)), np.diff(x, n, axis)
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_no_counts_repeat_an_axis_of_no_elements():
+    np.testing.assert_array_equal(value(gr.repeat(np.zeros((0, 2)), [], 0)), np.repeat(np.zeros((0, 2)), [], 0))
+
+
+@pytest.mark.parametrize("mistake", [
+    lambda x: gr.round(x, 1.5), lambda x: gr.split(x, [1.5]), lambda x: gr.split(x, 2.0), lambda x: gr.split(x, None),
+    lambda x: gr.repeat(x, [], 0), lambda x: gr.transpose(x, 1), lambda x: gr.transpose(x, 1.5),
+])  # fmt: skip
+def test_what_is_no_whole_number_is_refused(mistake):
+    """Of one and a half places, one was taken."""
+    with pytest.raises(gr.GraphcError, match="Remedy"):
+        mistake(gr.placeholder("x", (4, 6)))

@@ -146,9 +146,9 @@ def _shifted(x: Node, axis: int, *, reverse: bool) -> Node:
 
 
 @composite(samples=cases(call("f64[4]"), call("f64[2,4]", n=2), call("f64[3,2]", axis=0), call("i64[4]"),
-                         call("f64[3]", n=0)))  # fmt: skip
+                         call("bool[4]", n=2), call("f64[3]", n=0)))  # fmt: skip
 def diff(x: Operand, n: int = 1, axis: int = -1) -> Node:
-    """Each element less the one before it along an axis, `n` times over."""
+    """Each element less the one before it along an axis, `n` times over; of truth values, whether the two differ."""
     if not isinstance(n, (int, np.integer)) or n < 0:
         raise ShapeError(f"expected to take differences n ≥ 0 times, got n = {n!r}",
                          remedy="n = 0 gives x itself")  # fmt: skip
@@ -157,6 +157,7 @@ def diff(x: Operand, n: int = 1, axis: int = -1) -> Node:
     after = before.copy()
     at = normalize_axis(axis, node.ndim)
     before[at], after[at] = slice(None, -1), slice(1, None)
+    less = ops.not_equal if node.dtype.kind == "b" else ops.subtract
     for _ in range(n):
-        node = node[tuple(after)] - node[tuple(before)]
+        node = less(node[tuple(after)], node[tuple(before)])
     return node

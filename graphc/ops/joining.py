@@ -110,11 +110,17 @@ def hstack(arrays: Sequence[Operand]) -> Node:
 
 
 def _cuts(x: Operand, indices_or_sections: Any, axis: int = 0) -> Stored:
-    node = lift(x)
-    cuts = indices_or_sections
-    one = isinstance(cuts, (int, np.integer))
-    stored = int(cuts) if one else tuple(cut if isinstance(cut, Dim) else int(cut) for cut in cuts)
+    node, cuts = lift(x), indices_or_sections
+    stored = int(cuts) if isinstance(cuts, (int, np.integer)) else _indices(cuts)
     return (node,), {"indices_or_sections": stored, "axis": normalize_axis(axis, node.ndim)}
+
+
+def _indices(cuts: Any) -> tuple[AnyDim, ...]:
+    listed = tuple(cuts) if isinstance(cuts, (tuple, list, np.ndarray)) and np.ndim(cuts) == 1 else (cuts,)
+    if all(isinstance(cut, (int, np.integer, Dim)) for cut in listed):
+        return tuple(cut if isinstance(cut, Dim) else int(cut) for cut in listed)
+    raise ShapeError(f"expected a number of pieces or a list of indices to split at, got {cuts!r}",
+                     remedy="give whole numbers")  # fmt: skip
 
 
 def _pieces(x: Type, *, indices_or_sections: int | tuple[AnyDim, ...], axis: int) -> TupleType:
@@ -164,7 +170,7 @@ def array_split(x: Operand, indices_or_sections: Any, axis: int = 0) -> Node:
     node = lift(x)
     size = node.shape[normalize_axis(axis, node.ndim)]
     sections = indices_or_sections
-    if isinstance(sections, int) and isinstance(size, int) and sections > 0:
-        least, longer = divmod(size, sections)
+    if isinstance(sections, (int, np.integer)) and isinstance(size, int) and sections > 0:
+        least, longer = divmod(size, int(sections))
         return split(node, [at * least + min(at, longer) for at in range(1, sections)], axis)
     return split(node, sections, axis)

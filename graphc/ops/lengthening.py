@@ -125,7 +125,7 @@ def repeat(x: Operand, repeats: Any, axis: int | None = None) -> Node:
     node = ravel(x) if axis is None else lift(x)
     at = normalize_axis(axis or 0, node.ndim)
     counts = as_shape(repeats)
-    if len(counts) > 1:
+    if len(counts) != 1:
         return _repeat_each(node, counts, at)
     before, size, after = node.shape[:at], node.shape[at], node.shape[at + 1 :]
     apart = broadcast_to(reshape(node, (*before, size, 1, *after)), (*before, size, counts[0], *after))

@@ -86,7 +86,7 @@ def _below(x: Node, k: int) -> Node:
                          call("f32[2,2]", 5), call("i64[2,3,4]", offset=1, axis1=2, axis2=1)))  # fmt: skip
 def diagonal(x: Operand, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Node:
     """A diagonal of the matrices that two axes span, along a new last axis."""
-    node = lift(x)
+    node, offset = lift(x), _diagonal_number(offset)
     first, second = normalize_axis(axis1, node.ndim), normalize_axis(axis2, node.ndim)
     if first == second:
         raise ShapeError(f"expected two axes, got axis {axis1} twice", nodes=[node], remedy="name two axes")
@@ -99,7 +99,6 @@ def diagonal(x: Operand, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Nod
 def _length(x: Node, first: int, second: int, k: int) -> AnyDim:
     """How long diagonal k is; on a square of symbolic size k is taken as lying within."""
     rows, columns = x.shape[first], x.shape[second]
-    k = _diagonal_number(k)
     if isinstance(rows, int) and isinstance(columns, int):
         return max(0, min(rows + min(k, 0), columns - max(k, 0)))
     if rows != columns:
@@ -122,8 +121,8 @@ def diag(x: Operand, k: int = 0) -> Node:
         return diagonal(node, k)
     if node.ndim != 1:
         raise ShapeError(f"expected a vector or a matrix, got {node.type}", nodes=[node], remedy="use gr.diagonal")
-    length = node.shape[0]
-    size = length + abs(_diagonal_number(k))
+    length, k = node.shape[0], _diagonal_number(k)
+    size = length + abs(k)
     write = scatter if node.dtype.kind == "b" else scatter_add
     return write(zeros((size, size), node.dtype), node, *_positions(length, k), axes=(0, 1), at=0)
 

@@ -178,7 +178,8 @@ def tensordot(a: Operand, b: Operand, axes: Axes = 2) -> Node:
 
 
 def _paired_axes(axes: Axes, a: Node, b: Node) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    if isinstance(axes, int):
+    if isinstance(axes, (int, np.integer)):
+        axes = int(axes)
         if not 0 <= axes <= min(a.ndim, b.ndim):
             raise ShapeError(f"tensordot expected to sum over 0 to {min(a.ndim, b.ndim)} axes, got {axes}",
                              nodes=[a, b], remedy="pass how many axes pair up, or two lists of axes")  # fmt: skip
@@ -186,7 +187,7 @@ def _paired_axes(axes: Axes, a: Node, b: Node) -> tuple[tuple[int, ...], tuple[i
     if len(axes) != 2:
         raise ShapeError(f"tensordot expected axes to be a number or two lists, got {axes!r}", nodes=[a, b],
                          remedy="write axes=([1], [0])")  # fmt: skip
-    over_a, over_b = (tuple(normalize_axis(axis, x.ndim) for axis in ([one] if isinstance(one, int) else one))
+    over_a, over_b = (tuple(normalize_axis(axis, x.ndim) for axis in (one if isinstance(one, Iterable) else [one]))
                       for one, x in zip(axes, (a, b), strict=True))  # fmt: skip
     if not len(over_a) == len(over_b) == len({*over_a}) == len({*over_b}):
         raise ShapeError(f"tensordot expected two lists of distinct axes, equally long, got {axes!r}", nodes=[a, b],

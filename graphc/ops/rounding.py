@@ -46,6 +46,13 @@ def rint(x, *, out=None):
     return np.rint(x, out=out)
 
 
+def _with_decimals(x: Operand, decimals: int = 0) -> tuple[tuple[Node], dict[str, int]]:
+    if not isinstance(decimals, (int, np.integer)):
+        raise DTypeError(f"expected a number of decimals to be an int, got {decimals!r}",
+                         remedy="give a whole number; negative ones round tens")  # fmt: skip
+    return (lift(x),), {"decimals": int(decimals)}
+
+
 def _round_type(x: Type, *, decimals: int) -> Type:
     if x.dtype.kind != "b":
         return x
@@ -53,7 +60,7 @@ def _round_type(x: Type, *, decimals: int) -> Type:
 
 
 @primitive(infer=_round_type, elementwise=True, flat=True, effort=3,
-           signature=lambda x, decimals=0: ((lift(x),), {"decimals": int(decimals)}),
+           signature=_with_decimals,
            samples=cases(call("f64[2,3](-9,9)"), call("f64[](-8,8)", decimals=1), call("f32[3](-9,9)", decimals=2),
                          call("f16[3](-9,9)"), call("i64[3](0,99)"), call("i8[3](0,99)", decimals=-1)))  # fmt: skip
 def round(x, *, decimals):

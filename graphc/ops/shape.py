@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -106,7 +106,8 @@ def reshape(x: Any, *, shape: tuple[int, ...]) -> Any:
 
 def _permutation(x: Operand, axes: Sequence[int] | None = None) -> Stored:
     node = lift(x)
-    listed = range(node.ndim)[::-1] if axes is None else axes
+    axes = range(node.ndim)[::-1] if axes is None else axes
+    listed = axes if isinstance(axes, Iterable) else (axes,)
     order = tuple(normalize_axis(axis, node.ndim) for axis in listed)
     if sorted(order) != list(range(node.ndim)):
         raise ShapeError(f"expected each axis of {node.type} once, got axes {tuple(listed)}",

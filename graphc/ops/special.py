@@ -71,9 +71,9 @@ def xlogy(a, b, *, out=None):
 
 
 def _with_order(x: Operand, order: int) -> tuple[tuple[Node], dict[str, int]]:
-    if not isinstance(order, int) or order < 0:
+    if not isinstance(order, (int, np.integer)) or order < 0:
         raise GraphError(f"expected an order to be an int ≥ 0, got {order!r}")
-    return (lift(x),), {"order": order}
+    return (lift(x),), {"order": int(order)}
 
 
 def _float_like(x: Type, *, order: int) -> Type:
