@@ -68,6 +68,23 @@ def test_places_are_numpys_along_all_axes_for_any_number_of_blocks_and_threads(d
             check([x, y, c], [gr.argmax(chosen, axis), gr.argmin(chosen, axis, keepdims=True)], feeds)
 
 
+@pytest.mark.usefixtures("each_unit")
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "bool"])
+def test_places_among_more_bytes_than_a_byte_counts_vectors_of(dtype):
+    rng = np.random.default_rng(0)
+    for size in (65_535, 65_536, 65_537, 300_000, 1_000_003):
+        x = gr.placeholder("x", (size,), dtype)
+        lowest, highest = (False, True) if dtype == "bool" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+        outputs = [gr.argmax(x), gr.argmin(x), gr.argmax(gr.logical_not(x)), gr.sum(x), gr.argmin(x.astype("int16"))]
+        check([x], outputs, [np.full(size, lowest, dtype)])
+        check([x], outputs, [np.full(size, highest, dtype)])
+        for places in ((size - 1,), (255, 256), (65_535 % size, size - 200), rng.integers(0, size, 3)):
+            for one, others in ((highest, lowest), (lowest, highest)):
+                values = np.full(size, others, dtype)
+                values[list(places)] = one
+                check([x], outputs, [values])
+
+
 @pytest.mark.parametrize("axis", [0, 1, -1, None])
 def test_a_place_is_found_in_the_kernel_that_computes_what_is_compared(axis):
     x, mask = gr.placeholder("x", (4, 300, 200), "f4"), gr.placeholder("mask", (200,), "f4")

@@ -106,13 +106,15 @@ def _effort(node: Any) -> float:
 class Lanes(NamedTuple):
     """So many elements from `position` on, of which those that `mask` names, or all, are there.
 
-    `within` tells that all are in the part of the row in which no box begins or ends.
+    `within` tells that all are in the part of the row in which no box begins or ends, and `counted`, if vectors are
+    counted, from which position on.
     """
 
     position: Any
     width: int
     mask: Any = None
     within: bool = False
+    counted: Any = None
 
 
 def first_lanes(code: Code, width: int, count: Any) -> Any:

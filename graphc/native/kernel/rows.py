@@ -249,7 +249,7 @@ class Writer(Values):
         """A total with the elements of some lanes."""
         term = self.operand(node.inputs[0], lanes.width)
         where = self.where(node, lanes) if is_place(node) else None
-        return totals_of(self.code, node).added(total, term, where, lanes.mask)
+        return totals_of(self.code, node, counted=lanes.counted is not None).added(total, term, where, lanes.mask)
 
     def _along_row(self, node: Node, phase: int, lanes: Lanes) -> Value:
         dtype = node.array_type.dtype

@@ -7,7 +7,7 @@ that is not NaN. Nothing at all is the lowest (or highest) number at the first p
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from graphc.native.kernel.phases import identity, reduction_of
 from graphc.op import Reduction
 
 Total = tuple[Value, ...]
-INT32, INT64 = np.dtype("int32"), np.dtype("int64")
+UINT8, INT32, INT64 = np.dtype("uint8"), np.dtype("int32"), np.dtype("int64")
 FIRST = Reduction("highest", "minimum")
 
 
@@ -54,6 +54,10 @@ class Totals(ABC):
     @abstractmethod
     def added(self, total: Total, term: Value, where: Value | None, mask: Any) -> Total:
         """A total with the elements of some lanes, which stand somewhere."""
+
+    def placed(self, total: Total, first: Callable[[Node], Value]) -> Total:
+        """A total with places, where vectors were counted. `first` tells where the elements of the first one stand."""
+        return total
 
     @abstractmethod
     def both(self, one: Total, other: Total) -> Total:
@@ -148,8 +152,38 @@ class Places(Totals):
         return b.and_(b.fcmp_unordered(symbol, x.ir, y.ir), b.fcmp_ordered("ord", y.ir, constant(y.ir, 0.0)))
 
 
-def totals_of(code: Code, node: Node) -> Totals:
-    """What writes the totals of a reduction."""
+class Counts(Places):
+    """Of the place of an extreme among bytes, where a byte counts vectors: places fill four for each of bytes."""
+
+    def start(self, width: int) -> Total:
+        """The reduction's identity in the first vector."""
+        value, _ = super().start(width)
+        return self._as_bytes(value), widened(self.code, Value(ir.Constant(ir.IntType(8), 0), UINT8), width)
+
+    def added(self, total: Total, term: Value, where: Value | None, mask: Any) -> Total:
+        """Truth values are compared as numbers, too."""
+        return super().added(total, self._as_bytes(term), where, mask)
+
+    def _as_bytes(self, value: Value) -> Value:
+        return cast(self.code.b, value, UINT8) if value.dtype.kind == "b" else value
+
+    def placed(self, total: Total, first: Callable[[Node], Value]) -> Total:
+        """Each lane's place is that in the first vector, and as many vectors later as are counted."""
+        b, (value, number), start = self.code.b, total, first(self.node)
+        later = cast(b, number, start.dtype).ir
+        place = b.add(start.ir, b.mul(later, ir.Constant(later.type, later.type.count)))
+        return cast(b, value, self.node.inputs[0].array_type.dtype), Value(place, start.dtype)
+
+
+def is_counted(node: Node) -> bool:
+    """Whether vectors are counted to find the place of an extreme."""
+    return is_place(node) and node.inputs[0].array_type.dtype.itemsize == 1
+
+
+def totals_of(code: Code, node: Node, *, counted: bool = False) -> Totals:
+    """What writes the totals of a reduction, perhaps where vectors are counted."""
+    if counted and is_counted(node):
+        return Counts(code, node)
     return Places(code, node) if is_place(node) else Sums(code, node)
 
 

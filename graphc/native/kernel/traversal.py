@@ -7,17 +7,19 @@ from functools import cached_property
 from typing import Any
 
 from graphc.ir import Node
-from graphc.native.code.indices import larger
-from graphc.native.code.scalars import I64
+from graphc.native.code.indices import larger, smaller
+from graphc.native.code.scalars import I64, Value
 from graphc.native.code.writer import Code
 from graphc.native.kernel.kernel import Kernel
 from graphc.native.kernel.lanes import Lanes, cut, first_lanes, widths
 from graphc.native.kernel.structure import may_mask
-from graphc.native.kernel.totals import Total, raws, refilled, totals_of
+from graphc.native.kernel.totals import Total, is_counted, raws, refilled, totals_of
 from graphc.windows import LARGEST_STEP
 
 Element = Callable[[Lanes, list[Total]], list[Total]]
 """Writes the code for some lanes; takes the totals of reductions before them, and gives those after."""
+COUNTED = 256
+"""So many vectors a byte counts."""
 Gap = tuple[Any, Any]
 """What a loop leaves out: from where on, and how much."""
 
@@ -25,8 +27,9 @@ Gap = tuple[Any, Any]
 class Traversal:
     """The walks of one kernel."""
 
-    def __init__(self, code: Code, kernel: Kernel) -> None:
-        self.code, self.width, self.form = code, kernel.width, kernel.form
+    def __init__(self, code: Code, kernel: Kernel, where: Callable[[Node, Lanes], Value]) -> None:
+        """`where` tells where elements stand that a reduction is over."""
+        self.code, self.width, self.form, self.where = code, kernel.width, kernel.form, where
         self.masks = self.width.masked and may_mask(kernel.form.steps, kernel.form.staged)
         self.only = self._only()
 
@@ -84,8 +87,25 @@ class Traversal:
     def _walk(self, start: Any, end: Any, lanes: Lanes, element: Element, carried: Sequence[Node],
               gap: Gap | None = None) -> list[Total]:  # fmt: skip
         """A loop with totals of its own, folded to one number each."""
+        if lanes.mask is None and lanes.width > 1 and self.form.stretch and any(map(is_counted, carried)):
+            return self._counted(start, end, lanes, element, carried)
         starts = self._starts(carried, lanes.width)
         return self._folded(carried, self._loop(start, end, lanes, element, starts, gap))
+
+    def _counted(self, start: Any, end: Any, lanes: Lanes, element: Element, carried: Sequence[Node]) -> list[Total]:
+        """The same over parts of as many vectors as a byte counts."""
+        code, b, length = self.code, self.code.b, COUNTED * lanes.width
+        kinds = [totals_of(code, node, counted=True) for node in carried]
+
+        def part(first: Any, *known: Any) -> list[Any]:
+            last, among = smaller(b, b.add(first, I64(length)), end), lanes._replace(counted=first)
+            found = self._loop(first, last, among, element, [kind.start(lanes.width) for kind in kinds])
+            totals = [kind.placed(total, lambda node: self.where(node, Lanes(first, lanes.width)))
+                      for kind, total in zip(kinds, found, strict=True)]  # fmt: skip
+            return raws(self._both(carried, refilled(starts, known), self._folded(carried, totals)))
+
+        starts = self._starts(carried, 1)
+        return refilled(starts, code.loop(start, end, length, part, raws(starts)))
 
     def _loop(self, start: Any, end: Any, lanes: Lanes, element: Element, totals: Sequence[Total],
               gap: Gap | None = None) -> list[Total]:  # fmt: skip

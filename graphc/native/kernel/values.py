@@ -21,7 +21,7 @@ from graphc.native.kernel.lanes import Lanes, read, widened, write
 from graphc.native.kernel.lookups import Lookups
 from graphc.native.kernel.structure import is_in_table, ops_of
 from graphc.native.kernel.table import Word
-from graphc.native.kernel.totals import INT64, place_dtype
+from graphc.native.kernel.totals import INT64, UINT8, is_counted, place_dtype
 from graphc.native.kernel.traversal import Traversal
 from graphc.windows import windows_of
 
@@ -38,7 +38,7 @@ class Values:
         self.code = Code.kernel(ops_of(kernel.body))
         self.code.brief = kernel.compact
         self.b = self.code.b
-        self.traversal = Traversal(self.code, kernel)
+        self.traversal = Traversal(self.code, kernel, self.where)
         self.coordinates: list[Any] = []
         self.values: dict[Node, Value] = {}
         self.wide: dict[tuple[Node, int], Value] = {}
@@ -182,7 +182,13 @@ class Values:
         return self.code.at(self.pointers[i], plus(self.b, offset, along), stored_type(node.array_type.dtype)), step
 
     def where(self, node: Node, lanes: Lanes) -> Value:
-        """Where some elements stand along the axes that a reduction is over, as if these were one."""
+        """Where some elements stand along the axes that a reduction is over, as if these were one.
+
+        Of bytes, where vectors are counted, it is the number of theirs.
+        """
+        if lanes.counted is not None and is_counted(node):
+            number = self.b.udiv(self.b.sub(lanes.position, lanes.counted), I64(lanes.width))
+            return widened(self.code, cast(self.b, Value(number, INT64), UINT8), lanes.width)
         b, last, at = self.b, len(self.kernel.space.sizes) - 1, 0
         over = self.kernel.space.reduced(node)
         for axis in over:
