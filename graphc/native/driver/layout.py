@@ -47,7 +47,7 @@ FIRST_STAGE, END_OF_STAGES, FIRST_PATCH, END_OF_PATCHES, OWN_PLACE, SEGMENT_WORD
 
 # A pool is as long as a worker, and its first word says how many workers it has, which follow.
 
-INVITED, AT, LOCK, TAKE, LET_GO = range(5)
-"""The context that a worker is invited to, the one that it is at, its lock (0 stands for none in all three), and the
-addresses of two functions, to take that lock and to let go of it."""
+INVITED, AT, LOCK, TAKE, LET_GO, SLEEPS = range(6)
+"""The context that a worker is invited to, the one that it is at, its lock (0 stands for none in all three), the
+addresses of two functions, to take that lock and to let go of it, and whether the worker waits for that."""
 WORKER_WORDS = 8

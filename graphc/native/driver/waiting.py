@@ -56,18 +56,29 @@ exit:
   ret void
 }
 
-; A worker's whole life. Who invites it has counted it as present, and lets go of its lock, which it may find open
-; without an invitation afterwards.
+; A worker's whole life. Who invites it has counted it as present. Before it sleeps, the worker says so and looks again:
+; whoever takes that word back, and nobody else, decides whether it sleeps. So its lock is let go of just once for each
+; time that it is taken: from Python 3.15 on, letting go of an open one ends the process.
 define void @serve(ptr %worker) {
 entry:
   %at = place %worker, AT
+  %sleeps = place %worker, SLEEPS
   %lock = field ptr, %worker, LOCK
   %take = field ptr, %worker, TAKE
   br label %look
 look:
   %ctx = load atomic ptr, ptr %worker seq_cst, align 8
   %nobody = icmp eq ptr %ctx, null
-  br i1 %nobody, label %sleep, label %come
+  br i1 %nobody, label %tire, label %come
+tire:
+  store atomic i64 1, ptr %sleeps seq_cst, align 8
+  %late = load atomic ptr, ptr %worker seq_cst, align 8
+  %still.nobody = icmp eq ptr %late, null
+  br i1 %still.nobody, label %sleep, label %rouse
+rouse:
+  %taken.back = cmpxchg ptr %sleeps, i64 1, i64 0 seq_cst seq_cst, align 8
+  %awake = extractvalue { i64, i1 } %taken.back, 1
+  br i1 %awake, label %look, label %sleep
 sleep:
   %ignored = call i32 %take(ptr %lock, i32 1)
   br label %look
@@ -125,14 +136,21 @@ ask:
   %before = atomicrmw add ptr %present, i64 1 acq_rel, align 8
   %swap = cmpxchg ptr %worker, ptr null, ptr %ctx seq_cst monotonic, align 8
   %won = extractvalue { ptr, i1 } %swap, 1
-  br i1 %won, label %wake, label %lost
+  br i1 %won, label %call, label %lost
 lost:
   %less = atomicrmw sub ptr %present, i64 1 acq_rel, align 8
   br label %next
+call:
+  %sleeps = place %worker, SLEEPS
+  %roused = cmpxchg ptr %sleeps, i64 1, i64 0 seq_cst seq_cst, align 8
+  %slept = extractvalue { i64, i1 } %roused, 1
+  br i1 %slept, label %wake, label %called
 wake:
   %lock = field ptr, %worker, LOCK
   %let.go = field ptr, %worker, LET_GO
   call void %let.go(ptr %lock)
+  br label %called
+called:
   %missing = sub i64 %wanted, %before
   %enough = icmp sle i64 %missing, 1
   br i1 %enough, label %exit, label %next
