@@ -132,6 +132,20 @@ def test_pieces_of_a_piece():
           drawn(x.shape, "int32"))  # fmt: skip
 
 
+def test_a_result_in_turns_with_an_operand(counted):
+    """A kernel that reads one piece of a concatenation and writes its neighbour reads the one, and writes the other."""
+    x, y = gr.placeholder("x", (1000,), "float64"), gr.placeholder("y", (1000,), "float64")
+    larger, product = gr.maximum(x, y), x * y
+    high = gr.sort(larger)[-3:-2]
+    others = [gr.where(larger > high, larger - y, y - larger), gr.where(product < high, product, x)]
+    whole = gr.stack([gr.concatenate([larger, product]), gr.concatenate(others)], -1)
+    feeds = [drawn(1000, "float64") for _ in range(2)]
+    found, right = (gr.compile([x, y], [whole], backend=name)(*feeds)[0] for name in ("native", "numpy"))
+    np.testing.assert_array_equal(found, right)
+    assert not counted["read"]
+    assert not counted["written"]
+
+
 def test_parts_that_miss_one_or_lie_otherwise_are_read_one_by_one(counted):
     x = gr.placeholder("x", (20, 90, 4), "float32")
     some = gr.stack([x[..., 0] + x[..., 1], x[..., 1] - x[..., 2]], -1)

@@ -96,12 +96,12 @@ def _found(node: Node, accesses: Sequence[Steps], laid_out: Sequence[Steps | Non
 
 
 def _neighbours(body: Graph, pointers: Sequence[Pointer]) -> tuple[tuple[int, ...], ...]:
-    """Of values of one type in one memory, whose first elements are neighbours, the numbers of the pointers."""
-    alike: dict[tuple[Memory, Any], list[tuple[int, int]]] = {}
+    """Of operands or results of one type in one memory, whose first elements are neighbours, the pointers' numbers."""
+    alike: dict[tuple[Memory, Any, bool], list[tuple[int, int]]] = {}
     for i, ((memory, at), value) in enumerate(zip(pointers, (*body.inputs, *body.outputs), strict=True)):
-        alike.setdefault((memory, value.type), []).append((at, i))
+        alike.setdefault((memory, value.type, i < len(body.inputs)), []).append((at, i))
     found = []
-    for (_, kind), places in alike.items():
+    for (_, kind, _), places in alike.items():
         (first, _), *others = places = sorted(places)
         if others and [at for at, _ in places] == [first + kind.dtype.itemsize * k for k in range(len(places))]:
             found.append(tuple(i for _, i in places))
