@@ -24,7 +24,7 @@ def same(got, expected):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "bool"])
-@pytest.mark.parametrize("shape", [(), 3, (2, 3), (0, 2)], ids=str)
+@pytest.mark.parametrize("shape", [(), 3, (2, 3), (0, 2), np.array(3), np.array([2, 3])], ids=repr)
 def test_fills(shape, dtype):
     assert same(value(gr.zeros(shape, dtype)), np.zeros(shape, dtype))
     assert same(value(gr.ones(shape, dtype)), np.ones(shape, dtype))

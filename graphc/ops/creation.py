@@ -16,7 +16,7 @@ from graphc.errors import DTypeError, ShapeError
 from graphc.ir import Node
 from graphc.op import composite, float_of, lift, primitive
 from graphc.operators import Operand
-from graphc.ops.core import constant
+from graphc.ops.core import as_constant, constant
 from graphc.samples import call, cases
 from graphc.types import AnyDim, Dim, Type, as_dtype, as_shape, promote
 
@@ -43,7 +43,7 @@ def full(shape: Any, fill_value: Operand, dtype: Any = None) -> Node:
     """A value, broadcast to a shape, which may hold symbolic dims."""
     if dtype is None and type(fill_value) is float:
         dtype = np.float32
-    fill = fill_value if isinstance(fill_value, Node) else constant(fill_value, dtype or np.asarray(fill_value).dtype)
+    fill = fill_value if isinstance(fill_value, Node) else constant(as_constant(fill_value, dtype))
     if dtype is not None and fill.dtype != as_dtype(dtype):
         fill = fill.astype(dtype)
     shape = as_shape(shape)
@@ -101,6 +101,7 @@ def linspace(start: Operand, stop: Operand, num: int = 50, *, endpoint: bool = T
     """
     if not isinstance(num, (int, np.integer)) or num < 0:
         raise ShapeError(f"expected the count of a linspace to be an int ≥ 0, got {num!r}")
+    as_shape(num)
     if isinstance(start, (int, float)) and isinstance(stop, (int, float)):
         return constant(np.linspace(start, stop, num, endpoint=endpoint).astype(as_dtype(dtype or "float32")))
     first, last = ops.add.lift((start, stop))

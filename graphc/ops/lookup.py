@@ -36,8 +36,9 @@ def take(x: Operand, indices: Operand, axis: int | None = None) -> Node:
 
 def _integers(indices: Operand) -> Node:
     """Positions as a node; an empty list, which NumPy takes for floats, holds no position of a wrong dtype."""
-    empty = isinstance(indices, (list, tuple)) and not np.size(indices)
-    node = lift(np.zeros(np.shape(indices), np.int64) if empty else indices)
+    node = lift(indices)
+    if isinstance(indices, (list, tuple)) and node.size == 0:
+        node = lift(np.zeros(np.shape(indices), np.int64))
     if node.dtype.kind not in "iu":
         raise DTypeError(f"expected positions to be integers, got {node.type}", nodes=[node],
                          remedy='convert them with .astype("int64")')  # fmt: skip

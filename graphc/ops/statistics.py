@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from graphc import ops
-from graphc.errors import ShapeError
+from graphc.errors import DTypeError, ShapeError
 from graphc.ir import Node
 from graphc.op import composite, lift
 from graphc.operators import Operand
@@ -61,6 +61,9 @@ def std(x: Operand, axis: Axes | None = None, *, ddof: float = 0, keepdims: bool
 
 
 def _spread(x: Node, axis: Axes | None, ddof: float, *, keepdims: bool) -> Node:
+    if not isinstance(ddof, (int, float, np.integer, np.floating)):
+        raise DTypeError(f"expected ddof to be a number, got {ddof!r}", nodes=[x],
+                         remedy="use ddof=1 for a sample, or 0 for a whole population")  # fmt: skip
     distance = x - mean(x, axis, keepdims=True)
     count = size_node(x, normalize_axes(axis, x.ndim), x.dtype)
     return sum(distance * distance, axis, keepdims=keepdims) / (_less(count, ddof) if ddof else count)

@@ -18,6 +18,8 @@ LARGEST_SIZE = 2**63 - 1
 
 def as_shape(spec: object, owner: str = "") -> Shape:
     """A shape from what a user wrote: one dim or a sequence of them; None is a symbol named after its owner."""
+    if isinstance(spec, np.ndarray):
+        spec = spec.tolist()
     if spec is None or isinstance(spec, (int, str, Dim, np.integer)):
         spec = (spec,)
     if not isinstance(spec, Iterable):
