@@ -7,7 +7,7 @@ pytest.importorskip("llvmlite")
 from test_native import python
 
 LOCKS = """
-import ctypes, threading
+import ctypes, os, threading
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np, graphc as gr
 from graphc.native import workers
@@ -44,6 +44,7 @@ with ThreadPoolExecutor(4) as pool:
     list(pool.map(call, range(4)))
 assert len(locks) > 1, "there were workers"
 assert not opened, f"{len(opened)} times an open lock was let go of"
+os._exit(0)  # a worker may still come to `take`, which is Python code here: not while Python ends
 """
 
 
