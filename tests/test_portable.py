@@ -125,8 +125,9 @@ for n in (5, 41, 300):
     inputs += [x, y, k, m]
     rows = gr.where(m, k[:, ::2] + y, y - gr.sum(y, 1, keepdims=True))
     joined = gr.set_at(k, (slice(None), slice(None, None, 2)), y.astype("int8"))
+    turns = [gr.minimum(k[:, i::2], k[:, 1 - i::2]) + i for i in range(2)]
     outputs += [rows.astype("int8"), x > gr.sum(x, 1, keepdims=True), x.astype("float16"), joined, gr.tanh(x) > 0.5,
-                gr.flip(y, 1).astype("int16"), x.T @ x > 1]
+                gr.flip(y, 1).astype("int16"), x.T @ x > 1, gr.stack(turns, 2)]
 f = gr.compile(inputs, outputs, backend="native", threads=2)
 f.prepare()
 assert library.LIBRARY.finish(library.LIBRARY._by_content.values())
