@@ -528,6 +528,14 @@ def test_a_logarithm_of_a_sum_of_exponentials_and_its_gradient_share_these():
         assert (inside.count("exp"), inside.count("max")) == (exponentials, 1)
 
 
+def test_a_product_is_expected_to_take_as_long_whatever_is_packed_before_it():
+    x, y = (gr.placeholder(name, (1024, 1024)) for name in "xy")
+    plain, packed = (gr.compile([x, y], product, backend="native").report().program.describe().kernels
+                     for product in (x @ y, x.T @ y))  # fmt: skip
+    assert len(plain) == len(packed) == 1
+    assert packed[0].seconds == pytest.approx(plain[0].seconds, rel=0.01)
+
+
 def test_what_no_cache_holds_is_expected_to_take_longer_by_how_it_lies():
     """Streams of 2²⁴ elements take longer a byte as those of 2²⁰, transposes and reads at steps more."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -142,15 +142,26 @@ def describe(works: Works, stages: Sequence[Stage], memories: Memories, emitted:
         barriers=sum(stage.shared for stage in stages),
         chains=tuple(Chained(len(stage.works), len(stage.strips.tasks)) for stage in stages if stage.strips),
         kept_bytes=kept,
-        kernels=tuple(_line(work, works) for work in works.listed if work.task is not None and not work.combines),
+        kernels=tuple(_lines(works)),
         not_native=tuple(_reasons(works.listed)))  # fmt: skip
 
 
-def _line(work: Work, works: Works) -> Line:
+def _lines(works: Works) -> Iterator[Line]:
+    """Of each kernel, expected together with what prepares its operands and combines the parts of its results."""
+    beside: dict[Node, float] = {}
+    for work in works.listed:
+        if work.combines:
+            beside[work.node] = beside.get(work.node, 0.0) + work.ns
+    for work in works.listed:
+        if work.task is not None and not work.combines:
+            yield _line(work, works, beside.pop(work.node, 0.0))
+
+
+def _line(work: Work, works: Works, beside: float) -> Line:
     known, blocks = works.facts.get(work.node), 1 if work.task is None else work.task.blocks
     moved = known.nbytes if known else sum(node.type.nbytes for node in (work.node, *work.node.inputs))
     where, file = work.node.origin.where(), "" if work.task is None else work.task.address.file
-    return Line(work.ns * 1e-9, _operations(work.node, works), moved, blocks, work.ops, where, file)
+    return Line((work.ns + beside) * 1e-9, _operations(work.node, works), moved, blocks, work.ops, where, file)
 
 
 def _operations(node: Node, works: Works) -> float:
