@@ -40,7 +40,7 @@ class Interrupts:
             self._before.clear()
 
     def _begin(self, frame: FrameType, event: str, arg: Any) -> Any:
-        if frame.f_code.co_filename not in self._files:
+        if frame.f_code.co_filename not in self._files or _is_finalizing(frame):
             return None
         frame.f_trace = self._step  # or Python 3.13 and later tell no opcodes of a function's first call
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
@@ -56,6 +56,12 @@ class Interrupts:
                     self.where = f"{frame.f_code.co_qualname}:{frame.f_lineno}"
                     raise self._error
         return self._step
+
+
+def _is_finalizing(frame: FrameType) -> bool:
+    """Whether Python drops what a function raises, whenever the memory is collected that it is called for."""
+    caller = frame.f_back
+    return "__del__" in (frame.f_code.co_name, caller and caller.f_code.co_name)
 
 
 def _looks(code: CodeType, offset: int) -> bool:
