@@ -147,7 +147,7 @@ def describe(works: Works, stages: Sequence[Stage], memories: Memories, emitted:
 
 
 def _lines(works: Works) -> Iterator[Line]:
-    """Of each kernel, expected together with what prepares its operands and combines the parts of its results."""
+    """Of each kernel, expected together with what prepares its operands, combines its results' parts, or goes on."""
     beside: dict[Node, float] = {}
     for work in works.listed:
         if work.combines:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,15 +12,19 @@ import numpy as np
 
 from graphc.executor.steps import Body, Step, Values, body_of, call_into, copy, forget
 from graphc.ir import Node
+from graphc.native.calls.results import MOST_BYTES
 from graphc.native.image import Segment, Share
 from graphc.native.kernel import facts
 from graphc.native.memory import Memories
 from graphc.native.schedule import Stage
 from graphc.native.storage import Home, Storage, array_over
-from graphc.native.work import Task, Work
+from graphc.native.work import Task, Work, nbytes_of
 
-LONGEST_SEGMENT_NS = 2e8
-"""After so much predicted time a run comes back to Python, where an interrupt is noticed."""
+LONGEST_SEGMENT_NS = 5e7
+"""After so much predicted time a run comes back to Python, where an interrupt is noticed. It may take twelve times as
+long, as an extreme down two columns does."""
+NS_PER_NEW_BYTE = 0.5
+"""What is added for results that no memory is kept for: the system maps it page by page, some virtual machines at 3."""
 
 
 @dataclass
@@ -62,6 +67,7 @@ class _Emission:
         """Views whose arrays earlier steps have made."""
 
     def run(self, stages: Sequence[Stage], *, alone: bool) -> Steps:
+        self.writers = Counter(memory for stage in stages for work in stage.works for memory in work.writes)
         time = 0
         for stage in stages:
             for moment in stage.moments:
@@ -83,13 +89,12 @@ class _Emission:
 
     def _serial(self, work: Work) -> None:
         if work.task is not None:
-            count = self._count(work.ns, [work.task])
+            ns = self._ns(work)
+            count = self._count(ns, [work.task])
             for task in work.task.parts(count):
+                self._take(ns / count)
                 self.tasks.append(task)
                 self.made.node_of[self.segment] = work.node
-                self.segment.ns += work.ns / count
-                if self.segment.ns > self.longest or count > 1:
-                    self._flush()
             return
         self._flush()
         step = self._copy(work) if work.output is not None else self._call(work.node)
@@ -97,23 +102,30 @@ class _Emission:
         self.made.listed.append(step)
 
     def _stage(self, stage: Stage) -> None:
-        ns = sum(work.ns for work in stage.works)
+        ns = sum(map(self._ns, stage.works))
         if stage.strips is None:
             self._share(tuple(work.task for work in stage.works if work.task is not None), ns)
             return
+        self._take(ns)
         self.segment.shares.append(Share((), shared=True, strips=stage.strips.tasks))
-        self.segment.ns += ns
-        if self.segment.ns > self.longest:
-            self._flush()
 
     def _share(self, tasks: Sequence[Task], ns: float) -> None:
         """All blocks at once, but never for so long that an interrupt waits."""
         count = self._count(ns, tasks)
         for parts in zip(*(task.parts(count) for task in tasks), strict=True):
+            self._take(ns / count)
             self.segment.shares.append(Share(tuple(part for part in parts if part.blocks), shared=True))
-            self.segment.ns += ns / count
-            if self.segment.ns > self.longest or count > 1:
-                self._flush()
+
+    def _ns(self, work: Work) -> float:
+        """Predicted, in a run whose large results are new."""
+        new = sum(nbytes_of(memory) / self.writers[memory] for memory in work.writes if nbytes_of(memory) > MOST_BYTES)
+        return work.ns + NS_PER_NEW_BYTE * new
+
+    def _take(self, ns: float) -> None:
+        """Let something into the segment, or into another one where both would take too long."""
+        if self.segment.ns + ns > self.longest:
+            self._flush()
+        self.segment.ns += ns
 
     def _count(self, ns: float, tasks: Sequence[Task]) -> int:
         """Into how many parts to cut what takes so long; no part is without a block."""

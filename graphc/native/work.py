@@ -118,7 +118,7 @@ class Work:
     """What LLVM said of the code that it should have run."""
     statuses: tuple[Status, ...] = ()
     combines: bool = False
-    """Whether it prepares a kernel's operand or combines the parts of its results."""
+    """Whether it prepares a kernel's operand, combines the parts of its results, or goes on where another has ended."""
     cut: Cutter | None = None
     """How it falls into strips, if it does."""
 

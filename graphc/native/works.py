@@ -119,7 +119,8 @@ def _copied(node: Node, move: Copy, storage: Storage) -> Work:
 def _walked(node: Node, loop: Loop, storage: Storage, takes: float | None = None) -> Work:
     nest, (shared, numbers) = loop.nest, loop.nest.shared
     address = LIBRARY.kernel(shared, lambda: shared.text, SYMBOL)
-    ns = facts.NS_PER_KERNEL + max(nanoseconds(node) if takes is None else takes, nest.ns)
+    stretch, count = loop.stretch
+    ns = facts.NS_PER_KERNEL + max(nanoseconds(node) / count if takes is None else takes, nest.ns)
     per_block, blocks = facts.blocks_of(nest.rows, ns)
     statuses = tuple(Status(problem, node) for problem in loop.problems)
     skipped = loop.skipped or (0,) * len(loop.sources)
@@ -129,7 +130,8 @@ def _walked(node: Node, loop: Loop, storage: Storage, takes: float | None = None
              *((result, loop.offset) for result in results), *((status, 0) for status in statuses),
              *((NUMBER, number) for number in numbers))  # fmt: skip
     task = Task(address, table, nest.rows, per_block, blocks)
-    return Work(node, roots(loop.sources, storage), results, ns, task, statuses=statuses)
+    reads = roots(loop.sources, storage) + (results if stretch else ())
+    return Work(node, reads, results, ns, task, statuses=statuses, combines=stretch > 0)
 
 
 def _copies(storage: Storage, fresh: int) -> Iterator[Work]:

@@ -8,7 +8,7 @@ the terms along the last reduced axis in vectors.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,8 @@ from graphc.native.code.indices import Index, as_value, plus, smaller, times
 from graphc.native.code.scalars import I64, Value, cast, number
 from graphc.native.code.writer import Code
 from graphc.native.kernel.phases import identity
-from graphc.native.loops.nests import SHORT, DType, Room, at_most, constant, fetch, fetch_all, nested, put
-from graphc.native.loops.walks import COLUMNS, Walks
+from graphc.native.loops.nests import SHORT, DType, Room, at_most, fetch, fetch_all, nested, put
+from graphc.native.loops.walks import COLUMNS, Walks, stretches_of
 from graphc.op import Reduction
 
 BLOCK = 512
@@ -108,6 +108,12 @@ class Extremum(Reducing):
     op: str
 
     @property
+    def stretches(self) -> list[Extremum]:
+        """The same in stretches, one after the other."""
+        found = stretches_of(self.reduced[0], self.together)
+        return [replace(self, start=start, reduced=(stop,)) for start, stop in found]
+
+    @property
     def in_code(self) -> frozenset[str]:
         """How many elements are compared, if they are few."""
         return frozenset({"reduced"} if self.reduced[0] < SHORT else ())
@@ -132,6 +138,10 @@ class Extremum(Reducing):
     def _above(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
         return (b.icmp_signed if self._key_dtype.kind == "i" else b.icmp_unsigned)(">", x, y)
 
+    def _so_far(self, code: Code, result: Any, kept: list[Index]) -> Index:
+        """Where the best stands of what has been."""
+        return fetch(code, result, self.results[0], kept).ir if self.goes_on else 0
+
     def some(self, code: Code, operands: Sequence[Any], result: Any, outer: list[Index], start: Index,
              stop: Index) -> None:  # fmt: skip
         """The best so far, and where, on the stack."""
@@ -144,8 +154,9 @@ class Extremum(Reducing):
             return self._key(code, operands, [*outer, plus(b, start, j), r])
 
         def first(j: Index) -> None:
-            best.set(j, key(j, 0))
-            where.set(j, Value(constant(0), INT64))
+            at = self._so_far(code, result, [*outer, plus(b, start, j)])
+            best.set(j, key(j, at))
+            where.set(j, Value(as_value(at), INT64))
 
         def compare(j: Index, r: Index) -> None:
             x, before = key(j, r), best.get(j)
@@ -157,7 +168,7 @@ class Extremum(Reducing):
             code.loop(0, count, 1, lambda j: compare(j, r), parallel=True)
 
         code.loop(0, count, 1, first, parallel=True)
-        code.loop(1, self.reduced[0], 1, step)
+        code.loop(self.following, self.reduced[0], 1, step)
         code.loop(0, count, 1, lambda j: put(code, where.get(j), result, self.results[0], [
             *outer, plus(b, start, j)]), parallel=True)  # fmt: skip
 
@@ -181,7 +192,9 @@ class Extremum(Reducing):
             return [b.select(b.icmp_signed("<", at, so_far), at, so_far)]
 
         lowest = number(np.iinfo(self._key_dtype).min, self._key_dtype).ir
-        best, where = code.loop(0, size, BLOCK, block, [lowest, I64(0)])
+        at = self._so_far(code, result, kept)
+        found = self._key(code, operands, [*kept, at]).ir if self.goes_on else lowest
+        best, where = code.loop(self.start, size, BLOCK, block, [found, as_value(at)])
         stop = smaller(b, plus(b, where, BLOCK), size)
         at = code.loop(where, stop, 1, place, [I64(NOWHERE)], parallel=True)[0]
         put(code, Value(at, INT64), result, self.results[0], kept)

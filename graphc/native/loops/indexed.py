@@ -15,8 +15,8 @@ first, and make the rows; the others are walked within each row.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from graphc.native.code.indices import Index, as_value, plus, times
 from graphc.native.code.scalars import Value, cast, load, store
 from graphc.native.code.writer import Code
 from graphc.native.loops.nests import FINE, Nest, constant, each_row, fetch, nested, place, put, row_count
+from graphc.native.loops.walks import stretches_of
 
 CHUNK = {"read": 4096, "put": 64, "add": 64, "check": 4096}
 """Points of the innermost axis in one row. Rows that write walk through all positions, so that short ones would cost
@@ -55,6 +56,18 @@ class Indexed(Nest):
     """... and those after them."""
     axes: tuple[Looked, ...]
     mode: str
+
+    @property
+    def stretches(self) -> Iterator[tuple[Indexed, tuple[int, ...]]]:
+        """The same in stretches of the points in order, and the bytes of each operand before these."""
+        if not self.in_order:
+            yield self, (0,) * len(self.operands)
+            return
+        length, *inner = self.in_order
+        bytes_of = [array.steps[len(self.apart)] * array.dtype.itemsize for array in self.operands]
+        together = math.prod([*inner, *(min(size, CHUNK[self.mode]) for size in self.apart[-1:])])
+        for start, stop in stretches_of(length, together):
+            yield replace(self, in_order=(stop - start, *inner)), tuple(start * each for each in bytes_of)
 
     @property
     def rows(self) -> int:

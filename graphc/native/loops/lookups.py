@@ -9,7 +9,7 @@ from functools import partial
 from graphc.ir import Node
 from graphc.native.loops.indexed import Indexed, Looked
 from graphc.native.loops.nests import Array, merged
-from graphc.native.loops.pieces import Copy, Describer, Loop, Pieces
+from graphc.native.loops.pieces import Copy, Describer, Loop, Pieces, in_turn
 from graphc.native.storage import Storage
 from graphc.native.strides import Steps, own_steps
 
@@ -20,8 +20,8 @@ def outside(axis: int, size: int, word: int) -> Exception:
 
 
 def _loop(mode: str, sizes: Sequence[int], sources: Sequence[Node], steps: Sequence[Steps], into: Node, to: Steps,
-          axes: dict[int, Looked]) -> Loop:  # fmt: skip
-    """The loop over an index space in which the sources, the positions first, and the result have such steps."""
+          axes: dict[int, Looked]) -> list[Loop]:  # fmt: skip
+    """The loops over an index space in which the sources, the positions first, and the result have such steps."""
     in_order = [mode in ("put", "add") and step == 0 for step in to]
     order = sorted(range(len(sizes)), key=lambda axis: in_order[axis])
 
@@ -34,7 +34,7 @@ def _loop(mode: str, sizes: Sequence[int], sources: Sequence[Node], steps: Seque
     result = Array(into.dtype, lies[-1])
     nest = Indexed(tuple(arrays), (result,), left[:count], left[count:], tuple(axes.values()), mode)
     problems: list[Callable[[int], Exception]] = [partial(outside, axis, found.size) for axis, found in axes.items()]
-    return Loop(nest, tuple(sources), problems=tuple(problems))
+    return in_turn(Loop(part, tuple(sources), skipped, problems=tuple(problems)) for part, skipped in nest.stretches)
 
 
 def _looked(x: Node, steps: Steps, axes: Sequence[int]) -> dict[int, Looked]:
@@ -62,7 +62,7 @@ def _gather(node: Node, storage: Storage) -> Pieces:
     if 0 in shape:
         return _checked(node, indices, lies, shape[at : at + rank], at, found)
     lies.append(_around(steps, axes, at, rank))
-    return [_loop("read", shape, [*indices, x], lies, node, own_steps(node), found)]
+    return _loop("read", shape, [*indices, x], lies, node, own_steps(node), found)
 
 
 def _checked(node: Node, indices: Sequence[Node], lies: Sequence[Steps], block: Sequence[int], at: int,
@@ -72,7 +72,7 @@ def _checked(node: Node, indices: Sequence[Node], lies: Sequence[Steps], block: 
         return []
     steps = [lie[at : at + len(block)] for lie in lies]
     sources, to = [*indices, indices[-1]], (1,) * len(block)
-    return [_loop("check", block, sources, [*steps, steps[-1]], node, to, found)]
+    return _loop("check", block, sources, [*steps, steps[-1]], node, to, found)
 
 
 def _scatter(mode: str, node: Node, storage: Storage) -> Pieces:
@@ -84,7 +84,7 @@ def _scatter(mode: str, node: Node, storage: Storage) -> Pieces:
     if 0 in shape:
         return [*whole, *_checked(node, indices, lies, shape[at : at + rank], at, found)]
     terms = storage.steps_over(value, len(shape))
-    return [*whole, _loop(mode, shape, [*indices, value], [*lies, terms], node, _around(own, axes, at, rank), found)]
+    return [*whole, *_loop(mode, shape, [*indices, value], [*lies, terms], node, _around(own, axes, at, rank), found)]
 
 
 def _whole(x: Node, node: Node, storage: Storage) -> list[Copy]:
@@ -100,7 +100,7 @@ def _take_along_axis(node: Node, storage: Storage) -> Pieces:
     if 0 in shape:
         return []
     lies = [places, _along(x, steps, axis)]
-    return [_loop("read", shape, [index, x], lies, node, own_steps(node), _looked(x, steps, [axis]))]
+    return _loop("read", shape, [index, x], lies, node, own_steps(node), _looked(x, steps, [axis]))
 
 
 def _along(x: Node, steps: Steps, axis: int) -> Steps:
@@ -120,7 +120,7 @@ def _add_along_axis(node: Node, storage: Storage) -> Pieces:
         return whole
     lies = [storage.steps_over(each, len(shape)) for each in (index, value)]
     to = _along(x, own, axis)
-    return [*whole, _loop("add", shape, [index, value], lies, node, to, _looked(x, own, [axis]))]
+    return [*whole, *_loop("add", shape, [index, value], lies, node, to, _looked(x, own, [axis]))]
 
 
 LOOKUPS: dict[str, Describer] = {

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,14 @@ class Loop:
     offset: int = 0
     problems: tuple[Callable[[int], Exception], ...] = ()
     """What a status word that holds something else than FINE tells."""
+    stretch: tuple[int, int] = (0, 1)
+    """Which one of how many that go on from one another."""
+
+
+def in_turn(stretches: Iterable[Loop]) -> list[Loop]:
+    """Loops each of which goes on from what the one before has written."""
+    listed = list(stretches)
+    return [replace(loop, stretch=(number, len(listed))) for number, loop in enumerate(listed)]
 
 
 Pieces = Sequence[Copy | Loop]

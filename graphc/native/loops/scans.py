@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from graphc.native.code.indices import Index, as_value, plus, times
 from graphc.native.code.scalars import Value, rounded
 from graphc.native.code.writer import Code
 from graphc.native.loops.nests import SHORT, Array, DType, each_row, fetch, fetch_all, put, row_count
-from graphc.native.loops.walks import Walks
+from graphc.native.loops.walks import Walks, stretches_of
 
 NS_PER_STEP, NS_PER_HALF = 0.8, 2.9
 """A step of a single recurrence, and one in f16."""
@@ -38,6 +38,11 @@ class Scan(Walks):
     op: str
 
     @property
+    def stretches(self) -> list[Scan]:
+        """The same in stretches, one after the other."""
+        return [replace(self, start=start, length=stop) for start, stop in stretches_of(self.length, self.together)]
+
+    @property
     def in_code(self) -> frozenset[str]:
         """Steps of single recurrences, which take 1.6 times as long where they read them, and short lengths."""
         if self.columns:
@@ -48,7 +53,7 @@ class Scan(Walks):
     def ns(self) -> float:
         """A step waits for the one before, unless other recurrences go on meanwhile; in f16 it rounds, too."""
         single = NS_PER_HALF if self._dtype == np.float16 else NS_PER_STEP
-        return 0.0 if self.columns else math.prod(self.kept) * self.length * single
+        return 0.0 if self.columns else math.prod(self.kept) * (self.length - self.start) * single
 
     @property
     def columns(self) -> bool:
@@ -74,10 +79,8 @@ class Scan(Walks):
                 put(code, total, result, self.results[0], [*row, i])
             return [total.ir for total in totals]
 
-        first = [self._terms(code, operands, [*row, 0])[-1] for row in rows]
-        for row, value in zip(rows, first, strict=True):
-            put(code, value, result, self.results[0], [*row, 0])
-        code.loop(1, self.length, 1, step, [value.ir for value in first])
+        before = [self._begun(code, operands, result, row) for row in rows]
+        code.loop(self.following, self.length, 1, step, [value.ir for value in before])
 
     def some(self, code: Code, operands: Sequence[Any], result: Any, outer: list[Index], start: Index,
              stop: Index) -> None:  # fmt: skip
@@ -91,8 +94,18 @@ class Scan(Walks):
             before = fetch(code, *into, [*outer, j, plus(code.b, i, -1)])
             put(code, self._step(code.b, before, self._terms(code, operands, [*outer, j, i])), *into, [*outer, j, i])
 
-        code.loop(start, stop, 1, first, parallel=True)
-        code.loop(1, self.length, 1, lambda i: code.loop(start, stop, 1, partial(step, i), parallel=True))
+        if not self.goes_on:
+            code.loop(start, stop, 1, first, parallel=True)
+        code.loop(self.following, self.length, 1, lambda i: code.loop(start, stop, 1, partial(step, i), parallel=True))
+
+    def _begun(self, code: Code, operands: Sequence[Any], result: Any, row: list[Index]) -> Value:
+        """What the first step of a row goes on from."""
+        into = result, self.results[0]
+        if self.goes_on:
+            return fetch(code, *into, [*row, plus(code.b, self.start, -1)])
+        first = self._terms(code, operands, [*row, 0])[-1]
+        put(code, first, *into, [*row, 0])
+        return first
 
     def _terms(self, code: Code, operands: Sequence[Any], indices: list[Index]) -> list[Value]:
         return fetch_all(code, operands, self.operands, indices, self._dtype)
@@ -117,6 +130,11 @@ class Scans(Scan):
     def rows(self) -> int:
         """Groups of recurrences."""
         return row_count(self.kept, ABREAST)
+
+    @property
+    def together(self) -> int:
+        """Those of a group."""
+        return ABREAST
 
     @property
     def ns(self) -> float:

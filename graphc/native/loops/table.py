@@ -17,7 +17,7 @@ from graphc.native.loops.lookups import LOOKUPS
 from graphc.native.loops.maps import Map, Power, Search, filling
 from graphc.native.loops.movement import MOVEMENT, copied_view
 from graphc.native.loops.nests import Array, merged
-from graphc.native.loops.pieces import Describer, Loop, NotNative, Pieces, operand
+from graphc.native.loops.pieces import Describer, Loop, NotNative, Pieces, in_turn, operand
 from graphc.native.loops.randoms import Draw, words
 from graphc.native.loops.scans import scan
 from graphc.native.storage import Home, Storage
@@ -114,7 +114,8 @@ def _extremum(node: Node, storage: Storage) -> Pieces:
     sizes = [shape[each] for each in kept]
     left, (source, to), _ = merged(sizes, [tuple(steps[each] for each in kept), c_order(sizes)])
     arrays = Array(x.dtype, (*source, *(along or (0,)))), Array(node.dtype, to)
-    return [Loop(Extremum((arrays[0],), (arrays[1],), left, inner or (1,), node.op.name), (x,))]
+    nest = Extremum((arrays[0],), (arrays[1],), left, inner or (1,), node.op.name)
+    return in_turn(Loop(each, (x,)) for each in nest.stretches)
 
 
 # Walks along an axis.
@@ -125,16 +126,16 @@ def _running(node: Node, storage: Storage) -> Pieces:
     attrs, own = node.attrs, own_steps(node)
     axis, length = attrs["axis"], node.array_type.static_shape[attrs["axis"]]
     if not attrs["exclusive"]:
-        return [_scan(node, [x], length, storage)]
+        return _scan(node, [x], length, storage)
     other = [size for at, size in enumerate(node.array_type.static_shape) if at != axis]
     steps = tuple(step for at, step in enumerate(own) if at != axis)
     last = (length - 1) * own[axis] * node.array_type.dtype.itemsize if attrs["reverse"] else 0
     sizes, (to,), _ = merged(other, [steps])
     fill = Loop(filling(Array(node.dtype, to), sizes, 0 if node.op.name == "cumsum" else 1), offset=last)
-    return [fill, *([_scan(node, [x], length - 1, storage, 1)] if length > 1 else [])]
+    return [fill, *(_scan(node, [x], length - 1, storage, 1) if length > 1 else [])]
 
 
-def _scan(node: Node, sources: Sequence[Node], length: int, storage: Storage, shift: int = 0) -> Loop:
+def _scan(node: Node, sources: Sequence[Node], length: int, storage: Storage, shift: int = 0) -> list[Loop]:
     """A walk along the first so many elements of an axis, or the last if reversed; results go `shift` further."""
     axis, reverse, shape = node.attrs["axis"], node.attrs["reverse"], node.array_type.static_shape
     lies = [*(storage.steps(source) for source in sources), own_steps(node)]
@@ -146,11 +147,12 @@ def _scan(node: Node, sources: Sequence[Node], length: int, storage: Storage, sh
     arrays = [Array(array.dtype, (*some, sign * lie[axis]))
               for array, some, lie in zip((*sources, node), steps, lies, strict=True)]  # fmt: skip
     nest = scan(tuple(arrays[:-1]), arrays[-1], sizes, length, node.op.name)
-    return Loop(nest, tuple(sources), tuple(ends[:-1]), ends[-1] + shift * sign * lies[-1][axis] * widths[-1])
+    offset = ends[-1] + shift * sign * lies[-1][axis] * widths[-1]
+    return in_turn(Loop(each, tuple(sources), tuple(ends[:-1]), offset) for each in nest.stretches)
 
 
 def _recurrence(node: Node, storage: Storage) -> Pieces:
-    return [_scan(node, node.inputs, node.array_type.static_shape[node.attrs["axis"]], storage)]
+    return _scan(node, node.inputs, node.array_type.static_shape[node.attrs["axis"]], storage)
 
 
 # Element by element.
