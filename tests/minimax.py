@@ -12,11 +12,13 @@ from typing import Any, NamedTuple
 import mpmath as mp
 import numpy as np
 
+from graphc.native.vecmath.error_function import SHIFT
 from graphc.native.vecmath.gamma import LEAST, MINIMUM
 
 Function = Callable[[Any], Any]
 POINTS, EXCHANGES, ROUNDED_FIRST = 600, 12, 4
 MIDDLE = mp.mpf(0.1875)
+HALF = mp.mpf(0.5)
 NEAR_ZERO = mp.mpf(10) ** -6  # where a quotient of differences is taken instead of at 0
 
 
@@ -118,10 +120,10 @@ def _far_erf(t: Any) -> Any:
     return 1 / (t + MIDDLE) - 2
 
 
-def _scaled_erfc(t: Any) -> Any:
-    v = t + mp.mpf(1) / 8
-    x = 1 / v - 3
-    return mp.exp(x * x) * mp.erfc(x) / v
+def _scaled_erfc(y: Any) -> Any:
+    """(x + ¾) exp(x²) erfc(x) / ¾."""
+    x = SHIFT / y - SHIFT
+    return mp.exp(x * x) * mp.erfc(x) / y
 
 
 def _artanh(terms: int) -> Function:
@@ -154,8 +156,8 @@ with mp.workdps(60):
     RATIO = (ROOT_TWO - 1) / (ROOT_TWO + 1) * EDGE
     LOG_BOUNDS = ((mp.sqrt(0.5) - 1) * EDGE, (ROOT_TWO - 1) * EDGE)
     SHIFTED_BOUNDS = (mp.log(0.75) * EDGE, mp.log(1.5) * EDGE)
-    ERFC_BOUNDS = {dtype: (1 / mp.mpf(high) - 0.125, 1 / mp.mpf(3.8125) - 0.125) for dtype, high in
-                   (("f4", "13.1"), ("f8", "30.3"))}  # fmt: skip
+    ERFC_BOUNDS = {dtype: (SHIFT / (mp.mpf(high) + SHIFT) - HALF, HALF - NEAR_ZERO) for dtype, high in
+                   (("f4", "10.06"), ("f8", "27.3"))}  # fmt: skip
 EXPM1, EXPM1_SHIFTED = _expm1(-HALF_LN2, HALF_LN2), _expm1(*SHIFTED_BOUNDS)
 SINE, ARCTAN, ARCSIN = _odd(mp.sin, QUARTER), _odd(mp.atan, 1), _odd(mp.asin, 0.5)
 ERF = (lambda z: mp.erf(mp.sqrt(z)) / mp.sqrt(z) - 1, lambda z: mp.sqrt(z) / mp.erf(mp.sqrt(z)), 0, mp.mpf(0.875) ** 2)
@@ -163,7 +165,7 @@ COSINE = (lambda z: (mp.cos(mp.sqrt(z)) - 1 + z / 2) / z**2, lambda z: z**2, 0, 
 LOG_F32 = (lambda f: (mp.log1p(f) - f + f * f / 2) / f**3, lambda f: abs(f**3 / mp.log1p(f)), *LOG_BOUNDS)
 ERF_FAR = (lambda t: mp.exp(_far_erf(t) ** 2) * mp.erfc(_far_erf(t)), lambda t: mp.exp(-(_far_erf(t) ** 2)))
 FAR_BOUNDS = {dtype: (1 / mp.mpf(high) - MIDDLE, 1 / mp.mpf(2.8125) - MIDDLE) for dtype, high in (("f4", 6), ("f8", 8))}
-SCALED_ERFC = (_scaled_erfc, lambda t: 1 / _scaled_erfc(t))
+SCALED_ERFC = (lambda w: (_scaled_erfc(w + HALF) - 1) / (HALF - w), lambda w: (HALF - w) / _scaled_erfc(w + HALF))
 FITS = {  # by table of graphc.native.vecmath and format
     ("exponential.EXPM1", "f4"): Fit(*EXPM1, 5), ("exponential.EXPM1", "f8"): Fit(*EXPM1, 10),
     ("exponential.EXPM1_SHIFTED", "f4"): Fit(*EXPM1_SHIFTED, 5),
@@ -179,8 +181,8 @@ FITS = {  # by table of graphc.native.vecmath and format
     ("error_function.ERF", "f4"): Fit(*ERF, 7), ("error_function.ERF", "f8"): Fit(*ERF, 12),
     ("error_function.ERF_FAR", "f4"): Fit(*ERF_FAR, *FAR_BOUNDS["f4"], 7),
     ("error_function.ERF_FAR", "f8"): Fit(*ERF_FAR, *FAR_BOUNDS["f8"], 13),
-    ("error_function.SCALED_ERFC", "f4"): Fit(*SCALED_ERFC, *ERFC_BOUNDS["f4"], 9),
-    ("error_function.SCALED_ERFC", "f8"): Fit(*SCALED_ERFC, *ERFC_BOUNDS["f8"], 20),
+    ("error_function.SCALED_ERFC", "f4"): Fit(*SCALED_ERFC, *ERFC_BOUNDS["f4"], 14),
+    ("error_function.SCALED_ERFC", "f8"): Fit(*SCALED_ERFC, *ERFC_BOUNDS["f8"], 38),
     ("gamma.LGAMMA", "f8"): Fit(lambda u: mp.loggamma(2 + u) / u - 1, lambda u: mp.mpf(1), -0.5, 0.5, 18),
     ("gamma.LGAMMA_AT_MINIMUM", "f8"):
         Fit(_lgamma_at_minimum, lambda w: abs(w / mp.loggamma(MINIMUM + w)), -0.22, 0.29, 16),

@@ -158,6 +158,14 @@ def test_ends_of_erfinv(dtype):
 
 @WITH_OR_WITHOUT_FMA
 @BOTH
+def test_ends_and_middle_of_erfc(dtype, fma):
+    largest, smallest = np.finfo(dtype).max, np.finfo(dtype).smallest_subnormal
+    result = compile_elementwise("erfc", dtype, fma=fma)([0.0, -0.0, smallest, largest, np.inf, -largest, -np.inf])
+    assert same(result, np.array([1.0, 1.0, 1.0, 0.0, 0.0, 2.0, 2.0], dtype)).all()
+
+
+@WITH_OR_WITHOUT_FMA
+@BOTH
 @pytest.mark.parametrize("name", EXACT)
 def test_exact_functions_are_numpys_bit_for_bit(name, dtype, fma):
     arrays = any_operands(dtype, 2 if name in BINARY else 1)

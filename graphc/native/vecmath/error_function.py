@@ -4,23 +4,12 @@ from __future__ import annotations
 
 from itertools import zip_longest
 
-from graphc.native.vecmath.exponential import EXPM1, LOG2_E, exp, nearest_integer, scaled
+from graphc.native.vecmath.exponential import exp, power_parts, scaled
 from graphc.native.vecmath.formats import F32, F64
-from graphc.native.vecmath.logarithmic import LN2_HIGH, LN2_LOW
-from graphc.native.vecmath.pairs import (
-    Pair,
-    fast_two_sum,
-    horner,
-    polynomial,
-    product_of_pairs,
-    reciprocal,
-    two_product,
-    two_sum,
-)
-from graphc.native.vecmath.reals import Real, real, where
+from graphc.native.vecmath.pairs import horner, polynomial, residual, two_product, two_sum
+from graphc.native.vecmath.reals import Real, where
 
-EDGE = 0.8125  # erfc(0.8134) = ¼: above, units in the last place are half as large
-HIGHEST = {F32: 10.5, F64: 28.0}  # erfc rounds to 0 above
+EDGE = 0.8125  # from where on erf(x) is taken from 1
 ERF = {  # erf(√z) / √z - 1 for √z ≤ 0.875
     F32: (0.12837917, -0.3761263, 0.11283623, -0.026855364, 0.0051909406, -0.0008026358, 7.866859e-05),
     F64: (0.1283791670955126, -0.3761263890318413, 0.11283791670974289, -0.026866170648918712,
@@ -34,13 +23,19 @@ ERF_FAR = {  # exp(x²) erfc(x) as a function of 1 / (x + 2) - 3/16, for 0.8125 
           -4.675169172204138, -9.217347394813356, 7.9949282626394576, 28.449162590996323, -33.23310805957258,
           -85.70091924059184, 236.37652166055977, -180.71021486734818),
 }  # fmt: skip
-SCALED_ERFC = {  # (x + 3) exp(x²) erfc(x) as a function of 1 / (x + 3) - 1/8, for 0.8125 ≤ x ≤ 10.1 or 27.3
-    F32: (0.8856371, 3.8372917, 14.327865, 44.863968, 111.88094, 196.69293, 136.43091, -526.7577, -815.66797),
-    F64: (0.885637101864549, 3.8372915446746787, 14.327854933924174, 44.86436692630201, 111.89447554026057,
-          196.3491801333723, 133.99749491147102, -431.2999270267998, -1390.0540019227435,
-          -297.981695481493, 6686.614752438057, 9582.225842381584, -30569.926446499674,
-          -83904.10744023419, 160665.8960982729, 638255.7904909776, -1171570.0943350294,
-          -3841094.7727470663, 10476855.11149649, -2728064.3512290553),
+HIGHEST = {F32: 10.5, F64: 28.0}  # erfc rounds to 0 above
+SHIFT = 0.75  # (x + ¾) exp(x²) erfc(x) is ¾ at 0, at most 0.78, and 0.56 in the end
+SCALED_ERFC = {  # ((x + ¾) exp(x²) erfc(x) / ¾ - 1) / (1 - y), y = ¾ / (x + ¾), by y - ½, for x ≤ 10.06 or 27.3
+    F32: (0.027750608, 0.4156722, -0.40585345, 0.089712925, 0.33186364, -0.6364607, 0.619792, -0.2087035, -0.38200402,
+          1.402226, -3.6008868, 2.747749, 5.2439218, -7.2152624),
+    F64: (0.027750601172579218, 0.4156722998695445, -0.4058494592020286, 0.08970215101638178, 0.3315042006413609,
+          -0.6360769832068899, 0.6316938813945527, -0.21539678449461166, -0.5677998031582998, 1.4855648612577081,
+          -2.1211182214283313, 1.9427027288962135, -0.45909830585384964, -2.539250803979449, 6.70092054317411,
+          -10.75773273670489, 11.832746984543439, -7.363081209909604, 4.5619202189660415, 11.730687780222608,
+          -179.24088871718394, 286.4269977476119, 1082.2596601822597, -1679.3177677557032, -9135.254878153528,
+          12484.473588727833, 53409.31997896099, -71868.5817709603, -224557.90579285802, 297921.326342441,
+          694191.3259025131, -927046.0256638972, -1435901.7635760522, 1987772.027616437, 1721131.3956184774,
+          -2507316.6116962177, -896051.9677123186, 1378178.4470727802),
 }  # fmt: skip
 
 
@@ -58,32 +53,18 @@ def erf(x: Real) -> Real:
 
 
 def erfc(x: Real) -> Real:
-    """1 - x - x P(x²), or exp(-x²) Q(1 / (|x| + 3) - 1/8) / (|x| + 3), or 2 less that for negative x."""
-    near = (1.0 - x) - x * horner(x * x, ERF[x.format])
+    """exp(-x²) y (1 + (1 - y) Q(y - ½)) with y = ¾ / (|x| + ¾), or 2 less that for negative x.
+
+    exp(-x²) is 2ᵏ (1 + p), written as `exp` writes it, so that LLVM computes one beside it once. A product of three has
+    no rounding to spare: what x², y and y (1 + p) lose is carried along to the last sum.
+    """
     size = abs(x).at_most(HIGHEST[x.format])
-    far = _erfc(size)
-    return where(size < EDGE, near, where(x < 0.0, 2.0 - far, far))
-
-
-def _erfc(x: Real) -> Real:
-    """The far case, its factors as pairs: a product of three has no rounding to spare."""
-    inverse = reciprocal(two_sum(x, 3.0))
-    square = two_product(x, x)
-    k, bits = nearest_integer(square.high, -LOG2_E, 2 * x.format.bias)
-    high = k.times_plus(-LN2_HIGH[x.format], -square.high)
-    r = fast_two_sum(high, -k.times_plus(LN2_LOW[x.format], square.low))
-    p = fast_two_sum(r.high, (r.high * r.high).times_plus(polynomial(r.high, EXPM1[x.format]), r.low))
-    power = fast_two_sum(real(x.code, 1.0), p.high)
-    power = Pair(power.high, power.low + p.low)
-    product = product_of_pairs(product_of_pairs(_scaled_erfc(inverse), power), inverse)
-    return scaled(product.high + product.low, bits)
-
-
-def _scaled_erfc(inverse: Pair) -> Pair:
-    """The polynomial Q in 1 / (x + 3) - 1/8."""
-    moved = fast_two_sum(real(inverse.high.code, -0.125), inverse.high)
-    t = Pair(moved.high, moved.low + inverse.low)
-    first, second, *others = SCALED_ERFC[t.high.format]
-    outer = product_of_pairs(t, two_sum(t.high * horner(t.high, others), second))
-    total = two_sum(outer.high, first)
-    return Pair(total.high, total.low + outer.low)
+    below, square = two_sum(size, SHIFT), two_product(size, size)
+    y = SHIFT / below.high
+    lost = (-y).times_plus(below.low, residual(y, below.high, SHIFT)).times_plus(1 / SHIFT, -square.low)
+    p, bits = power_parts(-(x * x))
+    power = y.times_plus(p, y)
+    rest = (1.0 - y) * polynomial(y - 0.5, SCALED_ERFC[x.format])
+    rest = lost.times_plus(rest + 1.0, rest)
+    far = scaled(power + power.times_plus(rest, y.times_plus(p, y - power)), bits)
+    return where(x < 0.0, 2.0 - far, far)

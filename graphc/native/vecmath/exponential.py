@@ -57,11 +57,17 @@ def expm1_series(r: Real, coefficients: Mapping[Format, tuple[float, ...]]) -> R
     return (r * r).times_plus(polynomial(r, coefficients[r.format]), r)
 
 
-def exp(x: Real) -> Real:
-    """2ᵏ (1 + p) with p = eʳ - 1."""
+def power_parts(x: Real) -> tuple[Real, Bits]:
+    """p = eʳ - 1 of eˣ = 2ᵏ (1 + p), and the bits that scale by 2ᵏ."""
     x = x.at_least(LOWEST[x.format]).at_most(HIGHEST[x.format])
     k, bits = nearest_integer(x, LOG2_E, 2 * x.format.bias)
-    return scaled(expm1_series(remainder_of_ln2(x, k), EXPM1) + 1.0, bits)
+    return expm1_series(remainder_of_ln2(x, k), EXPM1), bits
+
+
+def exp(x: Real) -> Real:
+    """2ᵏ (1 + p) with p = eʳ - 1."""
+    p, bits = power_parts(x)
+    return scaled(p + 1.0, bits)
 
 
 def exp2(x: Real) -> Real:
