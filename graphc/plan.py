@@ -36,11 +36,17 @@ class Plan:
         _check_static(self.graph)
         self.variables = self.graph.variables
         self.states = [variable.state for variable in self.variables]
-        self.program = _program(self.graph, len(self.graph.outputs) - len(updated), options)
+        self.program = _program(self.graph, updated, options)
         self.entry: Any = None
         """How native code runs the program without Python: None until the second call, False where it cannot."""
         self.called = False
+        """Whether it has run."""
         _check_updates(self.graph.outputs[len(self.graph.outputs) - len(updated) :], updated)
+
+    def let_go_of_spares(self) -> None:
+        """Free the spare arrays of variables that native calls update where they lie."""
+        for variable in self.program.overwritten:
+            variable.state.let_go_of_spare()
 
 
 def _abilities(options: Options) -> dict[str, Any]:
@@ -53,16 +59,16 @@ def _abilities(options: Options) -> dict[str, Any]:
     return {"fusible": is_native, "finishes": (is_finishable, is_along)}
 
 
-def _program(graph: Graph, results: int, options: Options) -> Program:
+def _program(graph: Graph, updated: Sequence[Variable], options: Options) -> Program:
     """The program of the backend asked for, or NumPy's with a warning; LLVM is loaded only where it is wanted."""
     if options.backend == "native":
         from graphc.native.program import NativeProgram, NoDriver
 
         try:
-            return NativeProgram(graph, options.threads, results=results)
+            return NativeProgram(graph, options.threads, updated)
         except NoDriver as problem:
             warn(f"a graph runs on NumPy, because {problem}")
-    return NumpyProgram(graph, threads=options.threads, debug=options.debug, results=results)
+    return NumpyProgram(graph, options.threads, updated, debug=options.debug)
 
 
 def _check_static(graph: Graph) -> None:

@@ -6,7 +6,8 @@ of one moment, and training allocates nothing.
 
 Native code does the same without locks, since nobody else runs Python code while it looks and while it exchanges
 buffers. Between the two it may let go of the interpreter's lock. So it claims what it writes, which Python code waits
-for, and counts itself at the buffers that it only reads.
+for, and counts itself at the buffers that it only reads. A native run that cannot fail once it has begun overwrites
+large values that it needs no more (`graphc.native.overwriting`), unless somebody reads them: then it has no spare one.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from operator import attrgetter, methodcaller
@@ -69,17 +71,17 @@ class Buffer:
 class State:
     """What a variable holds now, and the spare buffer its next value may be written to.
 
-    It is `claimed` while a native run writes that value; who waits for it leaves a lock in `wanted`, which the run lets
-    go of, and no other native run claims the variable before.
+    It is `claimed` while a native run writes that value, and `overwritten` if it does so where the current one lies.
+    Who waits leaves a lock in `wanted`, which the run lets go of, and no other native run claims the variable before.
     """
 
-    __slots__ = ("__weakref__", "claimed", "current", "spare", "wanted", "writing")
+    __slots__ = ("__weakref__", "claimed", "current", "overwritten", "spare", "wanted", "writing")
 
     def __init__(self, array: np.ndarray[Any, Any] | None) -> None:
         self.current = None if array is None else Buffer(array)
         self.spare: Buffer | None = None
         self.writing = threading.RLock()
-        self.claimed = False
+        self.claimed = self.overwritten = False
         self.wanted: Any = None
         _states.add(self)
 
@@ -91,14 +93,46 @@ class State:
     def assign(self, array: np.ndarray[Any, Any]) -> None:
         """Make an array that nobody else holds the current value."""
         buffer = Buffer(array)
-        exclusively(self.writing, lambda: _when_unclaimed([self], lambda: setattr(self, "current", buffer)))
+        exclusively(self.writing, lambda: _when_not("claimed", [self], lambda: setattr(self, "current", buffer)))
+
+    def let_go_of_spare(self) -> None:
+        """Keep the current array only."""
+        _exclusively(lambda: setattr(self, "spare", None))
 
 
 PATIENCE = 0.1
 """After so many seconds who waits looks for itself: a run may have ended with its thread."""
+MOMENT = 0.001
 _CURRENT = attrgetter("current")
 _states: WeakSet[State] = WeakSet()
 _swapping = threading.RLock()
+
+
+def _hold_still() -> None:
+    """Let no run begin, and wait until no value is half overwritten: the process is about to be copied."""
+    GATE.closed = True
+    while _is_any_overwritten() and not sys.is_finalizing():
+        time.sleep(MOMENT)
+        GATE.closed = True  # an exchange has opened it
+
+
+def _is_any_overwritten() -> bool:
+    try:
+        return any(state.overwritten for state in _states)
+    except RuntimeError:  # another thread has declared a variable meanwhile
+        return True
+
+
+def _go_on() -> None:
+    """Open the gate, unless another thread exchanges buffers, which will open it."""
+    try:
+        if _swapping.acquire(blocking=False):
+            GATE.closed = False
+    finally:
+        try:
+            _swapping.release()
+        except RuntimeError as error:  # it was not taken
+            let_through(error)
 
 
 def _fresh_locks() -> None:
@@ -108,11 +142,11 @@ def _fresh_locks() -> None:
     GATE.closed = False
     for state in _states:
         state.writing = threading.RLock()
-        state.claimed, state.wanted = False, None
+        state.claimed, state.overwritten, state.wanted = False, False, None
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_fresh_locks)
+    os.register_at_fork(before=_hold_still, after_in_parent=_go_on, after_in_child=_fresh_locks)
 
 
 class reading:
@@ -124,7 +158,7 @@ class reading:
         self._states = states
 
     def __enter__(self) -> list[np.ndarray[Any, Any]]:
-        _exclusively(self._hold)
+        _when_not("overwritten", self._states, self._hold)
         return [buffer.array for buffer in self._held]
 
     def __exit__(self, *_: object) -> None:
@@ -175,26 +209,27 @@ def _take_spares(states: Sequence[State]) -> list[Buffer]:
         return spares
 
     return [Buffer(np.empty_like(state.array)) if spare is None or spare.is_read else spare
-            for state, spare in zip(states, _when_unclaimed(states, take), strict=True)]  # fmt: skip
+            for state, spare in zip(states, _when_not("claimed", states, take), strict=True)]  # fmt: skip
 
 
-def _when_unclaimed(states: Sequence[State], exchange: Callable[[], Any]) -> Any:
-    """What an exchange of buffers returns, made when no native run writes any of these variables."""
+def _when_not(busy: str, states: Sequence[State], exchange: Callable[[], Any]) -> Any:
+    """What an exchange of buffers returns, made when none of these variables is claimed, or overwritten."""
     while True:
-        is_made, made = _exclusively(lambda: _unless_claimed(states, exchange))
+        is_made, made = _exclusively(lambda: _unless(busy, states, exchange))
         if is_made:
             return made
         made.acquire(timeout=PATIENCE)
 
 
-def _unless_claimed(states: Sequence[State], exchange: Callable[[], Any]) -> tuple[bool, Any]:
+def _unless(busy: str, states: Sequence[State], exchange: Callable[[], Any]) -> tuple[bool, Any]:
     """Whether an exchange was made, and what it returns or a lock that a native run will let go of before it can be."""
-    claimed = next((state for state in states if state.claimed), None)
-    if claimed is None or sys.is_finalizing():  # then its thread has ended
+    awaited = next((state for state in states if getattr(state, busy)), None)
+    if awaited is None or sys.is_finalizing():  # then its thread has ended
         for state in states:
-            state.wanted = None
+            if not state.claimed:  # else somebody else may wait
+                state.wanted = None
         return True, exchange()
-    claimed.wanted = left = threading.Lock()
+    awaited.wanted = left = threading.Lock()
     left.acquire()
     return False, left
 

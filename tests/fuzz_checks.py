@@ -14,7 +14,7 @@ from guarded import guarded
 import graphc as gr
 from graphc.evaluate import evaluate
 from graphc.ir import topological
-from graphc.native import memory, products, schedule
+from graphc.native import memory, overwriting, products, schedule
 from graphc.native.kernel import combining, facts
 from graphc.native.program import NativeProgram
 from graphc.types import TupleType
@@ -34,9 +34,11 @@ DERIVED = 1e-5
 
 @contextmanager
 def everything_parallel() -> Iterator[None]:
-    """Blocks of a few rows, and every level shared among threads, however little it gains."""
+    """Blocks of a few rows, every level shared among threads, however little it gains, and small variables updated
+    where they lie, too."""
     changes = {(facts, "BLOCK_NS"): 40.0, (facts, "WHOLE"): 16, (schedule, "MEETING_NS"): 0.0,
-               (schedule, "WAKING_NS"): 0.0, (schedule, "LOOP_NS"): 0.0, (memory, "LENT_BYTES"): 64}  # fmt: skip
+               (schedule, "WAKING_NS"): 0.0, (schedule, "LOOP_NS"): 0.0, (memory, "LENT_BYTES"): 64,
+               (overwriting, "LEAST_BYTES"): 1}  # fmt: skip
     before = {key: getattr(*key) for key in changes}
     try:
         _set(changes)
@@ -123,7 +125,7 @@ def _called(f: Any, made: Made, feeds: Arrays, start: Arrays) -> list[Any]:
 
 def _run(f: Any, threads: int, feeds: Arrays, start: Arrays, made: Made) -> list[Any]:
     """The same graph planned for other threads, and run twice in the same memory."""
-    program = NativeProgram(f.plan.graph, threads, results=len(made.outputs))
+    program = NativeProgram(f.plan.graph, threads, tuple(made.updates))
     state = {variable: variable.value for variable in program.graph.variables}
     for _ in range(2):
         targets = [None] * len(made.outputs) + [np.full_like(variable.value, np.nan) for variable in made.updates]

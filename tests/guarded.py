@@ -3,7 +3,7 @@
 guarded(array)                  # a copy that ends at such a page
 guarded(array, before=True)     # one that begins right after one
 guarding(monkeypatch)           # new programs' arena, constants and results lie so, filled with NaN before
-run_guarded(f, feeds, 2, monkeypatch)  # the two results of a compiled function with all of that
+run_guarded(f, feeds, monkeypatch)  # the two results of a compiled function with all of that
 """
 
 from __future__ import annotations
@@ -119,13 +119,14 @@ def guarding(monkeypatch: Any) -> None:
     monkeypatch.setattr(Results, "array", array)
 
 
-def run_guarded(executable: Any, feeds: Sequence[Any], results: int, monkeypatch: Any) -> Iterator[list[Any]]:
+def run_guarded(executable: Any, feeds: Sequence[Any], monkeypatch: Any) -> Iterator[list[Any]]:
     """The results of the same program, once with pages behind its arguments that may not be touched, once before."""
     from graphc.native.program import NativeProgram
 
     with monkeypatch.context() as patched:
         guarding(patched)
-        program = NativeProgram(executable.plan.graph, 2, results=results)
+        program = NativeProgram(executable.plan.graph, 2, executable._updated)
+        results = len(program.graph.outputs) - len(executable._updated)
         state = {variable: guarded(variable.value) for variable in program.graph.variables}
         for before in (False, True):
             targets = [None] * results + [guarded(np.ones(n.shape, n.dtype)) for n in program.graph.outputs[results:]]

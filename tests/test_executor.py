@@ -101,7 +101,7 @@ def test_strided_inputs_give_the_bits_of_contiguous_ones():
 def test_state_and_targets():
     w = gr.variable("w", np.arange(4.0))
     step = gr.variable("step", 0)
-    program = NumpyProgram(Graph([], [w.sum(), w * 2, step + 1]), 1, results=1)
+    program = NumpyProgram(Graph([], [w.sum(), w * 2, step + 1]), 1, [w, step])
     state, targets = {w: w.value, step: step.value}, [None, np.empty(4), np.empty((), "i8")]
     total, doubled, count = program.run([], state, targets)
     assert doubled is targets[1]

@@ -301,7 +301,7 @@ def test_the_peak_is_as_predicted(threads):
 
 def test_targets_are_not_counted():
     graph, weights = deep_network()
-    program = NumpyProgram(graph, 1, results=1)
+    program = NumpyProgram(graph, 1, weights)
     targets = [None, *(np.empty_like(w.value) for w in weights)]
     peak = measured_peak(program, [np.ones((96, 96), "f4")], {w: w.value for w in weights}, targets)
     assert peak - SLACK <= program.peak_bytes <= peak + SLACK

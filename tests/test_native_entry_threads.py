@@ -20,6 +20,7 @@ from entries import entered, needs_entries
 from test_driver import until
 from test_native import python
 
+from graphc.native import overwriting
 from graphc.native.calls import entry
 from graphc.native.calls.record import MOST_KEPT
 
@@ -27,6 +28,12 @@ pytestmark = needs_entries
 
 SIZE = 1_000_000
 """Elements that a run of some milliseconds works on."""
+
+
+@pytest.fixture
+def spares(monkeypatch):
+    """Large variables have spare arrays, too."""
+    monkeypatch.setattr(overwriting, "LEAST_BYTES", sys.maxsize)
 
 
 def slow_function(x, steps=8):
@@ -144,6 +151,7 @@ def test_who_waits_for_a_variable_gets_it_before_a_thread_that_writes_it_all_the
     assert not thread.is_alive()
 
 
+@pytest.mark.usefixtures("spares")
 def test_an_assignment_waits_for_a_run_and_a_reader_does_not():
     f, v, _ = training(steps=30)
     thread = threading.Thread(target=f)
@@ -181,6 +189,7 @@ def test_a_value_that_a_run_only_reads_is_not_written_over():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.usefixtures("spares")
 def test_a_child_forked_during_a_run_is_free_of_it():
     f, v, r = training(steps=30)
     thread = threading.Thread(target=f)

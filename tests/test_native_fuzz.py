@@ -81,7 +81,7 @@ def assert_guarded(inputs, outputs, updates, feeds, monkeypatch):
     expected = [np.array(value) for value in f(*feeds)] + [np.array(variable.value) for variable in updates]
     for variable, value in zip(updates, variables, strict=True):
         variable.value = value
-    for found in run_guarded(f, feeds, len(outputs), monkeypatch):
+    for found in run_guarded(f, feeds, monkeypatch):
         same_bits(expected, found, "guarded")
 
 

@@ -31,14 +31,16 @@ WORKSPACES_KEPT = 8
 class NumpyProgram:
     """A planned graph. Runs may overlap: each works in a workspace of its own, kept for later runs."""
 
-    def __init__(self, graph: Graph, threads: int | None = None, *, debug: bool = False,
-                 results: int | None = None) -> None:  # fmt: skip
-        """`threads=None` means the cores this process may use. `debug` looks for the first NaN or inf. The first
-        `results` outputs (by default all) will be fresh arrays, the others get targets: for `peak_bytes`."""
+    overwritten: tuple[Variable, ...] = ()
+
+    def __init__(self, graph: Graph, threads: int | None = None, updated: Sequence[Variable] = (), *,
+                 debug: bool = False) -> None:  # fmt: skip
+        """`threads=None` means the cores this process may use. `debug` looks for the first NaN or inf. The last
+        outputs, the next values of `updated`, get targets; the others will be fresh arrays: for `peak_bytes`."""
         self.plan = plan = make_plan(graph, 1 if debug else threads or available_cores(), debug=debug)
         self._emitted = emit(plan, debug=debug)
         self._steps = tuple(step for stage in self._emitted.stages for step in stage)
-        self._result_bytes = result_bytes(plan, len(graph.outputs) if results is None else results)
+        self._result_bytes = result_bytes(plan, len(graph.outputs) - len(updated))
         self._workspaces: list[list[Any]] = []
         self._call = _caller(graph)
         self._variables = [(plan.slots[variable], variable) for variable in graph.variables]

@@ -70,6 +70,10 @@ class NativeDescription(Description):
     """Chains of kernels, each of which a thread runs for strips of the rows."""
     kept_bytes: int
     """The most that is kept of earlier results, for later ones, beside what a run needs."""
+    updated: int
+    """The variables that a run updates, ..."""
+    overwritten: int
+    """... and how many of them where they lie; the others into spare arrays, which change places with them."""
     kernels: tuple[Line, ...]
     not_native: tuple[str, ...]
     """What NumPy computes, and why."""
@@ -81,7 +85,10 @@ class NativeDescription(Description):
         meetings = f"{self.barriers} barrier{'s' * (self.barriers != 1)} where threads meet"
         lines = [plan, work.partition(";")[0], f"program   {len(self.kernels)} kernels in {times}; {meetings}; {calls}"]
         kept = [f"          up to {si(self.kept_bytes, 'B')} of earlier results are kept for later ones"]
+        spare = self.updated - self.overwritten
+        written = [f"variables {self.overwritten} updated where they lie, {spare} into spare arrays"]
         return "\n".join([*lines, *self._chain_lines(), *self._memory_lines(), *kept[: self.kept_bytes],
+                          *written[: self.updated],
                           *self._kernel_lines(), *_some(self.not_native)])  # fmt: skip
 
     def _memory_lines(self) -> list[str]:
@@ -120,8 +127,9 @@ def _some(lines: Sequence[str]) -> list[str]:
 
 
 def describe(works: Works, stages: Sequence[Stage], memories: Memories, emitted: Emitted, threads: int,
-             results: int, kept: int) -> NativeDescription:  # fmt: skip
-    """The description of a program whose fresh outputs take so many bytes, of which it keeps so many."""
+             results: int, kept: int, *, updated: int, overwritten: int) -> NativeDescription:  # fmt: skip
+    """The description of a program whose fresh outputs take so many bytes, of which it keeps so many, and which updates
+    so many variables, some of them where they lie."""
     graph, storage = works.storage.graph, works.storage
     levels = levels_of(graph, stages, threads)
     tasks = [work.task for work in works.listed if work.task is not None]
@@ -141,7 +149,7 @@ def describe(works: Works, stages: Sequence[Stage], memories: Memories, emitted:
         stretches=sum(isinstance(step, Segment) for step in emitted.steps.listed),
         barriers=sum(stage.shared for stage in stages),
         chains=tuple(Chained(len(stage.works), len(stage.strips.tasks)) for stage in stages if stage.strips),
-        kept_bytes=kept,
+        kept_bytes=kept, updated=updated, overwritten=overwritten,
         kernels=tuple(_lines(works)),
         not_native=tuple(_reasons(works.listed)))  # fmt: skip
 

@@ -12,6 +12,8 @@ from graphc.native.code.library import LIBRARY
 from graphc.native.driver import STRIP
 from graphc.native.driver.layout import (
     CLOSED,
+    FINE,
+    GUARD,
     HEADER,
     IN_OBJECT,
     PATCH_WORDS,
@@ -22,7 +24,6 @@ from graphc.native.driver.layout import (
     WORD,
     WORD_BYTES,
 )
-from graphc.native.loops.nests import FINE
 from graphc.native.work import Fixed, Memory, Status, Task
 
 
@@ -34,6 +35,8 @@ class Share:
     shared: bool
     strips: tuple[tuple[Task, ...], ...] = ()
     """In place of tasks: lists of tasks, each of which runs in turn, and all at once."""
+    guards: bool = False
+    """In place of tasks: whether the run ends here if a position was outside."""
 
     @property
     def lists(self) -> tuple[tuple[Task, ...], ...]:
@@ -114,6 +117,7 @@ class Builder:
             else:
                 listed = self._tasks(share.tasks, patch)
             blocks = len(share.strips) + sum(task.blocks for task in share.tasks) if share.shared else 0
+            blocks = GUARD if share.guards else blocks
             at = self._words[STAGES] + STAGE_WORDS * number
             self._words[at : at + STAGE_WORDS] = [*listed, blocks, number]
         return patch

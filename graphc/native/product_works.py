@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from graphc.ir import Node
 from graphc.native import products
@@ -36,7 +36,21 @@ def finished_works(node: Node, inner: Node, storage: Storage) -> list[Work]:
     factors, operands = ([pointer(source, storage) for source in nodes] for nodes in (whole.factors, whole.operands))
     operands += [(number, 0) for number in whole.numbers]
     after = [*operands, *(results[i] for i in others)]
-    return _stages(node, known, factors, [results[first], *after], len(operands))
+    works = _stages(node, known, factors, [results[first], *after], len(operands))
+    works[-1].over = tuple(_overwritable(node, whole, storage))
+    return works
+
+
+def _overwritable(node: Node, whole: Finished, storage: Storage) -> Iterator[tuple[Memory, Memory]]:
+    """The pairs of a result and an operand's memory that may be the same: every element is read, by the epilogue alone,
+    right before that of the result is written."""
+    factors = {storage.root(source) for source in whole.factors}
+    for source in whole.operands:
+        root = storage.root(source)
+        same = [other for other in whole.operands if storage.root(other) is root]
+        if root not in factors and same == [source] and storage.is_whole(source):
+            yield from ((result, root) for result in storage.results(node)
+                        if storage.root(result) is result and result.type == root.type == source.type)  # fmt: skip
 
 
 def _stages(node: Node, known: products.Compiled, factors: Sequence[Pointer], places: Sequence[Pointer],

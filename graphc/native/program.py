@@ -23,14 +23,14 @@ from graphc.native.code.host import Loaded
 from graphc.native.code.library import LIBRARY
 from graphc.native.describe import describe, levels_of
 from graphc.native.driver import DRIVE
-from graphc.native.driver.layout import WORD_BYTES
+from graphc.native.driver.layout import FINE, WORD_BYTES
 from graphc.native.emit import Emitted, emit
 from graphc.native.image import Segment
 from graphc.native.kernel import facts
-from graphc.native.loops.nests import FINE
 from graphc.native.loops.table import has_loops
 from graphc.native.memory import plan_memory
 from graphc.native.objects import knows_objects
+from graphc.native.overwriting import overwriting
 from graphc.native.schedule import repays_waking, schedule
 from graphc.native.storage import storage_of
 from graphc.native.workers import Helpers
@@ -47,26 +47,29 @@ class NoDriver(CompileError):
 class NativeProgram:
     """A planned graph of kernels. Runs may overlap: each works in a workspace of its own, kept for later runs."""
 
-    def __init__(self, graph: Graph, threads: int | None = None, *, results: int | None = None) -> None:
-        """`threads=None` means the cores this process may use. The first `results` outputs (by default all) will be
-        fresh arrays, the others get targets."""
+    def __init__(self, graph: Graph, threads: int | None = None, updated: Sequence[Variable] = ()) -> None:
+        """`threads=None` means the cores this process may use. The last outputs, the next values of `updated`, get
+        targets; the others will be fresh arrays."""
         if not knows_objects():
             raise CompileError("this Python keeps lists and arrays in a way that the native backend does not know",
                                remedy='use backend="numpy"')  # fmt: skip
         self.graph = graph
         self.threads = threads or available_cores()
-        self._fresh = len(graph.outputs) if results is None else results
+        self._fresh = len(graph.outputs) - len(updated)
         self.storage = storage_of(graph, self._fresh, facts.is_kernel, has_loops)
         self.works = works_of(self.storage, self._fresh)
         self.stages = schedule(self.works.listed, self.threads)
         self.memories = plan_memory(self.stages, self.storage, self._fresh)
         self._drive = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(_driver().addresses[DRIVE])
-        self.emitted = emit(self.storage, self.stages, self.memories, self._fresh)
+        found = overwriting(updated, self.stages, self.storage)
+        self.emitted = emit(self.storage, self.stages, self.memories, self._fresh, guarded=found.guarded)
         self.results = {given.output: Results(given.shape, given.dtype) for given in self.emitted.given
                         if given.output < self._fresh}  # fmt: skip
         self._steps = _with_words(self.emitted)
         self._is_native = all(word for _, word in self._steps)
         self.positions = {status: status.node for work in self.works.listed for status in work.statuses}
+        self.overwritten = found.variables if self._is_native and len(self._steps) == 1 else ()
+        """The variables that a run may update where they lie."""
         self.workspaces: list[Workspace] = []
         """Those that no run has. Native code takes from the list and adds to it, too."""
         self.equip: Callable[[Workspace], Any] | None = None
@@ -197,7 +200,8 @@ class NativeProgram:
         outputs = [self.graph.outputs[given.output] for given in self.emitted.given if given.output < self._fresh]
         fresh = sum(node.type.nbytes for node in outputs)
         kept = sum(source.most_bytes for source in self.results.values())
-        return describe(self.works, self.stages, self.memories, self.emitted, self.threads, fresh, kept)
+        return describe(self.works, self.stages, self.memories, self.emitted, self.threads, fresh, kept,
+                        updated=len(self.graph.outputs) - self._fresh, overwritten=len(self.overwritten))  # fmt: skip
 
     def profile(self, inputs: Sequence[Array], state: Mapping[Variable, Array],
                 targets: Sequence[Array | None]) -> Profile:  # fmt: skip

@@ -51,14 +51,17 @@ class Steps:
     """The slots that steps fill with arrays of one run."""
 
 
-def steps_of(stages: Sequence[Stage], storage: Storage, memories: Memories, slots: Slots, *, alone: bool) -> Steps:
-    """The steps of some stages; with `alone` a segment for every kernel."""
-    return _Emission(storage, memories, slots, 0.0 if alone else LONGEST_SEGMENT_NS).run(stages, alone=alone)
+def steps_of(stages: Sequence[Stage], storage: Storage, memories: Memories, slots: Slots, *,
+             guarded: int | None = None, alone: bool = False) -> Steps:  # fmt: skip
+    """The steps of some stages, which look at the statuses before a moment; with `alone` a segment for every kernel."""
+    emission = _Emission(storage, memories, slots, 0.0 if alone else LONGEST_SEGMENT_NS, guarded)
+    return emission.run(stages, alone=alone)
 
 
 class _Emission:
-    def __init__(self, storage: Storage, memories: Memories, slots: Slots, longest: float) -> None:
-        self.storage, self.memories, self.longest = storage, memories, longest
+    def __init__(self, storage: Storage, memories: Memories, slots: Slots, longest: float,
+                 guarded: int | None) -> None:  # fmt: skip
+        self.storage, self.memories, self.longest, self.guarded = storage, memories, longest, guarded
         self.slots = slots
         self.made = Steps(slots)
         self.tasks: list[Task] = []
@@ -71,6 +74,8 @@ class _Emission:
         time = 0
         for stage in stages:
             for moment in stage.moments:
+                if time == self.guarded:
+                    self._guard()
                 if alone:
                     for work in moment:
                         self._serial(work)
@@ -86,6 +91,10 @@ class _Emission:
                 self._see(node)
         self._flush()
         return self.made
+
+    def _guard(self) -> None:
+        self._flush_tasks()
+        self.segment.shares.append(Share((), shared=False, guards=True))
 
     def _serial(self, work: Work) -> None:
         if work.task is not None:

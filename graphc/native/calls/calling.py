@@ -21,8 +21,7 @@ from graphc.native.calls.record import MOST_KEPT
 from graphc.native.code.host import FINAL
 from graphc.native.code.scalars import I32, I64, POINTER
 from graphc.native.code.writer import CodePointer
-from graphc.native.driver.layout import POOL, PRESENT, WORD_BYTES
-from graphc.native.loops.nests import FINE
+from graphc.native.driver.layout import FINE, POOL, PRESENT, WORD_BYTES
 from graphc.native.objects import LIST_ITEMS
 
 
@@ -44,8 +43,8 @@ def text(places: dict[str, int]) -> str:
     making.make_arrays(frame, items)
     variables.place(frame)
     _run(frame, items)
-    making.make_numbers(frame, items)
     variables.exchange(frame)
+    making.make_numbers(frame, items)
     function = frame.of_run("finish")  # the record may go with its workspace
     with _if_shared(frame):
         variables.unclaim(frame, tell=True)

@@ -82,6 +82,7 @@ class Writer:
         self.emitted, self.inputs = program.emitted, program.graph.inputs
         self.segment, self.helpers, self.sources = segment, program.helpers, program.results
         self.updated, self.results = updated, len(program.emitted.outputs) - len(updated)
+        self.overwritten = {variable.state for variable in program.overwritten}
         self.read = [(state, slot) for state, (slot, _) in zip(states, self.emitted.variables, strict=True)]
         self.numbers = {index: self.emitted.outputs[index] for index in self.emitted.numbers}
         self.container, self.finish = _container(rebuild, self.results)
@@ -119,6 +120,9 @@ class _Record:
         outputs = {one.output for one in fetched}
         targets = [(of.updated[one.output - of.results], one.slot)
                    for one in of.emitted.given if one.output >= of.results]  # fmt: skip
+        written: dict[bool, list[tuple[int, ...]]] = {False: [], True: []}
+        for state, slot in targets:
+            written[state in of.overwritten].append((id(state), *self._patched(slot)))
         counted = [state for state, _ in of.read if not any(state is other for other in of.updated)]
         statuses = workspace.statuses
         fields = {
@@ -133,7 +137,7 @@ class _Record:
         fields |= self._section("kept", map(self._fetched, fetched))
         fields |= self._section("arrays", [self._array(one) for one in given if one.output not in outputs])
         fields |= self._section("reads", [(id(state), *self._patched(slot)) for state, slot in of.read])
-        fields |= self._section("writes", [(id(state), *self._patched(slot)) for state, slot in targets])
+        fields |= self._section("writes", written[False]) | self._section("overwrites", written[True])
         fields |= self._section("counted", [(id(state), self._cell()) for state in counted])
         fields |= self._section("numbers", [self._number(index, workspace.values[slot])
                                             for index, slot in of.numbers.items()])  # fmt: skip

@@ -61,8 +61,8 @@ def _installed(owner: type) -> bool:
 
 def _compiled(owner: type) -> tuple[Method, list[Any]]:
     slots = ((owner, "_entry"), (Entry, "record"), (Workspace, "entry"), (Gate, "closed"), (State, "current"),
-             (State, "spare"), (State, "claimed"), (State, "wanted"), (Buffer, "array"), (Buffer, "readers"),
-             (Buffer, "runs"))  # fmt: skip
+             (State, "spare"), (State, "claimed"), (State, "overwritten"), (State, "wanted"), (Buffer, "array"),
+             (Buffer, "readers"), (Buffer, "runs"))  # fmt: skip
     places = dict(zip(PLACES, (slot_of(*slot) for slot in slots), strict=True))
     # What the text depends on beside its writers: to write it takes longer than to find its code.
     structure = "call", sys.version, np.__version__, object.__basicsize__, tuple(places.items())

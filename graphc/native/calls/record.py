@@ -11,8 +11,8 @@ of its own, of which it takes one for the time of a run, or else 0; and then the
 
 RUN = (
     "arguments", "arguments_end", "kept", "kept_end", "arrays", "arrays_end", "reads", "reads_end", "writes",
-    "writes_end", "counted", "counted_end", "numbers", "numbers_end", "statuses", "statuses_end", "drive", "segment",
-    "container", "size", "finish", "context", "wanted", "lazy", "help",
+    "writes_end", "overwrites", "overwrites_end", "counted", "counted_end", "numbers", "numbers_end", "statuses",
+    "statuses_end", "drive", "segment", "container", "size", "finish", "context", "wanted", "lazy", "help",
 )  # fmt: skip
 """Tables; the container of results (ALONE, LIST, TUPLE) and how many they are; a function of the list that makes what
 was asked for, or 0; how many workers a run wants, whether Python code is to say if they are worth waking, and that."""
@@ -38,7 +38,8 @@ PATCH = ("word", "bytes")
 """The address of a word, and what to add to the pointer that it is to hold."""
 
 PLACES = (
-    "entry", "record", "own", "gate", "current", "spare", "claimed", "wanted", "array", "readers", "runs",
+    "entry", "record", "own", "gate", "current", "spare", "claimed", "overwritten", "wanted", "array", "readers",
+    "runs",
 )  # fmt: skip
 """What is read of an executable, an entry, a workspace, the gate, a state and a buffer: slots."""
 MOST_KEPT = 8

@@ -12,6 +12,11 @@ from graphc.native.calls.frame import VOID, Frame
 from graphc.native.calls.record import COUNTED, STATE
 from graphc.native.code.scalars import I64, POINTER
 
+TARGETS = (("writes", "spare"), ("overwrites", "current"))
+"""Where the next values of variables go."""
+MARKS = {"writes": ("claimed",), "overwrites": ("claimed", "overwritten")}
+"""What keeps others from them meanwhile."""
+
 
 def check(frame: Frame) -> None:
     """Whether variables have values, and buffers that nobody reads for the next ones, which nobody else writes."""
@@ -19,19 +24,22 @@ def check(frame: Frame) -> None:
     frame.leave_if(closed, frame.reject)
     with frame.rows("reads", STATE) as (row, _):
         frame.leave_if(_has(frame, frame.field(row, STATE, "state"), "current", "none"), frame.reject)
-    with frame.rows("writes", STATE) as (row, _):
-        state = frame.field(row, STATE, "state")
-        frame.leave_if(_has(frame, state, "spare", "none"), frame.reject)
-        frame.leave_unless(_has(frame, state, "claimed", "false"), frame.reject)
-        frame.leave_unless(_has(frame, state, "wanted", "none"), frame.reject)
-        spare = frame.load(state, frame.places["spare"])
-        for count in ("readers", "runs"):
-            frame.leave_unless(_has(frame, spare, count, "zero"), frame.reject)
+    with frame.rows("counted", COUNTED) as (row, _):
+        frame.leave_unless(_has(frame, frame.field(row, COUNTED, "state"), "overwritten", "false"), frame.reject)
+    for table, buffer in TARGETS:
+        with frame.rows(table, STATE) as (row, _):
+            state = frame.field(row, STATE, "state")
+            frame.leave_if(_has(frame, state, buffer, "none"), frame.reject)
+            frame.leave_unless(_has(frame, state, "claimed", "false"), frame.reject)
+            frame.leave_unless(_has(frame, state, "wanted", "none"), frame.reject)
+            target = frame.load(state, frame.places[buffer])
+            for count in ("readers", "runs"):
+                frame.leave_unless(_has(frame, target, count, "zero"), frame.reject)
 
 
 def place(frame: Frame) -> None:
     """Say where the buffers lie."""
-    for table, buffer in (("reads", "current"), ("writes", "spare")):
+    for table, buffer in (("reads", "current"), *TARGETS):
         with frame.rows(table, STATE) as (row, _):
             held = frame.load(frame.field(row, STATE, "state"), frame.places[buffer])
             frame.patch(row, STATE, frame.data(frame.load(held, frame.places["array"])))
@@ -40,8 +48,10 @@ def place(frame: Frame) -> None:
 def claim(frame: Frame) -> None:
     """Keep others from the variables for a while."""
     frame.store(I64(1), frame.claims)
-    with frame.rows("writes", STATE) as (row, _):
-        _set(frame, frame.field(row, STATE, "state"), "claimed", frame.shared("true"))
+    for table, marks in MARKS.items():
+        with frame.rows(table, STATE) as (row, _):
+            for mark in marks:
+                _set(frame, frame.field(row, STATE, "state"), mark, frame.shared("true"))
     with frame.rows("counted", COUNTED) as (row, _):
         buffer = frame.load(frame.field(row, COUNTED, "state"), frame.places["current"])
         _replace(frame, buffer, "runs", _counted(frame, buffer, "PyNumber_Add"))
@@ -50,7 +60,7 @@ def claim(frame: Frame) -> None:
 
 
 def exchange(frame: Frame) -> None:
-    """The new values become current."""
+    """The new values become current, where they do not lie in place of the old ones."""
     with frame.rows("writes", STATE) as (row, _):
         state = frame.field(row, STATE, "state")
         current, spare = (frame.load(state, frame.places[name]) for name in ("current", "spare"))
@@ -65,12 +75,14 @@ def unclaim(frame: Frame, *, tell: bool) -> None:
     """
     with frame.b.if_then(frame.same(frame.load(frame.claims, 0, I64), I64(1))):
         frame.store(I64(0), frame.claims)
-        with frame.rows("writes", STATE) as (row, _):
-            state = frame.field(row, STATE, "state")
-            _set(frame, state, "claimed", frame.shared("false"))
-            if tell:
-                with frame.b.if_then(frame.b.not_(_has(frame, state, "wanted", "none"))):
-                    _tell(frame, frame.load(state, frame.places["wanted"]))
+        for table, marks in MARKS.items():
+            with frame.rows(table, STATE) as (row, _):
+                state = frame.field(row, STATE, "state")
+                for mark in marks:
+                    _set(frame, state, mark, frame.shared("false"))
+                if tell:
+                    with frame.b.if_then(frame.b.not_(_has(frame, state, "wanted", "none"))):
+                        _tell(frame, frame.load(state, frame.places["wanted"]))
         with frame.rows("counted", COUNTED) as (row, _):
             cell = frame.field(row, COUNTED, "cell")
             with frame.b.if_then(frame.is_set(cell)):

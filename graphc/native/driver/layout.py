@@ -10,6 +10,9 @@ WORD_BYTES = 8
 
 # The header of a context, and then a status word for each task that reads at positions.
 
+FINE = -(2**63)
+"""What a status word holds while nothing was wrong."""
+
 WORD, DONE, STAGES, VALUES, YIELD, WANTED, POOL, PRESENT, RUNNING, HEADER = 0, 8, 16, 17, 18, 19, 20, 21, 22, 24
 """The claim word, epoch << 40 | stage << 20 | next block; how many blocks of the open stage are done; where the stages
 begin; the address of the run's list of values; the address of the system's function that lets other threads run, or 0;
@@ -25,7 +28,8 @@ EPOCH_PLACE = 2 * COUNT_BITS
 # A stage.
 
 FIRST_TASK, END_OF_TASKS, SHARED_BLOCKS, STAGE_NUMBER, STAGE_WORDS = range(5)
-"""Blocks to share, or 0 for a serial stage."""
+"""Blocks to share, or 0 for a serial stage, or what tells that a run ends here if a position was outside."""
+GUARD = -1
 
 # A task.
 

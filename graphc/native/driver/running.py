@@ -87,6 +87,26 @@ exit:
   ret void
 }
 
+; Whether all positions so far were inside their axes: the status words stand before the stages.
+define internal i1 @fine(ptr %ctx) {
+entry:
+  %first = place %ctx, HEADER
+  %end = target %ctx, STAGES
+  br label %head
+head:
+  %at = phi ptr [ %first, %entry ], [ %next, %body ]
+  %over = icmp eq ptr %at, %end
+  br i1 %over, label %exit, label %body
+body:
+  %status = load i64, ptr %at, align 8
+  %next = place %at, 1
+  %good = icmp eq i64 %status, FINE
+  br i1 %good, label %head, label %exit
+exit:
+  %fine = phi i1 [ true, %head ], [ false, %body ]
+  ret i1 %fine
+}
+
 ; What a run's caller calls: the stages of one segment.
 define void @drive(ptr %segment) {
 entry:
@@ -109,8 +129,11 @@ head:
   br i1 %over, label %exit, label %body
 body:
   %total = field i64, %stage, SHARED_BLOCKS
-  %shared = icmp sgt i64 %total, 0
-  br i1 %shared, label %many, label %one
+  switch i64 %total, label %many [ i64 0, label %one
+                                   i64 GUARD, label %guard ]
+guard:
+  %fine = call i1 @fine(ptr %ctx)
+  br i1 %fine, label %rejoin, label %exit
 many:
   call void @together(ptr %ctx, ptr %stage)
   br label %rejoin

@@ -17,9 +17,9 @@ from graphc.ir import Node
 from graphc.native.code import elementwise
 from graphc.native.code.indices import as_value, larger, plus, smaller, times
 from graphc.native.code.scalars import I32, I64, POINTER, Value, Wide, cast, computed, stored_type, suffix
+from graphc.native.driver.layout import FINE
 from graphc.native.kernel.extents import positioned
 from graphc.native.kernel.lanes import Lanes, read, widened
-from graphc.native.loops.nests import FINE
 
 if TYPE_CHECKING:
     from graphc.native.kernel.values import Values

@@ -26,7 +26,8 @@ from graphc.native.code import elementwise
 from graphc.native.code.indices import Index, as_value, plus, times
 from graphc.native.code.scalars import Value, cast, load, store
 from graphc.native.code.writer import Code
-from graphc.native.loops.nests import FINE, Nest, constant, each_row, fetch, nested, place, put, row_count
+from graphc.native.driver.layout import FINE
+from graphc.native.loops.nests import Nest, constant, each_row, fetch, nested, place, put, row_count
 from graphc.native.loops.walks import stretches_of
 
 CHUNK = {"read": 4096, "put": 64, "add": 64, "check": 4096}

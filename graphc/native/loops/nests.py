@@ -33,8 +33,6 @@ SHORT = 64
 """The length of shorter walks is in the code, where that makes it faster."""
 CHUNK = 4096
 """The most elements of the innermost axis in one row."""
-FINE = -(2**63)
-"""What a status word holds while nothing was wrong."""
 DType = np.dtype[Any]
 
 
