@@ -17,6 +17,7 @@ from graphc.ir import Node
 from graphc.op import composite, lift, placed
 from graphc.operators import Operand
 from graphc.ops.core import constant
+from graphc.ops.joining import MOST_PIECES
 from graphc.ops.random import KEY, random_fold_in, random_normal, random_permutation, random_split, random_uniform
 from graphc.samples import call, cases
 from graphc.types import show_shape
@@ -37,6 +38,9 @@ def split(key: Operand, n: int = 2) -> tuple[Node, ...]:
     """n keys made of one, whose numbers are independent of each other. Use the parts, and the whole no more."""
     if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 0:
         raise ShapeError(f"expected the number of keys to be an int ≥ 0, got {n!r}")
+    if n > MOST_PIECES:
+        raise ShapeError(f"expected at most {MOST_PIECES} keys, got {n}",
+                         remedy="use gr.random_split, which makes them rows of one value")  # fmt: skip
     keys = random_split(key, int(n))
     return tuple(keys[row] for row in range(n))
 

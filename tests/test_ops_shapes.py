@@ -259,6 +259,13 @@ def test_numpys_integers_count_as_pythons(whole):
         np.testing.assert_array_equal(value(ours), theirs)
 
 
+def test_nothing_is_left_of_differences_taken_more_often_than_there_are_elements():
+    x = np.arange(6.0).reshape(2, 3)
+    for n in (3, 4, 2**70):
+        np.testing.assert_array_equal(value(gr.diff(x, n)), np.diff(x, 3))
+        assert value(gr.diff(x > 2, n, axis=0)).shape == (0, 3)
+
+
 def test_diff_of_truth_values_is_numpys():
     x = np.array([[True, False, False], [True, True, False]])
     for n, axis in [(1, 0), (1, 1), (2, 1), (0, 1)]:

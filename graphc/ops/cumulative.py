@@ -15,9 +15,12 @@ from graphc.ops.core import astype
 from graphc.ops.reduction import total_dtype
 from graphc.ops.shape import Stored, ravel
 from graphc.samples import call, cases
-from graphc.types import Type, normalize_axis, promote, unify
+from graphc.types import AnyDim, Type, normalize_axis, promote, unify
 
 __all__ = ["cumprod", "cumsum", "diff", "linear_recurrence"]
+
+MOST_TIMES = 10_000
+"""Differences are taken no more often: each time makes nodes."""
 
 
 def _along_axis(x: Operand, axis: int | None = None, *, dtype: Any = None, exclusive: bool = False,
@@ -145,6 +148,15 @@ def _shifted(x: Node, axis: int, *, reverse: bool) -> Node:
     return ops.pad(x[tuple(along)], widths)
 
 
+def _times(n: int, size: AnyDim) -> int:
+    """How often differences are taken: nothing is left after as many as there are elements."""
+    times = min(n, size) if isinstance(size, int) else n
+    if times > MOST_TIMES:
+        raise ShapeError(f"expected to take differences at most {MOST_TIMES} times, got n = {n}",
+                         remedy="weigh the elements by binomial coefficients")  # fmt: skip
+    return times
+
+
 @composite(samples=cases(call("f64[4]"), call("f64[2,4]", n=2), call("f64[3,2]", axis=0), call("i64[4]"),
                          call("bool[4]", n=2), call("f64[3]", n=0)))  # fmt: skip
 def diff(x: Operand, n: int = 1, axis: int = -1) -> Node:
@@ -158,6 +170,6 @@ def diff(x: Operand, n: int = 1, axis: int = -1) -> Node:
     at = normalize_axis(axis, node.ndim)
     before[at], after[at] = slice(None, -1), slice(1, None)
     less = ops.not_equal if node.dtype.kind == "b" else ops.subtract
-    for _ in range(n):
+    for _ in range(_times(n, node.shape[at])):
         node = less(node[tuple(after)], node[tuple(before)])
     return node

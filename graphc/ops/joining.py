@@ -17,6 +17,9 @@ from graphc.types import AnyDim, Dim, TupleType, Type, normalize_axis, promote, 
 
 __all__ = ["array_split", "concatenate", "hstack", "split", "stack", "vstack"]
 
+MOST_PIECES = 2**20
+"""An array falls into no more: each piece is a value of the graph."""
+
 
 # Joining.
 
@@ -128,12 +131,19 @@ def _pieces(x: Type, *, indices_or_sections: int | tuple[AnyDim, ...], axis: int
     return TupleType([x.with_shape((*x.shape[:axis], size, *x.shape[axis + 1 :])) for size in sizes])
 
 
+def _checked(sections: int) -> int:
+    if sections > MOST_PIECES:
+        raise ShapeError(f"expected at most {MOST_PIECES} pieces, got {sections}",
+                         remedy="use gr.reshape, which makes them rows of one value")  # fmt: skip
+    return sections
+
+
 def _even(x: Type, sections: Any, axis: int) -> list[AnyDim]:
     size = x.shape[axis]
     if sections < 1 or (isinstance(size, int) and size % sections):
         raise ShapeError(f"axis {axis} of {x} does not split into {sections} pieces of one size",
                          remedy="use a divisor of its size, indices, or gr.array_split")  # fmt: skip
-    return [size // sections] * sections
+    return [size // sections] * _checked(sections)
 
 
 def _between(x: Type, indices: Any, axis: int) -> list[AnyDim]:
@@ -171,6 +181,6 @@ def array_split(x: Operand, indices_or_sections: Any, axis: int = 0) -> Node:
     size = node.shape[normalize_axis(axis, node.ndim)]
     sections = indices_or_sections
     if isinstance(sections, (int, np.integer)) and isinstance(size, int) and sections > 0:
-        least, longer = divmod(size, int(sections))
+        least, longer = divmod(size, _checked(int(sections)))
         return split(node, [at * least + min(at, longer) for at in range(1, sections)], axis)
     return split(node, sections, axis)
