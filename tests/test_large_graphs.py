@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import pickle
 import sys
 
@@ -64,5 +65,26 @@ def test_pickling_keeps_names_lines_values_and_sharing():
     assert (once.name, graph.name) == ("shared", "twice")
     assert once.origin.where() == shared.origin.where()
     np.testing.assert_array_equal(graph.variables[0].value, [1.0, 2.0])
+    unset = gr.parse("graph(%x: f32[2]) {\n  %w = variable : f32[2]\n  %y = add(%x, %w) : f32[2]\n  return %y\n}")
+    assert pickle.loads(pickle.dumps(unset)).variables[0].state.current is None
     node = pickle.loads(pickle.dumps(shared))
     assert str(gr.Graph(None, [node])) == str(gr.Graph(None, [shared]))
+
+
+def test_values_are_pickled_as_of_one_moment_while_they_are_trained():
+    v, w = (gr.variable(name, np.full(3, 1.0)) for name in "vw")
+    step = gr.compile([], [], updates={v: v + 1, w: w * 2}, backend="numpy")
+
+    class Meanwhile(pickle.Pickler):
+        """Trains before it writes an array."""
+
+        def persistent_id(self, value):
+            if isinstance(value, np.ndarray):
+                for _ in range(2):
+                    step()
+
+    step()
+    file = io.BytesIO()
+    Meanwhile(file).dump(gr.Graph(None, [v * w]))
+    assert [set(variable.value) for variable in pickle.loads(file.getvalue()).variables] == [{2.0}, {2.0}]
+    assert set(v.value) == {6.0}

@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from graphc.errors import GraphError
 from graphc.ir.keys import FREEZERS, attrs_key
 from graphc.ir.node import NO_ATTRS, Node, Variable
 from graphc.ir.origin import UNKNOWN, Origin
 from graphc.ir.walk import topological
 from graphc.operators import OPS
+from graphc.state import reading
 
 
 class Structure:
@@ -123,10 +126,16 @@ class Graph:
 
     def __reduce__(self) -> tuple[Any, ...]:
         index = {node: i for i, node in enumerate(self.nodes)}
+        values = self._values()
         rows = [(node.op.name, tuple(index[i] for i in node.inputs), dict(node.attrs), node.type, node.name,
-                 node.origin.where(), node.state.array if isinstance(node, Variable) else None)
-                for node in self.nodes]  # fmt: skip
+                 node.origin.where(), values.get(node)) for node in self.nodes]  # fmt: skip
         return _from_rows, (rows, [index[i] for i in self.inputs], [index[o] for o in self.outputs], self.name)
+
+    def _values(self) -> dict[Node, np.ndarray[Any, Any]]:
+        """Copies of the values that variables have, all of one moment."""
+        known = [variable for variable in self.variables if variable.state.current is not None]
+        with reading([variable.state for variable in known]) as arrays:
+            return {variable: array.copy() for variable, array in zip(known, arrays, strict=True)}
 
 
 def _check_inputs(inputs: Sequence[Node], found: Sequence[Node]) -> None:
