@@ -69,6 +69,31 @@ def test_results_of_one_kernel_and_of_products():
     assert copies(program) == 0
 
 
+def heads(x, axes=(0, 2, 1, 3)):
+    """Rows of 4 heads of 16 numbers, the heads first."""
+    return gr.transpose(x.reshape((*x.shape[:-1], 4, 16)), axes)
+
+
+@pytest.mark.parametrize("axes", [(0, 2, 1, 3), (0, 3, 1, 2), (0, 3, 2, 1)])
+def test_products_seen_with_axes_exchanged_are_written_so(axes):
+    x, y = xs(2, 2, 24, 64)
+    left, right = heads(x), heads(y)
+    w = gr.placeholder("w", (64, 8))
+    program = check(gr.transpose(gr.swapaxes(left, -1, -2) @ right, axes).reshape((32, 64)) @ w)
+    copied = [work for work in program.works.listed if work.node.op.name == "reshape"]
+    assert len(copied) == (axes[-1] == 1)  # no vectors would be written
+
+
+def test_products_seen_with_axes_exchanged_are_written_to_their_place():
+    x, y = xs(2, 2, 24, 64)
+    left, right = heads(x), heads(y)
+    one = gr.transpose((left @ gr.swapaxes(right, -1, -2)) @ right, (0, 2, 1, 3))
+    two = gr.transpose(gr.swapaxes(left, -1, -2) @ (left @ gr.swapaxes(right, -1, -2)) + 1, (0, 3, 1, 2))
+    whole = gr.stack([one, two, gr.tanh(one)], axis=2).reshape((48, 192))
+    program = check(whole @ whole.T, gr.sum(two, 0))
+    assert copies(program) == 0
+
+
 def test_what_is_given_an_output_or_taken_twice_is_copied():
     x, y, z = xs(3, 4, 32)
     one, two = gr.exp(y), gr.exp(z)

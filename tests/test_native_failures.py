@@ -111,6 +111,26 @@ def test_products_that_fail_are_computed_by_loops_and_named_once(fresh, monkeypa
     np.testing.assert_array_equal(totals, np.cumsum(feeds[0], axis=0))
 
 
+def test_a_product_that_fails_is_computed_by_numpy_where_its_elements_lie_otherwise(fresh, monkeypatch):
+    compile_module = host.object_code
+
+    def compile_or_fail(text):
+        if 'ModuleID = "matmul' in text:
+            raise RuntimeError("no such instruction")
+        return compile_module(text)
+
+    monkeypatch.setattr(host, "object_code", compile_or_fail)
+    fresh()
+    x = gr.placeholder("x", (4, 10, 20), "float64")
+    product, feed = x @ gr.swapaxes(x, 1, 2), np.linspace(-1, 1, 800).reshape(4, 10, 20)
+    rows = gr.swapaxes(product, 0, 1).reshape((10, 40))
+    with pytest.warns(RuntimeWarning) as seen:
+        result = gr.compile([x], rows @ gr.transpose(rows), backend="native")(feed)
+    expected = (feed @ feed.swapaxes(1, 2)).swapaxes(0, 1).reshape(10, 40)
+    np.testing.assert_allclose(result, expected @ expected.T, rtol=1e-12)
+    assert sum("is computed by NumPy, because compiling it failed" in str(warning.message) for warning in seen) == 1
+
+
 def test_all_kernels_may_fail():
     assert broken("kernel").count("the kernel of") > 5
 

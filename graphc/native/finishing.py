@@ -44,6 +44,12 @@ def is_finishable(node: Node) -> bool:
     return len(dtypes) == 1 and node.dtype.kind == "f" and node.dtype.itemsize >= 4
 
 
+def is_product(node: Node) -> bool:
+    """Whether a product's kernel computes a value, which it writes wherever the elements are to lie."""
+    made = node.inputs[0] if node.op is OPS["item"] else node
+    return is_finishable(made) or product_in(made) is not None
+
+
 def is_along(node: Node) -> bool:
     """Whether an epilogue, which works on whole vectors, should hold a node.
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from graphc.facts import only_ones_move
 from graphc.ir import Graph, Node
 from graphc.native.kernel.facts import needs_whole_rows
+from graphc.native.turned import has_rows
 from graphc.op import OPS
 from graphc.types import TupleType
 from graphc.windows import LARGEST_STEP
@@ -26,25 +27,37 @@ class Join(NamedTuple):
     piece: Node
 
 
-def joins_of(graph: Graph, is_kernel: Callable[[Node], bool]) -> dict[Node, Join]:
+def joins_of(graph: Graph, is_kernel: Callable[[Node], bool],
+             is_product: Callable[[Node], bool]) -> dict[Node, Join]:  # fmt: skip
     """The pieces that kernels can write to where they belong; of a concatenation within another, all or none."""
     joins: dict[Node, Join] = {}
     results, whole = set(graph.outputs), set()
     for node in graph.nodes:
         if node.op is not OPS["concatenate"] or not _is_plain(node):
             continue
-        made = [piece.inputs[0] if only_ones_move(piece) else piece for piece in node.inputs]
-        free = {source for piece, source in zip(node.inputs, made, strict=True)
-                if source not in joins and made.count(source) == 1 and not results & {piece, source}}  # fmt: skip
+        views = [_views(piece, is_product) for piece in node.inputs]
+        made = [source for *_, source in views]
+        free = {source for *seen, source in views
+                if source not in joins and made.count(source) == 1 and not results & {*seen, source}}  # fmt: skip
         interleaved = len(free) == len(made) and _are_interleaved(node, made)
         for start, piece, source in zip(_starts(node), node.inputs, made, strict=True):
             is_long = interleaved or _run(piece, node.attrs["axis"]) >= LEAST_RUN
-            fits = source in whole or (is_long and _is_computed(source, is_kernel))
+            fits = source in whole or (is_long and (is_product(source) or _is_computed(source, is_kernel)))
             if source in free and source.dtype == node.dtype and fits:
                 joins[source] = Join(node, start, piece)
         if all(source in joins and joins[source].whole is node for source in made):
             whole.add(node)
     return joins
+
+
+def _views(piece: Node, is_product: Callable[[Node], bool]) -> list[Node]:
+    """A piece, and what it is a view of, in the end what is computed: a product may be seen with its axes exchanged."""
+    found = [piece]
+    while only_ones_move(found[-1]) or found[-1].op is OPS["transpose"]:
+        found.append(found[-1].inputs[0])
+    if is_product(found[-1]) and has_rows(piece, found[-1]):
+        return found
+    return found[: 1 + only_ones_move(piece)]
 
 
 def _is_plain(node: Node) -> bool:

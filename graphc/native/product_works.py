@@ -22,7 +22,7 @@ def product_works(node: Node, storage: Storage) -> list[Work]:
     known = products.compiled(product)
     limits, share = _limits(node, product, storage)
     factors = [pointer(source, storage) for source in node.inputs[:2]]
-    return _stages(node, known, factors, [(node, 0), *limits], len(limits), share)
+    return _stages(node, known, factors, [pointer(node, storage), *limits], len(limits), share)
 
 
 def finished_works(node: Node, inner: Node, storage: Storage) -> list[Work]:

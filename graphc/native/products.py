@@ -47,7 +47,10 @@ class Compiled:
 
 def product_of(node: Node, storage: Storage) -> Product | None:
     """The product that a node is, if its operands and its result lie as the kernels can read and write them."""
-    return described(node, node.inputs, storage)
+    product = described(node, node.inputs, storage)
+    if product is None or storage.root(node) is node:
+        return product
+    return replace(product, c=storage.steps_over(node, node.ndim))
 
 
 def described(node: Node, factors: Sequence[Node], storage: Storage) -> Product | None:

@@ -25,6 +25,7 @@ from graphc.native.describe import describe, levels_of
 from graphc.native.driver import DRIVE
 from graphc.native.driver.layout import FINE, WORD_BYTES
 from graphc.native.emit import Emitted, emit
+from graphc.native.finishing import is_product
 from graphc.native.image import Segment
 from graphc.native.kernel import facts
 from graphc.native.loops.table import has_loops
@@ -56,7 +57,7 @@ class NativeProgram:
         self.graph = graph
         self.threads = threads or available_cores()
         self._fresh = len(graph.outputs) - len(updated)
-        self.storage = storage_of(graph, self._fresh, facts.is_kernel, has_loops)
+        self.storage = storage_of(graph, self._fresh, facts.is_kernel, is_product, has_loops)
         self.works = works_of(self.storage, self._fresh)
         self.stages = schedule(self.works.listed, self.threads)
         self.memories = plan_memory(self.stages, self.storage, self._fresh)

@@ -182,7 +182,7 @@ class _Emission:
         results = self.storage.results(node)
         if facts.is_kernel(node) or node in self.storage.parts:
             return _all_into(body_of(node), operands, [self._see(result) for result in results])
-        if self.storage.home[node] is Home.OWN:
+        if self.storage.home[self.storage.root(node)] is Home.OWN:
             self.made.passing.append(self.slots[node])
             return _kept(body_of(node), operands, self.slots[node])
         if not node.op.writes_out:

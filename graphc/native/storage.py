@@ -17,7 +17,7 @@ from graphc.executor.places import LARGEST_CONSTANT
 from graphc.ir import Graph, Node
 from graphc.native.joins import joins_of
 from graphc.native.strides import Steps, broadcast, broadcast_strides, contiguous
-from graphc.native.turned import seen_outputs, turned, written_turned
+from graphc.native.turned import below, seen_outputs, turned, written_turned
 from graphc.op import OPS
 from graphc.types import TupleType, Type
 
@@ -88,10 +88,10 @@ class Storage:
         return self.parts.get(node, [node])
 
 
-def storage_of(graph: Graph, fresh: int, is_kernel: Callable[[Node], bool],
+def storage_of(graph: Graph, fresh: int, is_kernel: Callable[[Node], bool], is_product: Callable[[Node], bool],
                has_loops: Callable[[Node], bool]) -> Storage:  # fmt: skip
     """Find the place of every value. The first `fresh` outputs get new arrays; their numbers are read at the end."""
-    made = _Finder(graph, is_kernel, has_loops).run()
+    made = _Finder(graph, is_kernel, is_product, has_loops).run()
     for index, node in enumerate(graph.outputs):
         if node not in made.layout:
             continue
@@ -105,14 +105,15 @@ def storage_of(graph: Graph, fresh: int, is_kernel: Callable[[Node], bool],
 class _Finder:
     """Goes through a graph in order, with a stand-in for each value that something is a view of."""
 
-    def __init__(self, graph: Graph, is_kernel: Callable[[Node], bool], has_loops: Callable[[Node], bool]) -> None:
+    def __init__(self, graph: Graph, is_kernel: Callable[[Node], bool], is_product: Callable[[Node], bool],
+                 has_loops: Callable[[Node], bool]) -> None:  # fmt: skip
         self.graph, self.is_kernel, self.has_loops = graph, is_kernel, has_loops
         self.made = Storage(graph)
         self.items = {(node.inputs[0], node.attrs["index"]): node for node in graph.nodes if node.op.name == "item"}
         self.stand_ins: dict[Node, Any] = {}
-        self.joins = joins_of(graph, is_kernel)
+        self.joins = joins_of(graph, is_kernel, is_product)
         self.turned, self.seen = turned(graph, is_kernel), seen_outputs(graph)
-        self.written_turned = written_turned(graph, is_kernel)
+        self.written_turned = written_turned(graph, is_kernel, is_product)
         self.shown = set(graph.outputs)
         """What an output has the memory of."""
         viewed = [node.inputs[0].type.nbytes for node in graph.nodes if node.op.view and node.inputs]
@@ -158,15 +159,13 @@ class _Finder:
         self._place(node, Home.ARENA)
 
     def _place(self, node: Node, home: Home) -> None:
-        if node in self.written_turned:
-            output = self.written_turned[node]
-            self._place(output, home)
-            strides = self.made.layout[output].strides
-            self.made.layout[node] = Layout(output, 0, tuple(strides[output.attrs["axes"].index(axis)]
-                                                             for axis in range(node.ndim)))  # fmt: skip
-            return
         if node in self.joins:
             self.made.layout[node] = self._joined(node)
+            return
+        if node in self.written_turned:
+            seen = self.written_turned[node]
+            self._place(seen, home)
+            self.made.layout[node] = self._seen(seen, node, self.made.layout[seen])
             return
         self.made.home[node] = home
         if isinstance(node.type, Type):
@@ -179,8 +178,11 @@ class _Finder:
             self._place(whole, Home.ARENA)
         at = self.made.layout[whole]
         there = Layout(at.root, at.offset + start * at.strides[whole.attrs["axis"]], at.strides)
-        seen = array_over(self.region, piece, there).reshape(node.array_type.static_shape)
-        return replace(there, strides=seen.strides)
+        return self._seen(piece, node, there)
+
+    def _seen(self, view: Node, node: Node, at: Layout) -> Layout:
+        """How a value lies, of which a view is to lie somewhere."""
+        return replace(at, strides=below(view, node, array_over(self.region, view, at)).strides)
 
     def _filled(self, node: Node) -> None:
         """A kernel or a loop with several results fills the memory of its items."""

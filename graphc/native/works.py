@@ -12,7 +12,7 @@ from graphc.native.code.failure import LLVMError
 from graphc.native.code.library import LIBRARY
 from graphc.native.code.writer import SYMBOL
 from graphc.native.cuts import kernel_cutter
-from graphc.native.finishing import product_in
+from graphc.native.finishing import is_finishable, product_in
 from graphc.native.kernel import combining, facts
 from graphc.native.kernel.facts import Facts
 from graphc.native.kernel_works import KernelWorks, task_of
@@ -54,7 +54,7 @@ def _works_of(storage: Storage, fresh: int) -> Works:
             continue
         if facts.is_kernel(node):
             works += _merged(node, kernels)
-        elif storage.root(node) is node:
+        elif storage.root(node) is node or is_finishable(node):
             works += _alone(node, storage)
     return Works(storage, [*works, *_copies(storage, fresh)], kernels.facts)
 
@@ -73,6 +73,8 @@ def _alone(node: Node, storage: Storage) -> list[Work]:
     try:
         return product_works(node, storage) or _looped(node, storage)
     except LLVMError as error:
+        if storage.root(node) is not node:
+            return [call(node, storage, failed=error)]
         return [replace(work, failed=error) for work in _looped(node, storage)]
 
 
