@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -71,7 +72,7 @@ class Executable:
         """Let the next call go the way of the last one without Python, where its arguments allow that."""
         if self.options.backend != "native" or self.options.debug:
             return
-        if plan.entry is None and plan.called:
+        if plan.entry is None and plan.called and not sys.is_finalizing():  # then nothing can be imported
             exclusively(self._planning, lambda: self._give_entry(plan))
         plan.called = True
         if plan.entry:

@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import subprocess
+import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -170,6 +172,33 @@ def test_a_program_has_sizes_whatever_the_pipeline(x, pipeline):
     f = gr.compile([x], gr.mean(x), pipeline=pipeline)
     assert f([1.0, 2.0, 6.0]) == 3.0
     assert f.report().passes[0].name == "specialize"
+
+
+AT_EXIT = """
+import numpy as np, graphc as gr
+
+class Last:
+    def __init__(self, step):
+        self.step = step
+
+    def __del__(self):
+        print(*self.step(ones))
+
+x, w = gr.placeholder("x", ("n",), "float64"), gr.variable("w", [0.5] * 4)
+ones = np.ones(4)
+step = gr.compile([x], [gr.sum(x * w), gr.sum(gr.exp(x - 1))], updates={w: w + x}, backend="BACKEND").prepare(n=4)
+for _ in range(CALLS):
+    step(ones)
+last = Last(step)
+"""
+
+
+@pytest.mark.parametrize("calls", [0, 1, 2, 3])
+def test_a_call_may_be_the_last_thing_that_happens(calls, each_backend):
+    """A finalizer runs when nothing can be imported any more."""
+    code = AT_EXIT.replace("BACKEND", each_backend).replace("CALLS", str(calls))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == (f"{2.0 + 4 * calls} 4.0\n", "")
 
 
 # One-shot runs.

@@ -75,7 +75,7 @@ def new_workspace(plan: Plan) -> list[Any]:
 def _aligned(nbytes: int) -> np.ndarray[Any, Any]:
     """Fresh memory that begins at a multiple of the alignment."""
     memory = np.empty(nbytes + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
+    start = -memory.__array_interface__["data"][0] % ALIGNMENT
     return memory[start : start + max(nbytes, 1)]
 
 

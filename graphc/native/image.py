@@ -24,6 +24,7 @@ from graphc.native.driver.layout import (
     WORD,
     WORD_BYTES,
 )
+from graphc.native.storage import address
 from graphc.native.work import Fixed, Memory, Status, Task
 
 
@@ -71,7 +72,7 @@ class Image:
         """Write the words for a workspace whose arena begins at an address."""
         words[:] = self.words
         words[self.arena_words] += arena
-        words[self.own_words] += words.ctypes.data
+        words[self.own_words] += address(words)
 
 
 class Builder:

@@ -119,7 +119,7 @@ class _Finder:
         viewed = [node.inputs[0].type.nbytes for node in graph.nodes if node.op.view and node.inputs]
         viewed += [join.whole.type.nbytes for join in self.joins.values()]
         self.region = np.empty(max(viewed, default=0) + 64, np.uint8)
-        self.base = _address(self.region)
+        self.base = address(self.region)
 
     def run(self) -> Storage:
         made = self.made
@@ -220,7 +220,7 @@ class _Finder:
         if isinstance(result, tuple):
             self.made.layout[node] = Layout(root, 0, ())
         else:
-            offset = _address(result) - self.base if result.size else 0
+            offset = address(result) - self.base if result.size else 0
             self.made.layout[node] = Layout(root, offset, result.strides)
         return True
 
@@ -231,7 +231,8 @@ class _Finder:
         return self.stand_ins[node]
 
 
-def _address(array: np.ndarray[Any, Any]) -> int:
+def address(array: np.ndarray[Any, Any]) -> int:
+    """Where an array begins; `array.ctypes` imports a module, which fails when the interpreter ends."""
     return int(array.__array_interface__["data"][0])
 
 

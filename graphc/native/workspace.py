@@ -14,7 +14,7 @@ from graphc.native.driver.layout import VALUES, YIELD
 from graphc.native.image import Image
 from graphc.native.memory import Memories
 from graphc.native.steps import Slots
-from graphc.native.storage import Home, Storage, array_over
+from graphc.native.storage import Home, Storage, address, array_over
 
 
 class Workspace:
@@ -25,12 +25,12 @@ class Workspace:
     def __init__(self, storage: Storage, memories: Memories, image: Image, slots: Slots) -> None:
         offsets = memories.offsets
         arena = aligned(memories.arena_bytes)
-        base = arena.ctypes.data
+        base = address(arena)
         self.entry: Any
         self.words = aligned(image.words.nbytes).view(np.int64)[: image.words.size]
         image.place(self.words, base)
         self.statuses = self.words[image.statuses]
-        self.context: int = self.words.ctypes.data
+        self.context: int = address(self.words)
         self.dismiss: Callable[[int], None] | None = None
         """Has all workers leave, where some may come."""
         self.called = 0.0
@@ -59,7 +59,7 @@ def aligned(nbytes: int) -> np.ndarray[Any, Any]:
     """Fresh memory that begins at a multiple of the alignment."""
     size = -(-max(nbytes, 1) // ALIGNMENT) * ALIGNMENT
     memory = np.empty(size + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
+    start = -address(memory) % ALIGNMENT
     return memory[start : start + size]
 
 
