@@ -1,5 +1,7 @@
 """Pipelines print and parse, say what they did, and name the pass that failed."""
 
+import functools
+
 import pytest
 
 import graphc as gr
@@ -97,6 +99,24 @@ def broken(graph: Graph) -> Graph:
 def mistyped(graph: Graph) -> Graph:
     """A pass whose result is not well formed."""
     return Graph(graph.inputs, [graph.outputs[0].replace(type=graph.inputs[0].type.with_dtype("int8"))])
+
+
+def test_a_pass_of_any_callable_gets_the_context_that_it_takes():
+    """A function of its own, and where the parameters are another one's: of a partial, of a wrapper, of an object."""
+
+    def sized(graph, *, sizes, **others):
+        seen.append((sizes, others))
+        return graph
+
+    class Sized:
+        def __call__(self, graph, *, sizes):
+            return sized(graph, sizes=sizes)
+
+    seen, graph = [], Graph([], [gr.ones((3,))])
+    wrapper = functools.wraps(sized)(lambda *args, **named: sized(*args, **named))
+    for function in (sized, functools.partial(sized), wrapper, Sized(), Sized().__call__):
+        assert Pass("sized", function)(graph, sizes={"n": 3}, fast_math=True) is graph
+    assert seen == [({"n": 3}, {})] * 5
 
 
 FORGETFUL = [
