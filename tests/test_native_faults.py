@@ -19,7 +19,7 @@ pytest.importorskip("llvmlite")
 
 from test_native import SMALL, python
 
-from graphc.native.code import cache
+from graphc.native.code import background, cache
 
 posix = pytest.mark.skipif(not hasattr(os, "getuid"), reason="needs users")
 NOBODY = 65534
@@ -28,9 +28,13 @@ NOBODY = 65534
 # The library.
 
 
+LOADED = "import graphc.native.program"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux is asked to take pages back")
-def test_little_of_llvm_stays_in_memory():
-    code = SMALL + """
+@pytest.mark.parametrize("before", [LOADED, SMALL], ids=["loaded", "has compiled"])
+def test_little_of_llvm_stays_in_memory(before):
+    code = before + """
 import re
 with open("/proc/self/smaps") as lines:
     sizes = re.findall(r" (r[-w][-x]p) .*libllvmlite.*\\n(?:.*\\n)*?Rss: +([0-9]+) kB", lines.read())
@@ -38,6 +42,32 @@ held = {kind: sum(int(size) for of, size in sizes if of == kind) for kind, _ in 
 assert held["r-xp"] < 12_000 and held["r--p"] < 8_000, held
 """
     python(code, GRAPHC_CACHE="")
+
+
+class Compiling:
+    """A thread that compiles until it was waited for so many times."""
+
+    def __init__(self, left, queue):
+        self.left, self.queue = left, queue
+
+    def is_alive(self):
+        return self.left > 0
+
+    def join(self, timeout):
+        self.left -= 1
+        if self.left == 2:
+            assert self.queue.take() is not None
+
+
+def test_llvm_holds_little_while_it_compiles_a_last_kernel(monkeypatch):
+    """Not while others are left to begin: it would come to the same pages again."""
+    queue, given = background.Queue(), []
+    monkeypatch.setattr(background, "available_cores", lambda: 1)
+    monkeypatch.setattr(background, "give_back_pages", lambda: given.append(thread.left))
+    queue.put(lambda: None)
+    thread = Compiling(4, queue)
+    queue.attend(thread)
+    assert given == [2, 1]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is mapped")

@@ -15,15 +15,20 @@ from typing import Any, TypeVar
 from graphc.executor.threads import available_cores
 from graphc.locks import exclusively
 from graphc.native.code.failure import LLVMError
+from graphc.native.code.pages import give_back_pages
 from graphc.signals import let_through
 
 Result = TypeVar("Result")
 
 WHILE = 0.05
 """So many seconds at a time a thread works on jobs that another one waits for."""
+GIVES_BACK_AFTER = 0.006
+"""While no kernel is left to begin, LLVM's pages are given back at once, after so many seconds, ..."""
+LATER = 1.5
+"""... and then at pauses each so many times as long."""
 
 
-def apart(function: Callable[[], Result]) -> Result:
+def apart(function: Callable[[], Result], wait: Callable[[threading.Thread], None] = threading.Thread.join) -> Result:
     """What a function returns that the main thread has another one call: interrupts come to the main thread alone.
 
     They would leave the lock of LLVM's binding taken, or have it free memory twice.
@@ -45,7 +50,7 @@ def apart(function: Callable[[], Result]) -> Result:
     except RuntimeError as refusal:  # the system has no more threads
         let_through(refusal)
         return function()
-    thread.join()
+    wait(thread)
     for error in errors:
         raise error
     return found[0]
@@ -85,7 +90,7 @@ class Job:
     def wait(self, queue: Queue) -> None:
         """Return when it is done; whoever waits helps with what others have left."""
         while not self.is_done:
-            apart(lambda: queue.work_for(self))
+            apart(lambda: queue.work_for(self), queue.attend)
 
     def result(self, queue: Queue) -> Any:
         """The value, waited for."""
@@ -137,6 +142,16 @@ class Queue:
         end = monotonic() + WHILE
         while not job.is_done and monotonic() < end:
             (self.take() or job).run()
+
+    def attend(self, thread: threading.Thread) -> None:
+        """Wait for a thread that compiles. To what LLVM is done with in the last kernel it does not come back: while
+        none is left to begin, the process holds only those of its pages that it touched lately."""
+        pause = GIVES_BACK_AFTER
+        while thread.is_alive():
+            if not self._jobs:
+                give_back_pages()
+            thread.join(pause)
+            pause *= LATER
 
     def take(self) -> Job | None:
         """The oldest job that nobody has begun."""

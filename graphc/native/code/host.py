@@ -17,6 +17,8 @@ from graphc.native.code.background import apart
 from graphc.native.code.images import image_of, is_image, mapped
 from graphc.native.code.pages import give_back_pages
 
+give_back_pages()  # loading LLVM touches much of it that compiling does not need
+
 
 class Host(NamedTuple):
     """What LLVM knows of this machine: its name for it, for the model of its processor, its instruction sets."""
@@ -82,10 +84,9 @@ def start() -> None:
 
 @cache
 def _target() -> Any:
-    """LLVM's code generator for this host. That it starts touches much of LLVM which compiling does not need."""
+    """LLVM's code generator for this host."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    give_back_pages()
     return llvm.Target.from_default_triple()
 
 

@@ -1,4 +1,4 @@
-"""Pages of LLVM's library that are given back between its uses.
+"""Pages of LLVM's library that are given back between its uses, and while it is used.
 
 Loading LLVM touches a quarter of its 150 MB of code and constants, and compiling a program half: pages that count as
 this process's until it ends. The system has them from a file, and maps them again where they are needed.
@@ -34,7 +34,7 @@ def give_back_pages() -> None:
     if sys.platform != "linux" or sys.maxsize < 2**32:
         return
     try:
-        advise = ctypes.PyDLL(None).madvise  # with Python's lock: to get it back may take longer
+        advise = ctypes.CDLL(None).madvise
         for start, length in _unwritten():
             advise(ctypes.c_void_p(start), ctypes.c_size_t(length), DONT_NEED)
     except (OSError, AttributeError) as error:
