@@ -613,6 +613,25 @@ def test_the_last_of_many_parts_is_long_enough_to_be_turned(k, unit, monkeypatch
     check(np.random.default_rng(0), (), 8, 20, k, ta=True, tb=True, unit=UNITS[unit])
 
 
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize(("m", "n", "k"), [(509, 17, 60), (512, 72, 512), (64, 20, 100), (75, 33, 300)])
+def test_what_is_computed_transposed_is_turned_in_registers_and_stored_as_vectors(m, n, k, unit, monkeypatch):
+    monkeypatch.setattr("graphc.native.gemm.product.prefers_transpose", lambda p, unit: p.m > p.n)
+    rng, dtype = np.random.default_rng(0), DTYPES[m % 2]
+    check(rng, (), m, n, k, dtype, ta=True, unit=UNITS[unit])
+    check(rng, (2,), m, n, k, dtype, ta=True, unit=UNITS[unit])
+    a, b, c = matrix(rng, (m, k), dtype, transposed=True), matrix(rng, (k, n), dtype), matrix(rng, (m, n), dtype)
+    bias, addend = matrix(rng, (n,), dtype), matrix(rng, (m, n), dtype)
+    epilogue = affine(Access((0, 1), bias.dtype), access(addend), alpha=0.5)
+    for product in both(product_of(a, b, c, epilogue, UNITS[unit])):
+        run(product, a, b, c, bias, addend)
+        close(c, a * c.dtype.type(0.5), b, bias + addend)
+        assert product.axes.swapped
+        if m == 512 and not product.plan.any_rows:  # nothing is left beside whole squares
+            assert "store float" not in product.stages[-1].text
+    KEPT.clear()
+
+
 def staircase(rows, columns, k, rng):
     """From where to where some rows and columns are not zero, further and further down; some are zero everywhere."""
     return [np.sort(np.sort(rng.integers(0, k + 1, (size, 2)), axis=1), axis=0) for size in (rows, columns)]

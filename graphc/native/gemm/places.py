@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from llvmlite import ir
 
 from graphc.native.code.indices import Index, as_value, divided, plus, times
 from graphc.native.code.scalars import I32, I64, POINTER, Value, computed, load, store, stored, stored_type
-from graphc.native.code.vectors import Piece, span
+from graphc.native.code.vectors import Piece, Unit, cover, span
 from graphc.native.code.writer import Code
 from graphc.native.gemm.epilogues import Access, Epilogue, Strides
+from graphc.native.gemm.panels import SQUARE_BYTES, transposed
 
 
 @dataclass(frozen=True)
@@ -129,19 +131,24 @@ class Finish:
     """Stores a product's values through its epilogue. `pointers`: C, operands, further results."""
 
     def __init__(
-        self, code: Code, result: Access, epilogue: Epilogue, axes: Axes, pointers: Sequence[Any],
+        self, code: Code, result: Access, epilogue: Epilogue, axes: Axes, pointers: Sequence[Any], unit: Unit,
     ) -> None:  # fmt: skip
         self.code, self.axes, self.epilogue = code, axes, epilogue
+        self.unit = replace(unit, vector_bytes=min(unit.vector_bytes, SQUARE_BYTES))
+        """That of squares, which are turned in registers."""
         self.accesses = (result, *epilogue.operands, *epilogue.results)
         self.arrays = list(zip(pointers, self.accesses, strict=True))
         self.dtype = result.dtype
-        self.loops: dict[tuple[Piece, ...], Any] = {}
+        self.loops: dict[tuple[Any, ...], Any] = {}
 
     def tile(self, values: Sequence[Sequence[Any]], pieces: Sequence[Piece], place: Place,
              skipped: Index = None) -> None:  # fmt: skip
         """Store vectors, one list per row, but for the first `skipped` rows, a number known when the code runs."""
-        if self.axes.strides(self.accesses[0].strides)[-1] != 1:  # a row of C is not contiguous
-            self._through_buffer(values, pieces, place, skipped)
+        *_, down, right = self.axes.strides(self.accesses[0].strides)
+        if right != 1:  # a row of C is not contiguous
+            turns = down == 1 and skipped is None
+            downs = cover(len(values), self.unit, self.dtype.itemsize) if turns else ()
+            self._through_buffer(values, pieces, place, skipped, downs)
             return
         corner = Corner(self.code, self.axes, self.arrays, place)
 
@@ -162,22 +169,23 @@ class Finish:
         self.code.from_one_on(skipped, len(values), store_row)
 
     def _through_buffer(self, values: Sequence[Sequence[Any]], pieces: Sequence[Piece], place: Place,
-                        skipped: Index) -> None:  # fmt: skip
-        """Leave vectors in a buffer, and finish its elements one by one."""
+                        skipped: Index, downs: Sequence[Piece]) -> None:  # fmt: skip
+        """Leave vectors in a buffer, and finish its elements one by one, or as vectors of neighbouring rows."""
         code, kind, width = self.code, stored_type(self.dtype), span(pieces)
         buffer = code.room(len(values) * width, kind)
         for row, vectors in enumerate(values):
             for piece, vector in zip(pieces, vectors, strict=True):
                 code.b.store(vector, code.at(buffer, row * width + piece.start, kind), align=self.dtype.itemsize)
-        key = tuple(pieces)
+        key = tuple(pieces), tuple(downs)
         if key not in self.loops:
-            self.loops[key] = self._write_loops(key)
+            self.loops[key] = self._write_loops(*key)
         rows = 0 if skipped is None else skipped, len(values)
         where = [as_value(index) for index in (*rows, place.entry, place.row, place.column)]
         code.b.call(self.loops[key], [buffer, *where, *[pointer for pointer, _ in self.arrays]])
 
-    def _write_loops(self, pieces: tuple[Piece, ...]) -> Any:
-        """A function that applies the epilogue to a buffer of rows, each of these pieces, column by column."""
+    def _write_loops(self, pieces: tuple[Piece, ...], downs: tuple[Piece, ...]) -> Any:
+        """A function that applies the epilogue to a buffer of rows, each of these pieces, column by column: to these
+        vectors of rows, if rows are neighbours in C."""
         kinds = [POINTER, *[I64] * 5, *[POINTER] * len(self.arrays)]
         code = Code(self.code.module, f"finish_{len(self.loops)}", kinds, internal=True)
         buffer, first, rows, entry, row, column, *pointers = code.function.args
@@ -190,6 +198,19 @@ class Finish:
             corner.finish(self.epilogue, value, down, right)
 
         columns = sum(piece.active for piece in pieces)
-        code.loop(0, columns, 1, lambda right: code.loop(first, rows, 1, lambda down: element(down, right)))
+        whole = columns - columns % max((down.width for down in downs), default=columns + 1)
+        seen = Corner(code, replace(self.axes, swapped=not self.axes.swapped), arrays, Place(entry, column, row))
+        for down in downs:
+            code.loop(0, whole, down.width, partial(self._square, seen, buffer, span(pieces), down))
+        code.loop(whole, columns, 1, lambda right: code.loop(first, rows, 1, lambda down: element(down, right)))
         code.b.ret_void()
         return code.function
+
+    def _square(self, corner: Corner, buffer: Any, width: int, down: Piece, right: Index) -> None:
+        """Finish some rows of as many columns of a buffer; missing rows are read from the last one."""
+        code, kind = corner.code, stored_type(self.dtype)
+        rows = [down.start + min(row, down.active - 1) for row in range(down.width)]
+        places = [code.at(buffer, plus(code.b, right, row * width), kind) for row in rows]
+        vectors = [code.load(place, Piece(0, down.width, down.width), self.dtype) for place in places]
+        for step, vector in enumerate(transposed(code.b, vectors)):
+            corner.finish(self.epilogue, vector, plus(code.b, right, step), down.start, down)

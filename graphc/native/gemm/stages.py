@@ -29,7 +29,7 @@ I8 = ir.IntType(8)
 def finish(layout: Layout, code: Code, table: Sequence[Any]) -> Finish:
     """How final values are stored."""
     own = table[2 : 2 + len(layout.accesses)]
-    return Finish(code, layout.accesses[0], layout.epilogue, layout.axes, own)
+    return Finish(code, layout.accesses[0], layout.epilogue, layout.axes, own, layout.target)
 
 
 def unfinished(layout: Layout, code: Code, table: Sequence[Any], numbers: Numbers | TableNumbers) -> Finish:
@@ -37,7 +37,7 @@ def unfinished(layout: Layout, code: Code, table: Sequence[Any], numbers: Number
     p = layout.problem
     axes = Axes((0,), 0)
     part = times(code.b, numbers.rows, p.n)
-    return Finish(code, Access((part, p.n, 1), p.dtype), STORED, axes, table[-1:])
+    return Finish(code, Access((part, p.n, 1), p.dtype), STORED, axes, table[-1:], layout.target)
 
 
 class Multiplication:
