@@ -613,6 +613,16 @@ def test_the_last_of_many_parts_is_long_enough_to_be_turned(k, unit, monkeypatch
     check(np.random.default_rng(0), (), 8, 20, k, ta=True, tb=True, unit=UNITS[unit])
 
 
+def test_each_panel_of_a_factor_is_turned_in_one_block_while_the_other_factor_stays_in_a_cache():
+    def blocks(m, n, k):
+        cut = Product((), m, n, k, np.dtype("f4"), (k, 1), (1, k), (n, 1), unit=UNITS["host"]).plan
+        return cut.tiles.count, cut.panels.count
+
+    assert blocks(512, 512, 128)[0] == 1
+    assert min(blocks(2048, 512, 128)) > 1  # the other factor takes 1 MB
+    assert blocks(512, 512, 128)[1] >= blocking.BLOCKS
+
+
 @pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize(("m", "n", "k"), [(509, 17, 60), (512, 72, 512), (64, 20, 100), (75, 33, 300)])
 def test_what_is_computed_transposed_is_turned_in_registers_and_stored_as_vectors(m, n, k, unit, monkeypatch):

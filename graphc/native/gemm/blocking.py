@@ -155,7 +155,10 @@ def _even(size: int, most: int) -> int:
 
 
 def _block(p: Problem, rows: Cut, columns: Cut) -> tuple[Cut, Cut]:
-    """Tiles and panels per block: the whole matrix, halved along its longer side until a block is small enough."""
+    """Tiles and panels per block: the whole matrix, halved along its longer side until a block is small enough.
+
+    Where blocks turn panels of B, and A stays in a cache, each panel is turned in one block if there are enough panels.
+    """
     work = 2 * rows.width * columns.width * max(p.k, 8)
     most = max(BLOCK_WORK, 2 * p.m * p.n * max(p.k, 8) * max(p.entries, 1) // BLOCKS)
     tiles = rows.count
@@ -163,8 +166,10 @@ def _block(p: Problem, rows: Cut, columns: Cut) -> tuple[Cut, Cut]:
     if p.limited:
         tiles = min(tiles, max((LIMITED_ROWS if p.k > LIMITED_COLUMNS else 2 * LIMITED_ROWS) // rows.width, 1))
         panels = min(panels, max(LIMITED_COLUMNS // columns.width, 1))
+    is_turned_once = p.b.column != 1 and p.m * p.k * p.dtype.itemsize <= CACHE_BYTES
     while tiles * panels * work > most:
-        if tiles * rows.width >= max(panels * columns.width, 3 * BLOCK_ROWS // 2):
+        is_high = tiles * rows.width >= max(panels * columns.width, 3 * BLOCK_ROWS // 2)
+        if is_high and not (is_turned_once and panels > 1):
             tiles = -(-tiles // 2)
         elif panels > 1:
             panels = -(-panels // 2)
