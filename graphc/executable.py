@@ -77,7 +77,6 @@ class Executable:
         plan.called = True
         if plan.entry:
             self._entry = plan.entry
-            plan.let_go_of_spares()
         else:
             self._leave()
 

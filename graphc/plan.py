@@ -43,11 +43,6 @@ class Plan:
         """Whether it has run."""
         _check_updates(self.graph.outputs[len(self.graph.outputs) - len(updated) :], updated)
 
-    def let_go_of_spares(self) -> None:
-        """Free the spare arrays of variables that native calls update where they lie."""
-        for variable in self.program.overwritten:
-            variable.state.let_go_of_spare()
-
 
 def _abilities(options: Options) -> dict[str, Any]:
     """What the passes must know of the backend: which nodes it has scalar code for."""

@@ -95,10 +95,6 @@ class State:
         buffer = Buffer(array)
         exclusively(self.writing, lambda: _when_not("claimed", [self], lambda: setattr(self, "current", buffer)))
 
-    def let_go_of_spare(self) -> None:
-        """Keep the current array only."""
-        _exclusively(lambda: setattr(self, "spare", None))
-
 
 PATIENCE = 0.1
 """After so many seconds who waits looks for itself: a run may have ended with its thread."""

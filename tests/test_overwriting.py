@@ -134,18 +134,32 @@ def test_training_keeps_one_array_of_each_variable(only_native):
     v = square("v", size=1000)
     f = entered(native([], gr.sum(v), {v: v + 1}))
     only_native()
+    f()
     held, at = v.state.current, v.state.array.ctypes.data
     assert v.state.spare is None
     gc.collect()
     tracemalloc.start()
     try:
         for i in range(20):
-            assert f() == (3 + i) * 1e6
+            assert f() == (4 + i) * 1e6
         assert tracemalloc.get_traced_memory()[1] < 1e6
     finally:
         tracemalloc.stop()
     assert (v.state.current, v.state.array.ctypes.data, v.state.spare) == (held, at, None)
-    np.testing.assert_array_equal(v.value, np.full((1000, 1000), 23.0))
+    np.testing.assert_array_equal(v.value, np.full((1000, 1000), 24.0))
+
+
+@needs_entries
+def test_calls_that_python_runs_use_two_arrays_in_turn():
+    """Fresh memory for each would come from the system page by page."""
+    v = square("v")
+    f = entered(native([], gr.sum(v), {v: v + 1}))
+    buffers = {v.state.current, v.state.spare}
+    for _ in range(4):
+        f._slow()
+        assert {v.state.current, v.state.spare} == buffers
+    f()
+    assert v.state.spare is None
 
 
 @needs_entries

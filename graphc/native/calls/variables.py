@@ -60,12 +60,14 @@ def claim(frame: Frame) -> None:
 
 
 def exchange(frame: Frame) -> None:
-    """The new values become current, where they do not lie in place of the old ones."""
+    """The new values become current. Where they lie in place of the old ones, the spare buffer is let go of."""
     with frame.rows("writes", STATE) as (row, _):
         state = frame.field(row, STATE, "state")
         current, spare = (frame.load(state, frame.places[name]) for name in ("current", "spare"))
         frame.store(spare, state, frame.places["current"])
         frame.store(current, state, frame.places["spare"])
+    with frame.rows("overwrites", STATE) as (row, _):
+        _set(frame, frame.field(row, STATE, "state"), "spare", frame.shared("none"))
 
 
 def unclaim(frame: Frame, *, tell: bool) -> None:
