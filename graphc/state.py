@@ -73,6 +73,8 @@ class State:
 
     It is `claimed` while a native run writes that value, and `overwritten` if it does so where the current one lies.
     Who waits leaves a lock in `wanted`, which the run lets go of, and no other native run claims the variable before.
+    While a run by Python code writes that value, which has the lock `writing`, `claimed` is None: that keeps native
+    runs away, and nobody waits for it. Should an interrupt leave it so, the next such run puts it right.
     """
 
     __slots__ = ("__weakref__", "claimed", "current", "overwritten", "spare", "wanted", "writing")
@@ -81,7 +83,8 @@ class State:
         self.current = None if array is None else Buffer(array)
         self.spare: Buffer | None = None
         self.writing = threading.RLock()
-        self.claimed = self.overwritten = False
+        self.claimed: bool | None = False
+        self.overwritten = False
         self.wanted: Any = None
         _states.add(self)
 
@@ -201,7 +204,7 @@ def _take_spares(states: Sequence[State]) -> list[Buffer]:
     def take() -> list[Buffer | None]:
         spares = [state.spare for state in states]
         for state in states:
-            state.spare = None
+            state.spare = state.claimed = None
         return spares
 
     return [Buffer(np.empty_like(state.array)) if spare is None or spare.is_read else spare
@@ -242,11 +245,11 @@ def _exclusively(exchange: Callable[[], Result]) -> Result:
 
 def _give_back(states: Sequence[State], targets: Sequence[Buffer]) -> None:
     for state, target in zip(states, targets, strict=True):
-        state.spare = target
+        state.spare, state.claimed = target, False
 
 
 def _swap(states: Sequence[State], targets: Sequence[Buffer]) -> None:
     """Targets become current, and what was current spare, in one step of the interpreter, which no interrupt parts."""
     before = [state.current for state in states]
-    names = ["spare"] * len(states) + ["current"] * len(states)
-    deque(map(setattr, [*states, *states], names, [*before, *targets]), maxlen=0)
+    names = [name for name in ("spare", "current", "claimed") for _ in states]
+    deque(map(setattr, [*states] * 3, names, [*before, *targets, *[False] * len(states)]), maxlen=0)

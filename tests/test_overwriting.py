@@ -12,6 +12,7 @@ import pytest
 
 import graphc as gr
 from graphc import state
+from graphc.executor import NumpyProgram
 
 pytest.importorskip("llvmlite")
 
@@ -197,6 +198,72 @@ def test_a_value_being_read_is_not_overwritten():
         assert f() == (3 + i) * N * N
     assert v.state.spare is None
     np.testing.assert_array_equal(v.value, was + 6)
+
+
+def in_a_thread(function):
+    """Another thread that has as much time as it takes, or waits for somebody."""
+    thread = threading.Thread(target=function)
+    thread.start()
+    thread.join(0.2)
+    return thread
+
+
+@needs_entries
+def test_what_a_run_by_python_will_write_is_not_overwritten_before(monkeypatch):
+    """Else the update would be lost."""
+    v = square("v")
+    f = entered(native([], gr.sum(v), {v: v + 1}))
+    exit_, threads = state.reading.__exit__, []
+
+    def exit_and_switch(self, *error):
+        exit_(self, *error)
+        if not threads:
+            threads.append(in_a_thread(f))
+
+    monkeypatch.setattr(state.reading, "__exit__", exit_and_switch)
+    f._slow()
+    threads[0].join(300)
+    np.testing.assert_array_equal(v.value, np.full((N, N), 5.0))
+
+
+@needs_entries
+def test_what_a_run_by_python_only_writes_is_not_overwritten_meanwhile(monkeypatch):
+    """Else one variable would be as after the one run, and the other as after the other."""
+    v, count = square("v"), gr.variable("count", 1.0)
+    f = entered(native([], [], {v: v + 1, count: count + 1}))
+    assert names(f) == ["v"]
+    g = gr.compile([], [], updates={v: gr.broadcast_to(count, (N, N))}, backend="numpy")
+    program, threads = g.plan.program, []
+
+    def run_and_switch(*given):
+        threads.append(in_a_thread(f))
+        return NumpyProgram.run(program, *given)
+
+    monkeypatch.setattr(program, "run", run_and_switch)
+    g()
+    threads[0].join(300)
+    np.testing.assert_array_equal(v.value, np.full((N, N), count.value))
+
+
+@needs_entries
+def test_an_interrupt_before_a_run_by_python_keeps_nobody_from_the_variable(monkeypatch):
+    v = square("v")
+    f = entered(native([], gr.sum(v), {v: v + 1}))
+    f()
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(state, "Buffer", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            f._slow()
+    assert v.state.claimed is None
+    f()
+    assert v.state.claimed is False
+    f()
+    assert v.state.spare is None
+    np.testing.assert_array_equal(v.value, np.full((N, N), 6.0))
 
 
 def long_training(size=400_000):
