@@ -153,7 +153,7 @@ def test_who_waits_for_a_variable_gets_it_before_a_thread_that_writes_it_all_the
 
 @pytest.mark.usefixtures("spares")
 def test_an_assignment_waits_for_a_run_and_a_reader_does_not():
-    f, v, _ = training(steps=30)
+    f, v, _ = training(steps=14)
     thread = threading.Thread(target=f)
     thread.start()
     begun(v)
@@ -166,7 +166,7 @@ def test_an_assignment_waits_for_a_run_and_a_reader_does_not():
 
 
 def test_a_value_that_a_run_only_reads_is_not_written_over():
-    f, v, r = training(steps=30)
+    f, v, r = training(steps=14)
     bump = gr.compile([], [], updates={r: r * 2}, backend="native")
     right, done = f._slow(), []
     thread = threading.Thread(target=lambda: done.append(f()))
@@ -191,7 +191,7 @@ def test_a_value_that_a_run_only_reads_is_not_written_over():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.usefixtures("spares")
 def test_a_child_forked_during_a_run_is_free_of_it():
-    f, v, r = training(steps=30)
+    f, v, r = training(steps=14)
     thread = threading.Thread(target=f)
     thread.start()
     begun(v)
