@@ -31,22 +31,24 @@ Result = TypeVar("Result")
 
 
 class Gate:
-    """Closed while some thread exchanges buffers by Python code, which it does under a lock.
+    """Closed while some thread exchanges buffers by Python code, which it does under a lock, or forks.
 
     A native call looks at it instead of taking the lock, before it begins. Should an interrupt leave it closed, calls
     are slower until the next exchange opens it.
     """
 
-    __slots__ = ("closed",)
+    __slots__ = ("closed", "forking")
 
     def __init__(self) -> None:
         self.closed = False
+        self.forking: set[int] = set()
+        """The threads that do."""
 
     def __enter__(self) -> None:
         self.closed = True
 
     def __exit__(self, *_: object) -> None:
-        self.closed = False
+        self.closed = bool(self.forking)
 
 
 GATE = Gate()
@@ -109,10 +111,10 @@ _swapping = threading.RLock()
 
 def _hold_still() -> None:
     """Let no run begin, and wait until no value is half overwritten: the process is about to be copied."""
+    GATE.forking.add(threading.get_ident())
     GATE.closed = True
     while _is_any_overwritten() and not sys.is_finalizing():
         time.sleep(MOMENT)
-        GATE.closed = True  # an exchange has opened it
 
 
 def _is_any_overwritten() -> bool:
@@ -123,21 +125,16 @@ def _is_any_overwritten() -> bool:
 
 
 def _go_on() -> None:
-    """Open the gate, unless another thread exchanges buffers, which will open it."""
-    try:
-        if _swapping.acquire(blocking=False):
-            GATE.closed = False
-    finally:
-        try:
-            _swapping.release()
-        except RuntimeError as error:  # it was not taken
-            let_through(error)
+    """Open the gate."""
+    GATE.forking.discard(threading.get_ident())
+    _exclusively(lambda: None)
 
 
 def _fresh_locks() -> None:
     """A forked child has one thread: whatever lock another thread held is free."""
     global _swapping
     _swapping = threading.RLock()
+    GATE.forking.clear()
     GATE.closed = False
     for state in _states:
         state.writing = threading.RLock()

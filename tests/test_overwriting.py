@@ -19,6 +19,7 @@ pytest.importorskip("llvmlite")
 from entries import entered, needs_entries
 from fuzz_checks import everything_parallel
 from test_driver import until
+from test_native import python
 from test_native_entry_threads import slow_function
 
 from graphc.native import overwriting
@@ -332,6 +333,37 @@ def test_a_fork_waits_for_a_run_that_overwrites():
         stop.set()
         thread.join(300)
     assert not state.GATE.closed
+
+
+FORK = """
+import os, threading
+
+looks = []
+os.register_at_fork(before=lambda: looks and looks.pop()())  # runs after those of modules that are imported later
+
+from test_overwriting import long_training, state
+
+f, v, *_ = long_training()
+
+def have_it_read():
+    thread = threading.Thread(target=lambda: v.value)
+    thread.start()
+    thread.join()
+    print(state.GATE.closed)
+
+looks.append(have_it_read)
+child = os.fork()
+f()
+if not child:
+    os._exit(v.state.spare is not None)
+print(os.waitpid(child, 0)[1], v.state.spare)
+"""
+
+
+@needs_entries
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_keeps_the_gate_closed_whoever_reads_a_variable_meanwhile():
+    assert python(FORK, PYTHONPATH=os.pathsep.join(sys.path)) == "True\n0 None\n"
 
 
 @needs_entries
