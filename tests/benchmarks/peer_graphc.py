@@ -11,6 +11,7 @@ from peer import Peer
 from workloads import WORKLOADS, trained
 
 import graphc.compiler
+import graphc.native.available
 import graphc.native.calls.entry
 import graphc.native.program
 import graphc.passes.backward  # noqa: F401
