@@ -214,7 +214,8 @@ def _when_not(busy: str, states: Sequence[State], exchange: Callable[[], Any]) -
         is_made, made = _exclusively(lambda: _unless(busy, states, exchange))
         if is_made:
             return made
-        made.acquire(timeout=PATIENCE)
+        if made.acquire(timeout=PATIENCE):
+            made.release()  # others may wait for the same
 
 
 def _unless(busy: str, states: Sequence[State], exchange: Callable[[], Any]) -> tuple[bool, Any]:
@@ -225,9 +226,11 @@ def _unless(busy: str, states: Sequence[State], exchange: Callable[[], Any]) -> 
             if not state.claimed:  # else somebody else may wait
                 state.wanted = None
         return True, exchange()
-    awaited.wanted = left = threading.Lock()
-    left.acquire()
-    return False, left
+    if awaited.wanted is None:
+        left = threading.Lock()
+        left.acquire()
+        awaited.wanted = left
+    return False, awaited.wanted
 
 
 def _exclusively(exchange: Callable[[], Result]) -> Result:

@@ -335,6 +335,28 @@ def test_a_fork_waits_for_a_run_that_overwrites():
     assert not state.GATE.closed
 
 
+def test_all_who_wait_for_a_variable_are_told(monkeypatch):
+    v, unless, asked = square("v"), state._unless, []
+
+    def unless_and_note(*given):
+        answer = unless(*given)
+        asked.append(answer)
+        return answer
+
+    monkeypatch.setattr(state, "_unless", unless_and_note)
+    monkeypatch.setattr(state, "PATIENCE", 1000)
+    v.state.claimed = v.state.overwritten = True
+    threads = [threading.Thread(target=lambda: v.value, daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    until(lambda: len(asked) == 4)
+    v.state.claimed = v.state.overwritten = False
+    v.state.wanted.release()
+    for thread in threads:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in threads)
+
+
 FORK = """
 import os, threading
 
