@@ -88,3 +88,17 @@ def test_values_are_pickled_as_of_one_moment_while_they_are_trained():
     Meanwhile(file).dump(gr.Graph(None, [v * w]))
     assert [set(variable.value) for variable in pickle.loads(file.getvalue()).variables] == [{2.0}, {2.0}]
     assert set(v.value) == {6.0}
+
+
+def test_a_variable_out_of_a_pickle_has_memory_of_its_own():
+    """Buffers may be files that other processes have mapped, too."""
+    v = gr.variable("v", np.ones(4))
+    taken = []
+    text = pickle.dumps(gr.Graph(None, [v * 2]), protocol=5, buffer_callback=taken.append)
+    buffers = [bytes(buffer.raw()) for buffer in taken]
+    w = pickle.loads(text, buffers=buffers).variables[0]
+    step = gr.compile([], [], updates={w: w + 1}, backend="numpy")
+    for _ in range(4):
+        step()
+    np.testing.assert_array_equal(w.value, np.full(4, 5.0))
+    assert buffers == [bytes(buffer.raw()) for buffer in taken]

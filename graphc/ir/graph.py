@@ -171,7 +171,8 @@ def _from_rows(rows: list[Any], inputs: list[int], outputs: list[int], name: str
         if op is None:
             raise GraphError(f"no op is called {op_name}", remedy="import the module that declares it first")
         if op.name == "variable":
-            nodes.append(Variable(op, kind, node_name, origin, state))
+            own = None if state is None else np.require(state, requirements=["C", "O", "W"])  # it may lie in a file
+            nodes.append(Variable(op, kind, node_name, origin, own))
         else:
             arguments = tuple(nodes[i] for i in arguments)
             nodes.append(Node(op, arguments, MappingProxyType(attrs) if attrs else NO_ATTRS, kind, node_name, origin))
