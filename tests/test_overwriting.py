@@ -23,6 +23,7 @@ from test_native import python
 from test_native_entry_threads import slow_function
 
 from graphc.native import overwriting
+from graphc.native.image import Segment
 
 N = 128
 """Matrices of so many rows in f64 are large enough."""
@@ -184,6 +185,14 @@ def test_a_position_outside_leaves_variables_as_they_were(after, threads):
         assert small.value == 2
     assert f(np.ones((N, N)), good) == N * N
     np.testing.assert_array_equal(v.value, before + N * N)
+
+
+def test_a_run_that_calls_numpy_does_not_end_early():
+    """NumPy would be given what was there before: other positions outside, say."""
+    x, i, v = gr.placeholder("x", (N, N), "float64"), gr.placeholder("i", (N,), "int64"), square("v")
+    f = native([x, i], gr.sum(gr.sort(x)), {v: v + gr.sum(x[i])}, threads=1)
+    segments = [step for step in f.plan.program.emitted.steps.listed if isinstance(step, Segment)]
+    assert not any(share.guards for segment in segments for share in segment.shares)
 
 
 @needs_entries

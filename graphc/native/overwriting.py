@@ -28,6 +28,8 @@ class Overwriting(NamedTuple):
 
 def overwriting(updated: Sequence[Variable], stages: Sequence[Stage], storage: Storage) -> Overwriting:
     """What a program of these stages may overwrite, whose last outputs are the next values of some variables."""
+    if any(work.task is None for stage in stages for work in stage.works):
+        return Overwriting()  # NumPy is called, and that must not be on what a run leaves which ends early
     reads: dict[Memory, list[tuple[int, Work]]] = {}
     writes: dict[Memory, list[tuple[int, Work]]] = {}
     looked_up = -1
