@@ -12,7 +12,6 @@ import pytest
 
 import graphc as gr
 from graphc import state
-from graphc.executor import NumpyProgram
 
 pytest.importorskip("llvmlite")
 
@@ -22,7 +21,7 @@ from test_driver import until
 from test_native import python
 from test_native_entry_threads import slow_function
 
-from graphc.native import overwriting
+from graphc.native import overwriting, program
 from graphc.native.image import Segment
 
 N = 128
@@ -42,6 +41,7 @@ def square(name, value=1.0, size=N):
     return gr.variable(name, np.full((size, size), value))
 
 
+@needs_entries
 def test_an_optimizer_overwrites_parameters_and_moments():
     x, labels = gr.placeholder("x", (32, N), "float64"), gr.placeholder("labels", (32,), "int64")
     w = gr.variable("w", np.random.default_rng(0).normal(size=(N, N)))
@@ -51,6 +51,7 @@ def test_an_optimizer_overwrites_parameters_and_moments():
     assert "variables 3 updated where they lie, 1 into spare arrays" in str(f.report())
 
 
+@needs_entries
 @pytest.mark.parametrize(
     ("overwritten", "made"),
     [
@@ -82,6 +83,14 @@ def test_only_what_nothing_needs_is_overwritten(overwritten, made):
         np.testing.assert_allclose(f(), g(), rtol=1e-10)
         for one, other in zip(ours, theirs, strict=True):
             np.testing.assert_allclose(one.value, other.value, rtol=1e-10)
+
+
+def test_where_calls_go_through_python_nothing_is_overwritten(monkeypatch):
+    monkeypatch.setattr(program, "can_enter", lambda: False)
+    v = square("v")
+    f = native([], [], {v: v + 1})
+    assert names(f) == []
+    assert "variables 0 updated where they lie, 1 into spare arrays" in str(f.report())
 
 
 def test_small_variables_have_a_spare_array():
@@ -243,13 +252,13 @@ def test_what_a_run_by_python_only_writes_is_not_overwritten_meanwhile(monkeypat
     f = entered(native([], [], {v: v + 1, count: count + 1}))
     assert names(f) == ["v"]
     g = gr.compile([], [], updates={v: gr.broadcast_to(count, (N, N))}, backend="numpy")
-    program, threads = g.plan.program, []
+    run, threads = g.plan.program.run, []
 
     def run_and_switch(*given):
         threads.append(in_a_thread(f))
-        return NumpyProgram.run(program, *given)
+        return run(*given)
 
-    monkeypatch.setattr(program, "run", run_and_switch)
+    monkeypatch.setattr(g.plan.program, "run", run_and_switch)
     g()
     threads[0].join(300)
     np.testing.assert_array_equal(v.value, np.full((N, N), count.value))

@@ -15,7 +15,7 @@ from graphc.executor.blas import SINGLE_THREADED_BLAS
 from graphc.executor.report import Description, Level, Profile
 from graphc.executor.threads import available_cores
 from graphc.ir import Graph, Node, Variable
-from graphc.native.calls.capi import FIT
+from graphc.native.calls.capi import FIT, can_enter
 from graphc.native.calls.record import MOST_KEPT
 from graphc.native.calls.results import Results
 from graphc.native.code.failure import LLVMError
@@ -69,7 +69,7 @@ class NativeProgram:
         self._steps = _with_words(self.emitted)
         self._is_native = all(word for _, word in self._steps)
         self.positions = {status: status.node for work in self.works.listed for status in work.statuses}
-        self.overwritten = found.variables if self._is_native and len(self._steps) == 1 else ()
+        self.overwritten = found.variables if self._is_native and len(self._steps) == 1 and can_enter() else ()
         """The variables that a run may update where they lie."""
         self.workspaces: list[Workspace] = []
         """Those that no run has. Native code takes from the list and adds to it, too."""
