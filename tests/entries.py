@@ -1,5 +1,7 @@
 """Programs whose calls are native code, for several test files."""
 
+import threading
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -45,6 +47,25 @@ def training(size=6):
     x = gr.placeholder("x", (size,), "float64")
     f = gr.compile([x], [gr.sum(v), gr.sum(w)], updates={v: v + x, w: w + x}, backend="native")
     return entered(f, np.zeros(size)), v, w
+
+
+@contextmanager
+def called_meanwhile(f):
+    """Another thread calls an executable over and over."""
+    stop = threading.Event()
+
+    def call():
+        while not stop.is_set():
+            f()
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(300)
+    assert not thread.is_alive()
 
 
 class Triple(NamedTuple):

@@ -16,7 +16,7 @@ import graphc as gr
 
 pytest.importorskip("llvmlite")
 
-from entries import entered, needs_entries
+from entries import called_meanwhile, entered, needs_entries
 from test_driver import until
 from test_native import python
 
@@ -131,24 +131,12 @@ def test_runs_of_the_same_variable_take_turns_however_they_are_called():
 
 def test_who_waits_for_a_variable_gets_it_before_a_thread_that_writes_it_all_the_time():
     f, v, _ = training()
-    stop = threading.Event()
-
-    def train():
-        while not stop.is_set():
-            f()
-
-    thread = threading.Thread(target=train)
-    thread.start()
-    try:
+    with called_meanwhile(f):
         for i in range(10):
             begun(v)
             v.value = np.full(SIZE, 1000.0 * i)
             f._slow()
             assert v.value[0] - 1000 * i >= 1
-    finally:
-        stop.set()
-        thread.join(300)
-    assert not thread.is_alive()
 
 
 @pytest.mark.usefixtures("spares")

@@ -15,7 +15,7 @@ from graphc import state
 
 pytest.importorskip("llvmlite")
 
-from entries import entered, needs_entries
+from entries import called_meanwhile, entered, needs_entries
 from fuzz_checks import everything_parallel
 from test_driver import until
 from test_native import python
@@ -301,24 +301,14 @@ def long_training(size=400_000):
 @needs_entries
 def test_a_reader_waits_for_a_run_that_overwrites():
     f, v, w, is_whole = long_training()
-    stop, seen = threading.Event(), []
-
-    def train():
-        while not stop.is_set():
-            f()
-
-    thread = threading.Thread(target=train)
-    thread.start()
-    try:
+    seen = []
+    with called_meanwhile(f):
         until(lambda: v.state.overwritten)
         peek = native([], [gr.sum(gr.abs(v - w)), v[0]], {})
         for _ in range(30):
             seen += [v.value, w.value]
             difference, _ = peek()
             assert difference == 0, "of two moments"
-    finally:
-        stop.set()
-        thread.join(300)
     assert all(map(is_whole, seen))
     assert seen[0][0] < seen[-1][0]
     assert not v.state.claimed
@@ -329,15 +319,7 @@ def test_a_reader_waits_for_a_run_that_overwrites():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_fork_waits_for_a_run_that_overwrites():
     f, v, w, is_whole = long_training()
-    stop = threading.Event()
-
-    def train():
-        while not stop.is_set():
-            f()
-
-    thread = threading.Thread(target=train)
-    thread.start()
-    try:
+    with called_meanwhile(f):
         for _ in range(5):
             until(lambda: v.state.overwritten)
             child = os.fork()
@@ -347,9 +329,6 @@ def test_a_fork_waits_for_a_run_that_overwrites():
                 f()
                 os._exit(0 if right and is_whole(v.value) and v.value[0] == values[0][0] + 1 else 1)
             assert os.waitpid(child, 0)[1] == 0
-    finally:
-        stop.set()
-        thread.join(300)
     assert not state.GATE.closed
 
 
