@@ -125,9 +125,16 @@ def _is_any_overwritten() -> bool:
 
 
 def _go_on() -> None:
-    """Open the gate."""
+    """Open the gate, unless another thread exchanges buffers still, which then opens it."""
     GATE.forking.discard(threading.get_ident())
-    _exclusively(lambda: None)
+    try:
+        if _swapping.acquire(timeout=PATIENCE):
+            GATE.closed = bool(GATE.forking)
+    finally:
+        try:
+            _swapping.release()
+        except RuntimeError as error:  # it was not taken
+            let_through(error)
 
 
 def _fresh_locks() -> None:

@@ -203,12 +203,12 @@ def test_an_interrupt_keeps_no_other_thread_from_writing():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_goes_on():
     f, v, _ = training()
-    taken, forked = threading.Event(), threading.Event()
+    taken, forked, seen = threading.Event(), threading.Event(), []
 
     def hold():
         with install._installing, state._swapping, state.GATE:
             taken.set()
-            forked.wait(60)
+            seen.append(forked.wait(60))
 
     other = threading.Thread(target=hold)
     other.start()
@@ -227,5 +227,6 @@ def test_a_forked_child_goes_on():
             os._exit(code)
     forked.set()
     other.join(60)
+    assert seen == [True], "the fork has waited for another thread's exchange"
     assert os.waitpid(child, 0)[1] == 0
     np.testing.assert_array_equal(v.value, np.zeros(6))
