@@ -89,3 +89,14 @@ def test_signed_and_unsigned_integers_are_compared_exactly(name, signed):
     op, reference = getattr(gr, name), getattr(np, name)
     found = gr.compile([a, b], [op(a, b), op(b, a)], backend="native")(x, y)
     np.testing.assert_array_equal(found, [reference(x, y), reference(y, x)])
+
+
+UNSURE = (np.inf, -np.inf, np.nan, -1.0, -2.5, 300.0, -300.0, 40000.0, -65504.0, 65504.0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_halves_that_do_not_fit_become_the_integers_that_numpy_makes_of_them(dtype):
+    halves = np.resize(np.array(UNSURE, "float16"), 1000)
+    x = gr.placeholder("x", (1000,), "float16")
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(gr.compile([x], x.astype(dtype), backend="native")(halves), halves.astype(dtype))

@@ -113,7 +113,7 @@ def cast(b: ir.IRBuilder, value: Value, dtype: np.dtype[Any]) -> Value:
         compare = b.fcmp_unordered if source.kind == "f" else b.icmp_unsigned
         return Value(compare("!=", raw, zero), dtype)
     if source.kind == "f":
-        return Value(_from_float(b, raw, dtype), dtype)
+        return Value(_from_float(b, value, dtype), dtype)
     if dtype.kind == "f":
         convert = b.sitofp if source.kind == "i" else b.uitofp
         return Value(rounded(b, convert(raw, target), dtype), dtype)
@@ -123,9 +123,12 @@ def cast(b: ir.IRBuilder, value: Value, dtype: np.dtype[Any]) -> Value:
     return Value(b.sext(raw, target) if source.kind == "i" else b.zext(raw, target), dtype)
 
 
-def _from_float(b: ir.IRBuilder, raw: Any, dtype: np.dtype[Any]) -> Any:
+def _from_float(b: ir.IRBuilder, value: Value, dtype: np.dtype[Any]) -> Any:
+    raw, source = value
     target = like(raw, computed_type(dtype))
     if dtype.kind != "f":
+        if source.itemsize == 2 and dtype == np.uint32:
+            return b.trunc(_to_integer(b, raw, np.dtype("int64")), target)
         return _to_integer(b, raw, dtype)
     if raw.type == target:
         return rounded(b, raw, dtype)
@@ -137,7 +140,8 @@ def _from_float(b: ir.IRBuilder, raw: Any, dtype: np.dtype[Any]) -> Any:
 
 def _to_integer(b: ir.IRBuilder, raw: Any, dtype: np.dtype[Any]) -> Any:
     """A float towards zero. Where C has no answer this has x86's, which is NumPy's there: the smallest integer for what
-    does not fit 32 bits (64 for the longest), of which narrow dtypes keep the low bits; unsigned ones wrap around."""
+    does not fit 32 bits (64 for the longest), of which narrow dtypes keep the low bits; unsigned ones wrap around.
+    NumPy's uint32 of an f16 is the low half of its int64."""
     width = 64 if dtype.itemsize == 8 else 32
     kind, half = like(raw, ir.IntType(width)), 2.0 ** (width - 1)
     lowest = ir.Constant(kind, -(1 << (width - 1)))
