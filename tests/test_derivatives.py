@@ -183,6 +183,20 @@ def test_gradient_reaches_each_operand_in_its_own_dtype():
 
 # Dtypes
 
+@pytest.mark.parametrize("short", ["int8", "float16", "float32"])
+@pytest.mark.parametrize("op", [param for param in ON_REALS if param.values[0].arity == 2])
+def test_derivatives_have_the_digits_of_the_wider_operand(op, short):
+    feed = {"wide": np.array([0.7, 1.3, 2.1]), "short": np.array([1, 3, 117])}
+
+    def slopes(dtype):
+        wide, other = gr.placeholder("wide", (3,), "float64"), gr.placeholder("short", (3,), dtype)
+        totals = [gr.sum(op(*both)) for both in ((wide, other), (other, wide))]
+        found = [slope for total in totals for slope in gr.gradients(total, [wide], unconnected="zero")]
+        return evaluate(found, {wide: feed["wide"], other: feed["short"].astype(dtype)})
+
+    np.testing.assert_allclose(slopes(short), slopes("float64"), rtol=1e-14)
+
+
 @pytest.mark.parametrize("op", ON_REALS)
 def test_derivatives_stay_in_single_precision(op):
     operands = [gr.placeholder(f"x{i}", (3,)) for i in range(op.arity)]

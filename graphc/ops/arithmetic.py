@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from graphc import ops
 from graphc.ir import Node
 from graphc.op import broadcast_floats, composite, float_of, lift, like, primitive
 from graphc.operators import Operand
-from graphc.ops.core import astype, constant, is_constant
+from graphc.ops.core import cast, constant, is_constant
 from graphc.samples import integers, numbers, reals
 from graphc.types import promote
 
@@ -77,14 +75,14 @@ def divmod(a: Operand, b: Operand) -> tuple[Node, Node]:
 
 
 def _power_vjp(g, y, x, p):
-    return _slope_in_base(g, x, p), _slope_in_exponent(g, y, x, p)
+    return _slope_in_base(g, y, x, p), _slope_in_exponent(g, y, x, p)
 
 
-def _slope_in_base(g: Node, x: Node, p: Node) -> Node | None:
+def _slope_in_base(g: Node, y: Node, x: Node, p: Node) -> Node | None:
     """p x^(p-1), and 0 where p is 0, also at x = 0."""
     value = p.attrs.get("value")
     if value is None:
-        return ops.where(ops.not_equal(p, 0), g * (p * power(x, p - 1)), 0)
+        return ops.where(ops.not_equal(p, 0), g * (p * power(x, cast(p, y.dtype) - 1)), 0)
     if is_constant(p, 1):
         return g
     lowered = x if is_constant(p, 2) else power(x, constant(value - 1))
@@ -94,7 +92,7 @@ def _slope_in_base(g: Node, x: Node, p: Node) -> Node | None:
 
 def _slope_in_exponent(g: Node, y: Node, x: Node, p: Node) -> Node:
     """x^p log(x), and 0 where x is 0 and p is not negative."""
-    return ops.where(ops.logical_or(ops.not_equal(x, 0), ops.less(p, 0)), g * (y * ops.log(x)), 0)
+    return ops.where(ops.logical_or(ops.not_equal(x, 0), ops.less(p, 0)), g * (y * ops.log(cast(x, y.dtype))), 0)
 
 
 @primitive(infer=like(np.power), vjp=_power_vjp, samples=numbers((0.2, 3), (0, 3)), effort=20)
@@ -108,11 +106,7 @@ def float_power(x: Operand, p: Operand) -> Node:
     """x to the power p, computed in float64."""
     base, exponent = lift(x), lift(p)
     dtype = promote(base.dtype, exponent.dtype, np.dtype("float64"))
-    return power(_cast(base, dtype), _cast(exponent, dtype))
-
-
-def _cast(x: Node, dtype: np.dtype[Any]) -> Node:
-    return x if x.dtype == dtype else astype(x, dtype)
+    return power(cast(base, dtype), cast(exponent, dtype))
 
 
 @primitive(infer=like(np.negative), vjp=lambda g, y, x: (-g,), samples=numbers(-3, 3))
@@ -137,7 +131,7 @@ def abs(x, *, out=None):
 def fabs(x: Operand) -> Node:
     """The element without its sign, as a float."""
     node = lift(x)
-    return abs(_cast(node, float_of(node.dtype)))
+    return abs(cast(node, float_of(node.dtype)))
 
 
 @primitive(infer=like(np.reciprocal), vjp=lambda g, y, x: (-(g * (y * y)),), samples=numbers(1, 5), effort=3)

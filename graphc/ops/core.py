@@ -136,6 +136,11 @@ def astype(x: Any, *, dtype: np.dtype[Any], out: Any = None) -> Any:
     return out
 
 
+def cast(x: Node, dtype: np.dtype[Any]) -> Node:
+    """A node in a dtype: itself if that is its own."""
+    return x if x.dtype == dtype else astype(x, dtype)
+
+
 @primitive(infer=lambda x: x, elementwise=True, vjp=lambda g, y, x: (None,),
            samples=cases(call("f32[2,3]"), call("f32[]"), call("i64[3]"), call("bool[3]")))  # fmt: skip
 # (No f64 among the samples, whose derivatives are compared with differences: this one's is not theirs.)

@@ -13,6 +13,7 @@ from graphc.errors import GraphError
 from graphc.ir import Node
 from graphc.op import broadcast_floats, float_of, lift, primitive
 from graphc.operators import Operand
+from graphc.ops.core import cast
 from graphc.samples import call, cases, reals
 from graphc.types import Type
 
@@ -63,7 +64,7 @@ def digamma(x, *, out=None):
 
 
 @primitive(infer=broadcast_floats, effort=10, samples=reals(0.3, 3), vjp=lambda g, y, a, b: (
-    g * ops.log(b), ops.where(ops.not_equal(a, 0), g * (a / b), 0)))  # fmt: skip
+    g * ops.log(cast(b, y.dtype)), ops.where(ops.not_equal(a, 0), g * (a / b), 0)))  # fmt: skip
 def xlogy(a, b, *, out=None):
     """a log(b), and 0 where a is 0: the terms of an entropy."""
     dtype = np.result_type(float_of(a.dtype), float_of(b.dtype))

@@ -12,7 +12,7 @@ from graphc.errors import DTypeError, ShapeError
 from graphc.ir import Node
 from graphc.op import composite, lift
 from graphc.operators import Operand
-from graphc.ops.core import astype, size_node
+from graphc.ops.core import astype, cast, size_node
 from graphc.ops.reduction import max, min, sum
 from graphc.ops.shape import Axes
 from graphc.samples import call, cases
@@ -31,11 +31,7 @@ def _wide(x: Operand, dtype: Any = None) -> tuple[Node, np.dtype[Any]]:
         node = astype(node, dtype)
     result = node.dtype if node.dtype.kind == "f" else np.dtype("float64")
     inner = np.dtype("float32") if result.itemsize == 2 else result
-    return _as(node, inner), result
-
-
-def _as(x: Node, dtype: np.dtype[Any]) -> Node:
-    return x if x.dtype == dtype else astype(x, dtype)
+    return cast(node, inner), result
 
 
 @composite(samples=cases(*_SAMPLES, call("bool[4]"), call("i64[3]", dtype="f32")))
@@ -43,21 +39,21 @@ def mean(x: Operand, axis: Axes | None = None, *, dtype: Any = None, keepdims: b
     """The arithmetic mean over some axes, by default all; of integers in float64."""
     wide, result = _wide(x, dtype)
     count = size_node(wide, normalize_axes(axis, wide.ndim), wide.dtype)
-    return _as(sum(wide, axis, keepdims=keepdims) / count, result)
+    return cast(sum(wide, axis, keepdims=keepdims) / count, result)
 
 
 @composite(samples=cases(*_SAMPLES, call("f32[4]", ddof=1), call("f64[3,2]", axis=0, ddof=1.5)))
 def var(x: Operand, axis: Axes | None = None, *, ddof: float = 0, keepdims: bool = False) -> Node:
     """The mean square distance from the mean over some axes, by default all; `ddof` is taken off the count."""
     wide, result = _wide(x)
-    return _as(_spread(wide, axis, ddof, keepdims=keepdims), result)
+    return cast(_spread(wide, axis, ddof, keepdims=keepdims), result)
 
 
 @composite(samples=cases(*_SAMPLES, call("f32[4]", ddof=1), call("f64[3,2]", axis=0, ddof=1.5)))
 def std(x: Operand, axis: Axes | None = None, *, ddof: float = 0, keepdims: bool = False) -> Node:
     """The standard deviation over some axes, by default all; its gradient is 0 where all elements are the same."""
     wide, result = _wide(x)
-    return _as(_root(_spread(wide, axis, ddof, keepdims=keepdims)), result)
+    return cast(_root(_spread(wide, axis, ddof, keepdims=keepdims)), result)
 
 
 def _spread(x: Node, axis: Axes | None, ddof: float, *, keepdims: bool) -> Node:
@@ -94,14 +90,14 @@ def norm(x: Operand, ord: float | str | None = None, axis: Axes | None = None, *
         raise ShapeError(f"expected one axis for a norm of order {ord}, got {len(axes)} axes of {wide.type}",
                          remedy="name one axis, or leave ord out for the root of the sum of squares")  # fmt: skip
     if ord in (None, "fro", 2):
-        return _as(_root(sum(wide * wide, axes, keepdims=keepdims)), result)
-    return _as(_norm_of_order(ops.abs(wide), ord, axes, keepdims=keepdims), result)
+        return cast(_root(sum(wide * wide, axes, keepdims=keepdims)), result)
+    return cast(_norm_of_order(ops.abs(wide), ord, axes, keepdims=keepdims), result)
 
 
 def _norm_of_order(size: Node, ord: Any, axes: Axes, *, keepdims: bool) -> Node:
     plain: dict[Any, Callable[..., Node]] = {np.inf: max, -np.inf: min, 1: sum, 0: count_nonzero}
     if ord in plain:
-        return _as(plain[ord](size, axes, keepdims=keepdims), size.dtype)
+        return cast(plain[ord](size, axes, keepdims=keepdims), size.dtype)
     if not isinstance(ord, (int, float)):
         raise ShapeError(f"expected a norm's order to be a number, 'fro' or None, got {ord!r}",
                          remedy="use 2 for the length of a vector")  # fmt: skip

@@ -10,6 +10,7 @@ from graphc import ops
 from graphc.ir import Node
 from graphc.op import broadcast_floats, composite, lift, primitive
 from graphc.operators import Operand
+from graphc.ops.core import cast
 from graphc.samples import reals
 
 __all__ = [
@@ -60,6 +61,7 @@ def arctan(x, *, out=None):
 
 
 def _arctan2_vjp(g, y, a, b):
+    a, b = cast(a, y.dtype), cast(b, y.dtype)
     slope = g / (a * a + b * b)
     return slope * b, -(slope * a)
 
