@@ -109,6 +109,12 @@ def test_function_agrees_with_numpy_for_all_dtypes(name):
             assert_same(value(getattr(gr, name)(x, **options)), theirs(x, **options))
 
 
+def test_one_bound_of_any_dtype_clips_as_numpys():
+    for dtypes, name in itertools.product(itertools.product(DTYPES.values(), repeat=2), ("min", "max")):
+        x, bound = (arrays(dtype, 2)[i] for i, dtype in enumerate(dtypes))
+        assert_same(value(gr.clip(x, **{name: bound})), np.clip(x, **{name: bound}))
+
+
 @pytest.mark.parametrize("dtype", DTYPES.values(), ids=str)
 def test_sinc_agrees_with_numpy(dtype):
     x = arrays(dtype, 1)[0]

@@ -107,9 +107,12 @@ _NO_BOUNDS = {"b": lambda dtype: (False, True), "f": lambda dtype: (-np.inf, np.
 
 
 def _clip_operands(x: Operand, min: Operand | None = None, max: Operand | None = None) -> tuple[Any, dict[str, Any]]:
-    x = lift(x)
-    lowest, highest = _NO_BOUNDS.get(x.dtype.kind, _limits)(x.dtype)
-    low, high = constant(lowest, x.dtype) if min is None else min, constant(highest, x.dtype) if max is None else max
+    """An absent bound is one that no number of the result's dtype passes."""
+    x, *bounds = maximum.lift((lift(x), *(bound for bound in (min, max) if bound is not None)))
+    dtype = promote(x.dtype, *(bound.dtype for bound in bounds))
+    lowest, highest = _NO_BOUNDS.get(dtype.kind, _limits)(dtype)
+    low = constant(lowest, dtype) if min is None else bounds[0]
+    high = constant(highest, dtype) if max is None else bounds[-1]
     return (x, low, high), {}
 
 
