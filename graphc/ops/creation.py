@@ -101,7 +101,7 @@ def linspace(start: Operand, stop: Operand, num: int = 50, *, endpoint: bool = T
     """
     if not isinstance(num, (int, np.integer)) or num < 0:
         raise ShapeError(f"expected the count of a linspace to be an int ≥ 0, got {num!r}")
-    as_shape(num)
+    Type(np.dtype("float64"), as_shape(num))
     if isinstance(start, (int, float)) and isinstance(stop, (int, float)):
         return constant(np.linspace(start, stop, num, endpoint=endpoint).astype(as_dtype(dtype or "float32")))
     first, last = ops.add.lift((start, stop))

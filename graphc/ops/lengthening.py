@@ -13,7 +13,7 @@ from graphc.op import composite, lift, primitive
 from graphc.operators import Operand
 from graphc.ops.shape import Stored, broadcast_to, ravel, reshape
 from graphc.samples import call, cases
-from graphc.types import Shape, Type, as_shape, normalize_axis
+from graphc.types import Shape, Type, as_shape, normalize_axis, show_shape
 
 __all__ = ["pad", "repeat", "tile"]
 
@@ -136,4 +136,8 @@ def _repeat_each(x: Node, counts: Shape, axis: int) -> Node:
     if x.shape[axis] != len(counts):
         raise ShapeError(f"expected a count for each element along axis {axis} of {x.type}, got {len(counts)} counts",
                          remedy="pass one count for all, or one for each")  # fmt: skip
+    if not all(isinstance(count, int) for count in counts):
+        raise ShapeError(f"expected a known count for each element, got {show_shape(counts)}",
+                         remedy="pass one count for all, which may be a symbol")  # fmt: skip
+    Type(np.dtype("int64"), (sum(counts),))
     return ops.take(x, np.repeat(np.arange(len(counts)), np.array(counts, int)), axis)

@@ -10,9 +10,10 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
+from graphc.errors import ShapeError
 from graphc.types.dims import AnyDim, Dim, substitute
 from graphc.types.dtypes import SHORT_NAMES, as_dtype
-from graphc.types.shapes import Shape, show_shape, size_of
+from graphc.types.shapes import LARGEST_SIZE, Shape, show_shape, size_of
 
 
 class Type:
@@ -84,14 +85,25 @@ def _interned(dtype: np.dtype[Any], shape: Shape) -> Type:
     if known is not None:
         return known
     new = object.__new__(Type)
-    if all(isinstance(dim, int) for dim in shape):
-        size_of(shape)
+    _check_span(dtype, shape)
     facts = {"dtype": dtype, "shape": shape, "is_float": dtype.kind == "f",
              "is_static": not any(isinstance(dim, Dim) for dim in shape)}  # fmt: skip
     facts["_nbytes"] = math.prod(shape) * dtype.itemsize
     for name, value in facts.items():
         object.__setattr__(new, name, value)
     return _alive.setdefault((dtype, shape), new)
+
+
+def _check_span(dtype: np.dtype[Any], shape: Shape) -> None:
+    """Raise where no array has so many elements, or bytes, which NumPy counts as if no dim were 0."""
+    known = [dim for dim in shape if isinstance(dim, int)]
+    if len(known) < len(shape):
+        return
+    size_of(shape)
+    span = math.prod(dim or 1 for dim in known) * dtype.itemsize
+    if span > LARGEST_SIZE:
+        raise ShapeError(f"{SHORT_NAMES[dtype]}{show_shape(shape)} spans {span} bytes, more than 2⁶³ - 1",
+                         remedy="use smaller dims, or a narrower dtype")  # fmt: skip
 
 
 class TupleType:
