@@ -93,6 +93,13 @@ def test_eye_and_tri(sizes, k):
     assert same(value(gr.tri(*sizes, k=k, dtype="int16")), np.tri(*sizes, k, dtype="int16"))
 
 
+@pytest.mark.parametrize("k", [2**63, 2**70])
+def test_diagonals_beyond_any_matrix_leave_all_of_a_triangle_or_nothing(k):
+    for part, whole in ((gr.tril, k), (gr.triu, -k)):
+        assert same(value(part(X, whole)), X)
+        assert same(value(part(X, -whole)), np.zeros_like(X))
+
+
 @pytest.mark.parametrize("k", [0, 1, -1, 9, -9])
 @pytest.mark.parametrize("x", [X, X.T, X[0], X.reshape(2, 2, 3), X.astype(int), X > 3, np.full((2, 2), NAN)], ids=repr)
 def test_triangles_and_diagonals(x, k):

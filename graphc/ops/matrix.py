@@ -49,7 +49,7 @@ def eye(*, N: Any, M: Any, k: int, dtype: np.dtype[Any]) -> Any:
 @primitive(infer=_matrix, signature=_sizes, samples=SIZES)
 def tri(*, N: Any, M: Any, k: int, dtype: np.dtype[Any]) -> Any:
     """A matrix of N rows and M (N) columns with ones on and below diagonal k (0) and zeros elsewhere."""
-    return np.tri(N, M, k, dtype)
+    return np.tri(N, M, min(max(k, -N), M), dtype)
 
 
 @composite(samples=cases(call(3), call(0, dtype="i64")))
