@@ -455,6 +455,14 @@ def test_the_report_says_what_the_peak_consists_of():
     assert names == ["arena", "results", "NumPy's", "driver"]
 
 
+def test_the_peak_counts_what_numpy_allocates_on_the_way():
+    x, key = gr.placeholder("x", (90_000,)), gr.placeholder("key", (2,), "uint64")
+    outputs = [gr.top_k(x, 2)[0], gr.argsort(x)[:2], gr.random_permutation(key, 90_000)[:2]]
+    told = [gr.compile([x, key], y, backend="native").report().program.describe() for y in outputs]
+    assert [t.own_bytes for t in told] == [4 * 360_000 + 2 * 12, 1.5 * 720_000, 2.5 * 720_000]
+    assert all(t.own_bytes <= t.peak_bytes - t.result_bytes < t.own_bytes + 10_000 for t in told)
+
+
 def test_what_waits_for_itself_or_for_far_memory_is_expected_to_take_longer():
     x, many = gr.placeholder("x", (1000, 1000)), gr.placeholder("many", (50_000_000,))
     i, j = (gr.placeholder(name, (size,), "int64") for name, size in (("i", 4_000_000), ("j", 50_000_000)))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from graphc.executor.arena import Arena
+from graphc.executor.cost import temporary_bytes
 from graphc.ir import Node
 from graphc.native.schedule import Stage
 from graphc.native.storage import Home, Storage
@@ -60,7 +62,7 @@ class _Planner:
                         self._place(memory, work, time, left)
                 if left is not None:
                     left.leave(memory for memory in left.last_used[work] if self._is_free(memory, time))
-            made.own_bytes = max(made.own_bytes, held)
+            made.own_bytes = max(made.own_bytes, held + _temporaries(moment))
             dying = made.dies.get(time, ())
             held -= sum(nbytes_of(memory) for memory in dying if self._home(memory) is Home.OWN)
             for memory in dying:
@@ -158,6 +160,12 @@ class Lender:
         if found is not None:
             self._until[found] = last_use
         return found
+
+
+def _temporaries(works: Iterable[Work]) -> int:
+    """The most that NumPy, which is called for one work at a time, allocates on the way to a result."""
+    called = (work.node for work in works if work.task is None and work.output is None)
+    return math.ceil(max(map(temporary_bytes, called), default=0.0))
 
 
 def _last_uses(moments: Sequence[Sequence[Work]], storage: Storage) -> dict[Memory, int]:

@@ -128,7 +128,8 @@ def _order(key: Type, *, n: AnyDim) -> Type:
     return Type(INT64, (n,))
 
 
-@primitive(infer=_order, signature=_count, samples=cases(call(KEY, 6), call(KEY, 0), call(KEY, n=1)), effort=20)
+@primitive(infer=_order, signature=_count, samples=cases(call(KEY, 6), call(KEY, 0), call(KEY, n=1)), effort=20,
+           temporaries=1.5)  # fmt: skip
 def random_permutation(key: Any, *, n: int) -> Any:
     """The integers below n in random order, int64: the order that sorts n random words."""
     return np.argsort(_words(key, SAMPLING).random_raw(n), kind="stable")

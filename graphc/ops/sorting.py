@@ -67,9 +67,9 @@ def _top_k_vjp(g: Sequence[Node], y: Node, x: Node, *, k: int, axis: int) -> lis
     return [ops.add_along_axis(ops.zeros_like(x), g[0], positions, axis)]
 
 
-@primitive(infer=_values_and_positions, signature=_largest, vjp=_top_k_vjp, effort=20, temporaries=2.5,
+@primitive(infer=_values_and_positions, signature=_largest, vjp=_top_k_vjp, effort=20, temporaries=4,
            samples=cases(call("f64[5]", 2), call("f64[3,4]", 3, axis=0), call("f32[2,3]", k=3), call("i64[6](0,3)", 4),
-                         call("f64[3]", 0)))  # fmt: skip
+                         call("f32[9]", 4), call("f64[3]", 0)))  # fmt: skip
 def top_k(x: Any, *, k: int, axis: int) -> Any:
     """The k largest elements along an axis, largest first, and their positions; equal ones keep their order."""
     size = x.shape[axis]
