@@ -1,6 +1,7 @@
 """Locks: no interrupt leaves one taken, wherever it comes."""
 
 import ast
+import importlib
 import os
 import signal
 import threading
@@ -129,6 +130,24 @@ def test_a_child_forked_during_a_request_makes_its_own(monkeypatch):
         x = gr.placeholder("x", (3,), "float64")
         os._exit(int(gr.run(x + 1, {x: np.ones(3)})[0] != 2))
     forked.set()
+    other.join(60)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_waits_for_what_another_thread_imports(tmp_path, monkeypatch):
+    slow = "import threading, time\nthreading.current_thread().begun.set()\ntime.sleep(0.2)\n"
+    (tmp_path / "slow.py").write_text(slow, encoding="utf-8")
+    monkeypatch.setattr(gr, "__path__", [*gr.__path__, str(tmp_path)])
+    other = threading.Thread(target=importlib.import_module, args=["graphc.slow"])
+    other.begun = threading.Event()
+    other.start()
+    other.begun.wait(60)
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of threads in the parent
+        child = os.fork()
+    if not child:
+        signal.alarm(10)
+        os._exit(int(not importlib.import_module("graphc.slow")))
     other.join(60)
     assert os.waitpid(child, 0)[1] == 0
 
