@@ -32,6 +32,8 @@ NS_PER_KERNEL = 30.0
 """Entering a kernel and leaving it."""
 NS_PER_FOLD = 1.5
 """Making one number of all lanes, at the end of a row."""
+NS_PER_HELD = 0.2
+"""Adding a short row to totals that registers hold."""
 NS_PER_STAGED = 0.1
 """Bringing an element of a short row to the stack or from there."""
 LINE_BYTES = 128
@@ -110,7 +112,9 @@ def _row_nanoseconds(kernel: Kernel) -> float:
     """What all rows take beside their elements."""
     if kernel.short:
         return NS_PER_STAGED * len(kernel.form.staged) * math.prod(kernel.space.sizes)
-    return NS_PER_FOLD * kernel.rows * len(kernel.plan.row_reductions) if kernel.plan.down is None else 0.0
+    if kernel.plan.down is not None:
+        return 0.0
+    return kernel.rows * (NS_PER_FOLD * len(kernel.plan.row_reductions) + NS_PER_HELD * len(kernel.held))
 
 
 def blocks_of(rows: int, ns: float, parts: Sequence[int] = (), multiple: int = 1) -> tuple[int, int]:

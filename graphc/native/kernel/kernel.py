@@ -248,6 +248,18 @@ class Kernel:
         """Whether a result is accumulated and consists of several numbers."""
         return node in self.plan.accumulators and any(self.space.varies(node))
 
+    @cached_property
+    def held(self) -> tuple[Node, ...]:
+        """What is accumulated, if it is all one number for each element of a short row, which all rows add to."""
+        nodes = tuple(self.plan.accumulators)
+        rows = self.form.length and not self.stretch and all(self.space.varies(node) == (False, True) for node in nodes)
+        return nodes if rows else ()
+
+    @property
+    def rows_abreast(self) -> int:
+        """How many rows are walked at once where totals are held: as many as vectors, where a row has more of them."""
+        return 1 if self.width.once else self.width.whole // self.width.native
+
     @property
     def numbers(self) -> tuple[int, ...]:
         """The numbers for the table. Raises LLVMError for a function that LLVM has rejected."""

@@ -14,6 +14,7 @@ from graphc.native.code.scalars import I64, Value, cast, stored_type
 from graphc.native.code.vectors import host_unit
 from graphc.native.kernel.columns import Columns
 from graphc.native.kernel.folding import folded
+from graphc.native.kernel.held import Held
 from graphc.native.kernel.kernel import CHUNK
 from graphc.native.kernel.lanes import Lanes, hidden, read, widened, write
 from graphc.native.kernel.phases import identity, reduction_of
@@ -28,6 +29,7 @@ class Writer(Values):
     """Writes one kernel, row by row."""
 
     tile: Tile | None = None
+    held: Held | None = None
 
     def text(self) -> str:
         """The kernel's IR."""
@@ -47,6 +49,9 @@ class Writer(Values):
         elif self.plan.down is not None:
             self.tile = columns = Columns(self, self.plan.down)
             columns.walk(first, last)
+        elif self.kernel.held:
+            self.held = held = Held(self)
+            held.walk(first, last)
         else:
             self._rows(first, last)
         text = self.code.text()
@@ -145,7 +150,7 @@ class Writer(Values):
             for i in self.results[node]:
                 size = self.word["part", i, 0] if self.kernel.is_spread(node) else I64(part_length(node))
                 self.pointers[i] = self.code.at(self.pointers[i], self.b.mul(block, size), kind)
-                if self.kernel.is_spread(node):
+                if self.kernel.is_spread(node) and node not in self.kernel.held:
                     self._clear(node, i, size)
 
     def _clear(self, node: Node, i: int, size: Any) -> None:
@@ -180,6 +185,9 @@ class Writer(Values):
 
     def accumulate(self, node: Node, term: Value, lanes: Lanes) -> None:
         """Add to the numbers of a part that the lanes belong to, or to the one that all do."""
+        if self.held is not None:
+            self.held.add(node, term, lanes)
+            return
         if lanes.width > 1 and not self.kernel.space.varies(node)[-1]:
             term, lanes = self._folded(node, term, lanes), ONE
         for i in self.results[node]:

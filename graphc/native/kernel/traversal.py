@@ -127,12 +127,17 @@ class Traversal:
         known: list[Total] = []
         totals: list[Total] = []
         before = 0
-        for lanes in _pieces(self.code, length, self.width.native, masks=self.masks):
+        for lanes in self.pieces(length):
             if lanes.width != before:
                 known = self._both(carried, known, self._folded(carried, totals)) if before else known
                 totals, before = self._starts(carried, lanes.width), lanes.width
             totals = element(lanes, totals)
         return self._both(carried, known, self._folded(carried, totals))
+
+    def pieces(self, length: int) -> Iterable[Lanes]:
+        """The vectors of such a row."""
+        for position, width, active in cut(length, self.width.native, masks=self.masks):
+            yield Lanes(position, width, first_lanes(self.code, width, active) if active < width else None)
 
     def _both(self, carried: Sequence[Node], known: list[Total], found: list[Total]) -> list[Total]:
         if not known:
@@ -151,6 +156,3 @@ class Traversal:
         return widths(self.width, self.form.length, may_mask=self.masks) - {1}
 
 
-def _pieces(code: Code, length: int, native: int, *, masks: bool) -> Iterable[Lanes]:
-    for position, width, active in cut(length, native, masks=masks):
-        yield Lanes(position, width, first_lanes(code, width, active) if active < width else None)
