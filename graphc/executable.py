@@ -21,10 +21,12 @@ from graphc.locks import exclusively
 from graphc.pipeline import Optimized
 from graphc.plan import Options, Plan
 from graphc.report import Levels, Report, unplanned
-from graphc.state import reading, written
+from graphc.state import reading, spared, written
 from graphc.types import Dim
 
 PLANS_KEPT = 16
+LARGE_BYTES = 1 << 24
+"""Variables that take so much are updated where they lie from the first call on, as far as they can be."""
 _executables: WeakSet[Executable] = WeakSet()
 Array: TypeAlias = np.ndarray[Any, Any]
 
@@ -57,24 +59,40 @@ class Executable:
         """Run on arrays given by position or by name, and write the updates if the run succeeds."""
         feeds = self._feeds(args, named)
         plan = self._plan(feeds)
+        if self._begins_native(plan):
+            return self(*args, **named)
         if self.options.debug:
             from graphc.validate import validate
 
             validate(plan.optimized.stages, dict(zip(self.source.inputs, feeds, strict=True)))
         results = self._rebuild(iter(self._run(plan, plan.program.run, feeds)))
-        self._enter(plan)
+        if plan.called:
+            self._enter(plan)
+        else:
+            plan.called = True
+            self._leave()
         return results
 
     _slow = __call__
     """What native code calls where it takes `__call__`'s place: see `graphc.native.calls.entry`."""
 
+    def _begins_native(self, plan: Plan) -> bool:
+        """Let a first call go the way of later ones, if that saves spare arrays for large variables."""
+        if plan.called or sum(variable.type.nbytes for variable in plan.program.overwritten) < LARGE_BYTES:
+            return False
+        plan.called = True
+        for variable in plan.variables:
+            variable.ready()
+        spared([variable.state for variable in self._updated if variable not in plan.program.overwritten])
+        self._enter(plan)
+        return bool(plan.entry)
+
     def _enter(self, plan: Plan) -> None:
         """Let the next call go the way of the last one without Python, where its arguments allow that."""
         if self.options.backend != "native" or self.options.debug:
             return
-        if plan.entry is None and plan.called and not sys.is_finalizing():  # then nothing can be imported
+        if plan.entry is None and not sys.is_finalizing():  # then nothing can be imported
             exclusively(self._planning, lambda: self._give_entry(plan))
-        plan.called = True
         if plan.entry:
             self._entry = plan.entry
         else:

@@ -1,4 +1,4 @@
-"""What handlers of signals raise, such as a time-out, told from other errors: it goes to the user."""
+"""Signals: when to look for them, and what their handlers raise, such as a time-out, told from other errors."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ def let_through(error: BaseException) -> None:
     frames = [frame for frame, _ in walk_tb(error.__traceback__)]
     if any(_is_given(frame, interrupted) for interrupted, frame in pairwise(frames)):
         raise error
+
+
+def look() -> None:
+    """Have Python look for signals, and for what other threads raise in this one: it does where a function begins."""
 
 
 def _is_given(frame: FrameType, thing: Any) -> bool:

@@ -73,10 +73,12 @@ class Buffer:
 class State:
     """What a variable holds now, and the spare buffer its next value may be written to.
 
-    It is `claimed` while a native run writes that value, and `overwritten` if it does so where the current one lies.
-    Who waits leaves a lock in `wanted`, which the run lets go of, and no other native run claims the variable before.
-    While a run by Python code writes that value, which has the lock `writing`, `claimed` is None: that keeps native
-    runs away, and nobody waits for it. Should an interrupt leave it so, the next such run puts it right.
+    It is `claimed` while a native run writes that value, by the number of the run's thread, and `overwritten` while it
+    does so where the current one lies. Who waits leaves a lock in `wanted`, which the run lets go of, and no other
+    native run claims the variable before. Between its stretches, handlers of signals may take away what a run has
+    claimed: then it begins anew. While a run by Python code writes that value, which has the lock `writing`, `claimed`
+    is None: that keeps native runs away, and nobody waits for it. Should an interrupt leave it so, the next such run
+    puts it right.
     """
 
     __slots__ = ("__weakref__", "claimed", "current", "overwritten", "spare", "wanted", "writing")
@@ -85,7 +87,7 @@ class State:
         self.current = None if array is None else Buffer(array)
         self.spare: Buffer | None = None
         self.writing = threading.RLock()
-        self.claimed: bool | None = False
+        self.claimed: int | None = False
         self.overwritten = False
         self.wanted: Any = None
         _states.add(self)
@@ -98,7 +100,16 @@ class State:
     def assign(self, array: np.ndarray[Any, Any]) -> None:
         """Make an array that nobody else holds the current value."""
         buffer = Buffer(array)
-        exclusively(self.writing, lambda: _when_not("claimed", [self], lambda: setattr(self, "current", buffer)))
+
+        def exchange() -> None:
+            self.claimed, self.current = self.claimed and False, buffer
+
+        exclusively(self.writing, lambda: _when_not("claimed", [self], exchange))
+
+    def spare_one(self) -> None:
+        """Make a spare buffer, if the next value cannot be written to the one there is. Called by native code."""
+        if self.spare is None or self.spare.is_read:
+            self.spare = Buffer(np.empty_like(self.array))
 
 
 PATIENCE = 0.1
@@ -204,6 +215,11 @@ def written(states: Sequence[State], run: Callable[[list[np.ndarray[Any, Any]]],
             let_through(error)
 
 
+def spared(states: Sequence[State]) -> None:
+    """See to it that there are spare buffers, as if runs had been before."""
+    _when_not("claimed", states, lambda: deque(map(State.spare_one, states), maxlen=0))
+
+
 def _take_spares(states: Sequence[State]) -> list[Buffer]:
     def take() -> list[Buffer | None]:
         spares = [state.spare for state in states]
@@ -227,7 +243,8 @@ def _when_not(busy: str, states: Sequence[State], exchange: Callable[[], Any]) -
 
 def _unless(busy: str, states: Sequence[State], exchange: Callable[[], Any]) -> tuple[bool, Any]:
     """Whether an exchange was made, and what it returns or a lock that a native run will let go of before it can be."""
-    awaited = next((state for state in states if getattr(state, busy)), None)
+    mine = threading.get_ident()  # whose run waits itself, for the handler of a signal that calls this
+    awaited = next((state for state in states if getattr(state, busy) not in (False, None, mine)), None)
     if awaited is None or sys.is_finalizing():  # then its thread has ended
         for state in states:
             if not state.claimed:  # else somebody else may wait

@@ -14,7 +14,7 @@ pytest.importorskip("llvmlite")
 
 from entries import SHAPES, Slow, entered, matrices, needs_entries, rosenbrock
 
-from graphc.native import steps
+from graphc.native import stretches
 from graphc.native.calls import capi, install
 from graphc.native.code.failure import LLVMError
 
@@ -213,13 +213,19 @@ def test_calls_at_the_very_end_of_the_interpreter_are_right():
 # Programs without an entry.
 
 
-def test_programs_that_call_numpy_or_look_for_interrupts_go_through_python(monkeypatch):
+def test_programs_of_several_stretches_are_entered(monkeypatch, only_native):
     x = gr.placeholder("x", (600, 600), "float64")
-    monkeypatch.setattr(steps, "LONGEST_SEGMENT_NS", 1e5)
-    f = gr.compile([x], gr.sum(gr.tanh(x)), backend="native")
-    assert f(np.ones((600, 600))) == f(np.ones((600, 600)))
+    monkeypatch.setattr(stretches, "LONGEST_NS", 1e5)
+    f = entered(gr.compile([x], [gr.sum(gr.tanh(x)), gr.exp(x)], backend="native"), READONLY_600)
     assert len(f.plan.program.emitted.steps.listed) > 1
-    assert not hasattr(f, "_entry")
+    expected = f._slow(READONLY_600)
+    only_native()
+    for one, other in zip(f(READONLY_600), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_programs_that_call_numpy_go_through_python():
+    x = gr.placeholder("x", (600, 600), "float64")
     g = gr.compile([x], gr.sort(x), backend="native")
     np.testing.assert_array_equal(g(-READONLY_600), np.sort(-READONLY_600))
     assert not hasattr(g, "_entry")

@@ -297,7 +297,7 @@ thread = threading.Thread(target=f, args=[np.ones(SIZE)])
 thread.start()
 begun(v)
 lists = [made for made in gc.get_objects() if type(made) is list and len(made) == 3]
-print(sum([type(item) for item in made] == [type(None), np.ndarray, type(None)] for made in lists), v.state.claimed)
+print(sum([type(item) for item in made] == [type(None), np.ndarray, type(None)] for made in lists), bool(v.state.claimed))
 thread.join()
 """
 

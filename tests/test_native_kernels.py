@@ -23,7 +23,7 @@ import llvmlite.binding as llvm
 from guarded import run_guarded
 from llvmlite import ir
 
-from graphc.native import steps
+from graphc.native import stretches
 from graphc.native.code import background, cache, host, spelling
 from graphc.native.code.elementwise import is_native
 from graphc.native.code.library import LIBRARY, Library
@@ -239,7 +239,7 @@ def test_long_kernels_are_cut_where_an_interrupt_may_come(monkeypatch):
         whole = native([x], outputs, threads)
         expected = run(whole, feeds)
         with monkeypatch.context() as patched:
-            patched.setattr(steps, "LONGEST_SEGMENT_NS", 1e5)
+            patched.setattr(stretches, "LONGEST_NS", 1e5)
             cut = native([x], outputs, threads)
         assert len(cut.emitted.steps.listed) >= len(whole.emitted.steps.listed) + 5
         for one, other in zip(run(cut, feeds), expected, strict=True):

@@ -7,7 +7,7 @@ import graphc as gr
 
 pytest.importorskip("llvmlite")
 
-from graphc.native import steps
+from graphc.native import stretches
 from graphc.native.loops import walks
 from graphc.native.loops.scans import ABREAST
 from graphc.native.program import NativeProgram
@@ -103,7 +103,7 @@ def test_long_recurrences_come_back_to_python(shape, axis, dtype):
         made = planned(x, gr.cumsum(x, axis), threads)
         found = made.emitted.steps.listed
         assert len(found) >= 6
-        assert all(segment.ns <= steps.LONGEST_SEGMENT_NS for segment in found)
+        assert all(segment.ns <= stretches.LONGEST_NS for segment in found)
         assert str(made.describe()).count("cumsum") == 1, "to the reader it is one kernel"
 
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from graphc.executor.program import Arrays, NumpyProgram, State, Targets
 from graphc.executor.report import Description, Level, Profile
+from graphc.ir import Variable
 
 __all__ = ["Description", "Level", "NumpyProgram", "Profile", "Program"]
 
@@ -17,6 +18,9 @@ class Program(Protocol):
     @property
     def peak_bytes(self) -> int:
         """The bytes that a run needs beyond inputs, state and targets, known before it."""
+
+    overwritten: tuple[Variable, ...]
+    """The variables that a run may update where they lie."""
 
     def run(self, inputs: Arrays, state: State, targets: Targets) -> list[Any]:
         """The outputs of the graph, from arrays for its inputs and its variables, which are only read.

@@ -31,6 +31,9 @@ WORKSPACES_KEPT = 8
 class NumpyProgram:
     """A planned graph. Runs may overlap: each works in a workspace of its own, kept for later runs."""
 
+    overwritten: tuple[Variable, ...] = ()
+    """Every variable has a spare array: any call of NumPy may fail."""
+
     def __init__(self, graph: Graph, threads: int | None = None, updated: Sequence[Variable] = (), *,
                  debug: bool = False) -> None:  # fmt: skip
         """`threads=None` means the cores this process may use. `debug` looks for the first NaN or inf. The last

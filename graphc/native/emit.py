@@ -11,6 +11,7 @@ import numpy as np
 from graphc.ir import Variable
 from graphc.native.image import Builder, Image, Segment
 from graphc.native.memory import Memories
+from graphc.native.overwriting import NOTHING, Overwriting
 from graphc.native.schedule import Stage
 from graphc.native.steps import Slots, Steps, steps_of
 from graphc.native.storage import Home, Storage
@@ -49,16 +50,15 @@ class Emitted:
         return (*self.inputs, *(slot for slot, _ in self.variables), *given, *self.steps.passing)
 
 
-def emit(storage: Storage, stages: Sequence[Stage], memories: Memories, fresh: int, *, guarded: int | None = None,
-         alone: bool = False) -> Emitted:  # fmt: skip
-    """The first `fresh` outputs are new arrays or numbers. Before the moment `guarded` a run ends where a position was
-    outside. With `alone` every kernel is a segment, for profiles."""
+def emit(storage: Storage, stages: Sequence[Stage], memories: Memories, fresh: int, *,
+         overwriting: Overwriting = NOTHING, alone: bool = False) -> Emitted:  # fmt: skip
+    """The first `fresh` outputs are new arrays or numbers. With `alone` every kernel is a segment, for profiles."""
     graph, slots = storage.graph, Slots()
     inputs = tuple(slots[node] for node in graph.inputs)
     variables = tuple((slots[node], node) for node in graph.variables)
     copied = {work.output for stage in stages for work in stage.works if work.output is not None}
     outputs = tuple(slots["output", i] if i in copied else slots[node] for i, node in enumerate(graph.outputs))
-    steps = steps_of(stages, storage, memories, slots, guarded=guarded, alone=alone)
+    steps = steps_of(stages, storage, memories, slots, overwriting=overwriting, alone=alone)
     seen = steps.seen | set(graph.outputs)
     objects = [i for i, node in enumerate(graph.inputs) if not node.shape and node not in seen]
     numbers = frozenset(graph.inputs[i] for i in objects)

@@ -31,7 +31,7 @@ from graphc.native.kernel import facts
 from graphc.native.loops.table import has_loops
 from graphc.native.memory import plan_memory
 from graphc.native.objects import knows_objects
-from graphc.native.overwriting import overwriting
+from graphc.native.overwriting import last_ones, overwriting
 from graphc.native.schedule import repays_waking, schedule
 from graphc.native.storage import storage_of
 from graphc.native.workers import Helpers
@@ -59,17 +59,21 @@ class NativeProgram:
         self._fresh = len(graph.outputs) - len(updated)
         self.storage = storage_of(graph, self._fresh, facts.is_kernel, is_product, has_loops)
         self.works = works_of(self.storage, self._fresh)
-        self.stages = schedule(self.works.listed, self.threads)
+        last = last_ones(self.works.listed, updated, self.storage)
+        first = [work for work in self.works.listed if work not in last]
+        self.stages = schedule(first, self.threads) + schedule(last, self.threads)
         self.memories = plan_memory(self.stages, self.storage, self._fresh)
         self._drive = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(_driver().addresses[DRIVE])
         found = overwriting(updated, self.stages, self.storage)
-        self.emitted = emit(self.storage, self.stages, self.memories, self._fresh, guarded=found.guarded)
+        self.emitted = emit(self.storage, self.stages, self.memories, self._fresh, overwriting=found)
         self.results = {given.output: Results(given.shape, given.dtype) for given in self.emitted.given
                         if given.output < self._fresh}  # fmt: skip
         self._steps = _with_words(self.emitted)
         self._is_native = all(word for _, word in self._steps)
         self.positions = {status: status.node for work in self.works.listed for status in work.statuses}
-        self.overwritten = found.variables if self._is_native and len(self._steps) == 1 and can_enter() else ()
+        self.enters = self._is_native and _makes_results(self.emitted) and can_enter()
+        """Whether calls can be native code."""
+        self.overwritten = found.variables if self.enters else ()
         """The variables that a run may update where they lie."""
         self.workspaces: list[Workspace] = []
         """Those that no run has. Native code takes from the list and adds to it, too."""
@@ -238,6 +242,13 @@ def _driver() -> Loaded:
     except LLVMError as error:
         raise NoDriver(f"compiling the driver of native programs failed: {error}",
                        remedy='use backend="numpy"') from error  # fmt: skip
+
+
+def _makes_results(emitted: Emitted) -> bool:
+    """Whether native code writes all results: none is an argument as it came."""
+    came = {*emitted.inputs, *(slot for slot, _ in emitted.variables)}
+    made = {given.slot for given in emitted.given} | {emitted.outputs[index] for index in emitted.numbers}
+    return set(emitted.outputs) <= made - came
 
 
 def _with_words(emitted: Emitted) -> list[tuple[Any, int]]:

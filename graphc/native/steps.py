@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,19 +11,14 @@ import numpy as np
 
 from graphc.executor.steps import Body, Step, Values, body_of, call_into, copy, forget
 from graphc.ir import Node
-from graphc.native.calls.results import MOST_BYTES
+from graphc.native import stretches
 from graphc.native.image import Segment, Share
 from graphc.native.kernel import facts
 from graphc.native.memory import Memories
+from graphc.native.overwriting import Overwriting
 from graphc.native.schedule import Stage
 from graphc.native.storage import Home, Storage, array_over
-from graphc.native.work import Task, Work, nbytes_of
-
-LONGEST_SEGMENT_NS = 5e7
-"""After so much predicted time a run comes back to Python, where an interrupt is noticed. It may take twelve times as
-long, as an extreme down two columns does."""
-NS_PER_NEW_BYTE = 0.5
-"""What is added for results that no memory is kept for: the system maps it page by page, some virtual machines at 3."""
+from graphc.native.work import Task, Work
 
 
 @dataclass
@@ -52,16 +46,17 @@ class Steps:
 
 
 def steps_of(stages: Sequence[Stage], storage: Storage, memories: Memories, slots: Slots, *,
-             guarded: int | None = None, alone: bool = False) -> Steps:  # fmt: skip
-    """The steps of some stages, which look at the statuses before a moment; with `alone` a segment for every kernel."""
-    emission = _Emission(storage, memories, slots, 0.0 if alone else LONGEST_SEGMENT_NS, guarded)
+             overwriting: Overwriting, alone: bool = False) -> Steps:  # fmt: skip
+    """The steps of some stages: a stretch is the last one when it overwrites variables. With `alone` a segment for
+    every kernel."""
+    emission = _Emission(storage, memories, slots, 0.0 if alone else stretches.LONGEST_NS, overwriting)
     return emission.run(stages, alone=alone)
 
 
 class _Emission:
     def __init__(self, storage: Storage, memories: Memories, slots: Slots, longest: float,
-                 guarded: int | None) -> None:  # fmt: skip
-        self.storage, self.memories, self.longest, self.guarded = storage, memories, longest, guarded
+                 overwriting: Overwriting) -> None:  # fmt: skip
+        self.storage, self.memories, self.longest, self.overwriting = storage, memories, longest, overwriting
         self.slots = slots
         self.made = Steps(slots)
         self.tasks: list[Task] = []
@@ -70,12 +65,12 @@ class _Emission:
         """Views whose arrays earlier steps have made."""
 
     def run(self, stages: Sequence[Stage], *, alone: bool) -> Steps:
-        self.writers = Counter(memory for stage in stages for work in stage.works for memory in work.writes)
+        self.takes = stretches.expected_ns(stages)
         time = 0
         for stage in stages:
             for moment in stage.moments:
-                if time == self.guarded:
-                    self._guard()
+                if time == self.overwriting.start:
+                    self._begin_last_stretch()
                 if alone:
                     for work in moment:
                         self._serial(work)
@@ -92,13 +87,18 @@ class _Emission:
         self._flush()
         return self.made
 
-    def _guard(self) -> None:
-        self._flush_tasks()
-        self.segment.shares.append(Share((), shared=False, guards=True))
+    def _begin_last_stretch(self) -> None:
+        """What follows stays together, and with what was before if that is short enough."""
+        if self.segment.ns + self.overwriting.ns > self.longest:
+            self._flush()
+        self.longest = math.inf
+        if self.overwriting.guarded:
+            self._flush_tasks()
+            self.segment.shares.append(Share((), shared=False, guards=True))
 
     def _serial(self, work: Work) -> None:
         if work.task is not None:
-            ns = self._ns(work)
+            ns = self.takes[work]
             count = self._count(ns, [work.task])
             for task in work.task.parts(count):
                 self._take(ns / count)
@@ -111,7 +111,7 @@ class _Emission:
         self.made.listed.append(step)
 
     def _stage(self, stage: Stage) -> None:
-        ns = sum(map(self._ns, stage.works))
+        ns = sum(self.takes[work] for work in stage.works)
         if stage.strips is None:
             self._share(tuple(work.task for work in stage.works if work.task is not None), ns)
             return
@@ -124,11 +124,6 @@ class _Emission:
         for parts in zip(*(task.parts(count) for task in tasks), strict=True):
             self._take(ns / count)
             self.segment.shares.append(Share(tuple(part for part in parts if part.blocks), shared=True))
-
-    def _ns(self, work: Work) -> float:
-        """Predicted, in a run whose large results are new."""
-        new = sum(nbytes_of(memory) / self.writers[memory] for memory in work.writes if nbytes_of(memory) > MOST_BYTES)
-        return work.ns + NS_PER_NEW_BYTE * new
 
     def _take(self, ns: float) -> None:
         """Let something into the segment, or into another one where both would take too long."""

@@ -7,7 +7,8 @@ half done. Whatever it does not expect, a position outside an axis too, leaves e
 method `_slow`, which does the same or raises.
 
 A long program lets go of the interpreter's lock while it runs. Calls of it may overlap: each takes a workspace from a
-list, which Python code shares, and gives it back.
+list, which Python code shares, and gives it back. A very long one runs in stretches, between which it looks for
+signals: what their handlers raise ends the call.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 from graphc.native.calls import making, taking, variables
 from graphc.native.calls.capi import TUPLE_SIZE
 from graphc.native.calls.frame import VOID, Frame
-from graphc.native.calls.record import MOST_KEPT
+from graphc.native.calls.record import MOST_KEPT, SEGMENT
 from graphc.native.code.host import FINAL
 from graphc.native.code.scalars import I32, I64, POINTER
 from graphc.native.code.writer import CodePointer
@@ -46,7 +47,7 @@ def text(places: dict[str, int]) -> str:
     variables.exchange(frame)
     making.make_numbers(frame, items)
     function = frame.of_run("finish")  # the record may go with its workspace
-    with _if_shared(frame):
+    with frame.if_shared():
         variables.unclaim(frame, tell=True)
         making.give(frame, items)
         _give_back(frame)
@@ -55,16 +56,11 @@ def text(places: dict[str, int]) -> str:
     return FINAL + str(frame.module)
 
 
-def _if_shared(frame: Frame) -> Any:
-    """Where the program is long, so that several threads may run it at once."""
-    return frame.b.if_then(frame.is_set(frame.pool))
-
-
 def _choose_run(frame: Frame) -> None:
     """The program's record, or that of a workspace that no other run has."""
     frame.store(frame.of_call("run"), frame.run)
     frame.store(frame.of_call("pool"), frame.pool)
-    with _if_shared(frame):
+    with frame.if_shared():
         pool = frame.load(frame.pool)
         size = frame.load(pool, TUPLE_SIZE, I64)
         frame.leave_if(frame.same(size, I64(0)), frame.reject)
@@ -97,15 +93,29 @@ def _call_workers(frame: Frame) -> None:
 
 
 def _run(frame: Frame, items: Any) -> None:
-    """Run, a long program without the interpreter's lock, and see whether all positions were inside their axes."""
-    with _if_shared(frame):
+    """Run stretch by stretch, those of a long program without the interpreter's lock."""
+    with frame.if_shared():
         making.fill(frame, items)
         variables.claim(frame)
-        frame.store(frame.call("PyEval_SaveThread", POINTER), frame.thread)
-    code = frame.of_run("drive", CodePointer(VOID, [POINTER]))
-    frame.b.call(code, [frame.of_run("segment")])
-    with _if_shared(frame):
-        frame.call("PyEval_RestoreThread", VOID, frame.load(frame.thread))
+    drive = frame.of_run("drive", CodePointer(VOID, [POINTER]))
+    with frame.rows("segments", SEGMENT) as (row, _):
+        segment = frame.field(row, SEGMENT, "segment")
+        is_last = frame.same(frame.at(row, WORD_BYTES * len(SEGMENT)), frame.of_run("segments_end"))
+        with frame.b.if_then(is_last):
+            variables.settle(frame)
+        with frame.b.if_else(frame.is_set(frame.pool)) as (long, short):
+            with long, frame.unlocked():
+                frame.b.call(drive, [segment])
+            with short:
+                frame.b.call(drive, [segment])
+        _see_positions(frame)
+        with frame.b.if_then(frame.b.not_(is_last)):
+            frame.drop(frame.or_failed(frame.call_object("look")))
+            variables.keep(frame)
+
+
+def _see_positions(frame: Frame) -> None:
+    """See whether all were inside their axes so far."""
     faulty = frame.block("faulty")
     with frame.rows("statuses", ("status",)) as (status, _):
         frame.leave_unless(frame.same(frame.load(status, 0, I64), I64(FINE)), faulty)

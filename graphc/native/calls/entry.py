@@ -1,8 +1,8 @@
 """The entry of a program: the records of addresses that native code runs a call by, where a call needs no Python.
 
-A program that is one stretch of native code has one. A short one keeps the interpreter's lock, since letting go of it
+A program that is native code all the way has one. A short one keeps the interpreter's lock, since letting go of it
 would take longer, and has one record. A long one, and one that wants other threads, has a record for each workspace.
-What calls NumPy, or comes back to Python to see interrupts, goes through `NativeProgram.run`.
+What calls NumPy goes through `NativeProgram.run`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from graphc.ir import Node
 from graphc.native.calls import record
-from graphc.native.calls.capi import can_enter, kind_of
+from graphc.native.calls.capi import kind_of
 from graphc.native.code.library import LIBRARY
 from graphc.native.driver import DRIVE
 from graphc.native.driver.layout import IN_OBJECT, PATCH_WORDS, WORD_BYTES
@@ -45,42 +45,35 @@ class Entry:
 def entry_of(program: NativeProgram, states: Sequence[State], updated: Sequence[State],
              rebuild: Rebuild) -> Entry | None:  # fmt: skip
     """The entry of a program whose results `rebuild` puts in shape, or None where it has to be run by Python."""
-    listed = program.emitted.steps.listed
-    if len(listed) != 1 or not isinstance(listed[0], Segment) or not can_enter():
+    segments = [step for step in program.emitted.steps.listed if isinstance(step, Segment)]
+    if not segments or not program.enters:
         return None
-    if not set(program.emitted.outputs) <= _made(program):
-        return None
-    writer = Writer(program, listed[0], states, updated, rebuild)
-    workspace = next(iter(tuple(program.workspaces)), None) or program.new_workspace()  # other threads take them
-    if any(workspace.values[slot] is None for slot in writer.numbers.values()):
-        return None  # an argument given back as it came
+    writer = Writer(program, segments, states, updated, rebuild)
+    pooled = tuple(program.workspaces)  # of which other threads take some
+    workspace = pooled[0] if pooled else program.new_workspace()
     names = [intern(str(node.name)) for node in program.graph.inputs]  # as names in calls are
     table = np.array([id(name) for name in names], np.int64)
     fields = {"count": len(names), "names": table.ctypes.data}
     kept = [program, writer, LIBRARY, names, table]  # the code too, when the interpreter ends
-    if program.helpers is not None or listed[0].ns > LONGEST_NS:
+    if program.helpers is not None or sum(segment.ns for segment in segments) > LONGEST_NS:
         program.equip = writer.entry
-        for workspace in tuple(program.workspaces):
-            workspace.entry = writer.entry(workspace)
+        for other in pooled:
+            other.entry = writer.entry(other)
+        if not pooled:
+            program.give_back(workspace)
         return Entry(record.CALL, fields | {"pool": id(program.workspaces)}, kept)
     workspace = program.new_workspace()
     run = writer.entry(workspace, shared=False)
     return Entry(record.CALL, fields | {"run": run.record.ctypes.data}, [*kept, workspace, run])
 
 
-def _made(program: NativeProgram) -> set[int]:
-    """The slots of outputs that stand there after a run."""
-    emitted = program.emitted
-    return {given.slot for given in emitted.given} | {emitted.outputs[index] for index in emitted.numbers}
-
-
 class Writer:
     """What is the same in all records of a program."""
 
-    def __init__(self, program: NativeProgram, segment: Segment, states: Sequence[State], updated: Sequence[State],
-                 rebuild: Rebuild) -> None:  # fmt: skip
+    def __init__(self, program: NativeProgram, segments: Sequence[Segment], states: Sequence[State],
+                 updated: Sequence[State], rebuild: Rebuild) -> None:  # fmt: skip
         self.emitted, self.inputs = program.emitted, program.graph.inputs
-        self.segment, self.helpers, self.sources = segment, program.helpers, program.results
+        self.segments, self.helpers, self.sources = segments, program.helpers, program.results
         self.updated, self.results = updated, len(program.emitted.outputs) - len(updated)
         self.overwritten = {variable.state for variable in program.overwritten}
         self.read = [(state, slot) for state, (slot, _) in zip(states, self.emitted.variables, strict=True)]
@@ -99,19 +92,19 @@ class _Record:
     def __init__(self, writer: Writer, workspace: Workspace) -> None:
         self.of, self.workspace = writer, workspace
         self.kept: list[Any] = []
-        self.patches, self.segment = self._without_patches()
+        self.patches: Patches = {}
+        self.segments = [(self._without_patches(segment),) for segment in writer.segments]
 
-    def _without_patches(self) -> tuple[Patches, int]:
-        """What the driver would write for each slot, and a segment like the program's that does it without."""
-        words, at = self.workspace.words, self.of.segment.word
+    def _without_patches(self, segment: Segment) -> int:
+        """A segment like the program's without what the driver would write for each slot, which is put down."""
+        words, at = self.workspace.words, segment.word
         first, end, patch, patched = words[at : at + 4].tolist()
-        patches: Patches = {}
         for word, slot, offset in words[patch:patched].reshape(-1, PATCH_WORDS).tolist():
             address = self.workspace.context + WORD_BYTES * word
-            patches.setdefault(slot, []).append((address, 0 if offset == IN_OBJECT else offset))
+            self.patches.setdefault(slot, []).append((address, 0 if offset == IN_OBJECT else offset))
         start, _ = self._table([first, end, patch, patch, 0])
         self.kept[-1][-1] = (start - self.workspace.context) // WORD_BYTES
-        return patches, start
+        return start
 
     def write(self, *, shared: bool) -> Entry:
         of, workspace = self.of, self.workspace
@@ -120,13 +113,12 @@ class _Record:
         outputs = {one.output for one in fetched}
         targets = [(of.updated[one.output - of.results], one.slot)
                    for one in of.emitted.given if one.output >= of.results]  # fmt: skip
-        written: dict[bool, list[tuple[int, ...]]] = {False: [], True: []}
-        for state, slot in targets:
-            written[state in of.overwritten].append((id(state), *self._patched(slot)))
+        written = [(id(state), *self._patched(slot)) for state, slot in targets if state not in of.overwritten]
+        overwritten = [(id(state), *self._patched(slot), 0) for state, slot in targets if state in of.overwritten]
         counted = [state for state, _ in of.read if not any(state is other for other in of.updated)]
         statuses = workspace.statuses
         fields = {
-            "drive": LIBRARY.driver.addresses[DRIVE], "segment": self.segment,
+            "drive": LIBRARY.driver.addresses[DRIVE],
             "statuses": statuses.ctypes.data, "statuses_end": statuses.ctypes.data + statuses.nbytes,
             "container": of.container, "size": of.results, "finish": 0 if of.finish is None else id(of.finish),
             "context": workspace.context,
@@ -137,7 +129,8 @@ class _Record:
         fields |= self._section("kept", map(self._fetched, fetched))
         fields |= self._section("arrays", [self._array(one) for one in given if one.output not in outputs])
         fields |= self._section("reads", [(id(state), *self._patched(slot)) for state, slot in of.read])
-        fields |= self._section("writes", written[False]) | self._section("overwrites", written[True])
+        fields |= self._section("writes", written) | self._section("overwrites", overwritten)
+        fields |= self._section("segments", self.segments)
         fields |= self._section("counted", [(id(state), self._cell()) for state in counted])
         fields |= self._section("numbers", [self._number(index, workspace.values[slot])
                                             for index, slot in of.numbers.items()])  # fmt: skip

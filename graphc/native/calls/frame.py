@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from llvmlite import ir
@@ -12,7 +14,11 @@ from graphc.native.calls.walker import Walker
 from graphc.native.code.scalars import I64, POINTER
 from graphc.native.objects import ARRAY_DATA
 
-SHARED = (*PYTHON, *NUMPY, "ndarray", "none", "zero", "one", "false", "true", "gate", "slow", "let_go")
+METHODS = ("release", "spare_one")
+"""What is called of locks and states, by name."""
+SHARED = (
+    *PYTHON, *NUMPY, "ndarray", "none", "zero", "one", "false", "true", "gate", "slow", "get_ident", "look", *METHODS,
+)  # fmt: skip
 """What the process has once: functions, types, objects. The gate is `false` unless some thread exchanges buffers."""
 VOID = ir.VoidType()
 
@@ -27,9 +33,8 @@ class Frame(Walker):
     def __init__(self, places: dict[str, int]) -> None:
         super().__init__("call", POINTER, [POINTER, POINTER, I64, POINTER], SHARED)
         self.places = places
-        self.entry, self.run, self.pool, self.workspace, self.container, self.lone, self.thread = (
-            self.variable(POINTER, self.null) for _ in range(7))  # fmt: skip
-        self.claims = self.variable(I64, I64(0))
+        self.entry, self.run, self.pool, self.workspace, self.container, self.lone, self.mark, self.thread = (
+            self.variable(POINTER, self.null) for _ in range(8))  # fmt: skip
         self.slow, self.reject, self.failed = map(self.block, ("slow", "reject", "failed"))
 
     def of_call(self, name: str, kind: Any = POINTER) -> Any:
@@ -66,6 +71,27 @@ class Frame(Walker):
     def drop(self, thing: Any) -> None:
         """One reference less, where there is a thing."""
         self.call("Py_DecRef", VOID, thing)
+
+    def if_shared(self) -> Any:
+        """Where the program is long, so that several threads may run it at once."""
+        return self.b.if_then(self.is_set(self.pool))
+
+    @contextmanager
+    def unlocked(self) -> Iterator[None]:
+        """Without the interpreter's lock."""
+        self.store(self.call("PyEval_SaveThread", POINTER), self.thread)
+        yield
+        self.call("PyEval_RestoreThread", VOID, self.load(self.thread))
+
+    def call_object(self, name: str) -> Any:
+        """What a shared object returns that is called without arguments."""
+        return self.call("PyObject_Vectorcall", POINTER, self.shared(name), self.null, I64(0), self.null)
+
+    def method(self, thing: Any, name: str) -> Any:
+        """What a method without arguments returns."""
+        place = self.variable(POINTER)
+        self.store(thing, place)
+        return self.call("PyObject_VectorcallMethod", POINTER, self.shared(name), place, I64(1), self.null)
 
     def or_failed(self, made: Any) -> Any:
         """What a function of Python has returned, which is no object where it raised."""

@@ -15,13 +15,14 @@ from graphc.locks import exclusively
 from graphc.native.calls import calling
 from graphc.native.calls.capi import FAST_WITH_NAMES, Method, functions, method, slot_of
 from graphc.native.calls.entry import Entry
-from graphc.native.calls.frame import SHARED
+from graphc.native.calls.frame import METHODS, SHARED
 from graphc.native.calls.record import PLACES
 from graphc.native.calls.walker import TABLE
 from graphc.native.code.failure import LLVMError
 from graphc.native.code.library import LIBRARY
 from graphc.native.driver.layout import WORD_BYTES
 from graphc.native.workspace import Workspace
+from graphc.signals import look
 from graphc.state import GATE, Buffer, Gate, State
 
 _installing = threading.RLock()
@@ -72,7 +73,8 @@ def _compiled(owner: type) -> tuple[Method, list[Any]]:
     start, where = code.addresses
     table = ctypes.CFUNCTYPE(ctypes.c_void_p)(where)()
     objects = {"ndarray": np.ndarray, "none": None, "zero": 0, "one": 1, "false": False, "true": True, "gate": GATE,
-               "slow": SLOW, "let_go": "release"}  # fmt: skip
+               "slow": SLOW, "get_ident": threading.get_ident, "look": look}  # fmt: skip
+    objects |= {name: name for name in METHODS}
     shared = functions() | {name: id(thing) for name, thing in objects.items()}
     for place, name in enumerate(SHARED):
         ctypes.c_int64.from_address(table + WORD_BYTES * place).value = shared[name]

@@ -12,7 +12,8 @@ of its own, of which it takes one for the time of a run, or else 0; and then the
 RUN = (
     "arguments", "arguments_end", "kept", "kept_end", "arrays", "arrays_end", "reads", "reads_end", "writes",
     "writes_end", "overwrites", "overwrites_end", "counted", "counted_end", "numbers", "numbers_end", "statuses",
-    "statuses_end", "drive", "segment", "container", "size", "finish", "context", "wanted", "lazy", "help",
+    "statuses_end", "segments", "segments_end", "drive", "container", "size", "finish", "context", "wanted", "lazy",
+    "help",
 )  # fmt: skip
 """Tables; the container of results (ALONE, LIST, TUPLE) and how many they are; a function of the list that makes what
 was asked for, or 0; how many workers a run wants, whether Python code is to say if they are worth waking, and that."""
@@ -31,9 +32,13 @@ KEPT = ("item", "cell", "array", "given", "patches", "patches_end")
 ARRAY = ("item", "dtype", "rank", "dims", "patches", "patches_end")
 """A result: which, and the array to make for it."""
 STATE = ("state", "patches", "patches_end")
+OVERWRITE = (*STATE, "target")
+"""A variable that is updated where it lies, and a place for the buffer that this run writes to."""
 COUNTED = ("state", "cell")
 """A variable that is only read, and a place for its buffer."""
 NUMBER = ("item", "dtype", "address")
+SEGMENT = ("segment",)
+"""The address of a stretch of native code."""
 PATCH = ("word", "bytes")
 """The address of a word, and what to add to the pointer that it is to hold."""
 
