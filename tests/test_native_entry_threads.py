@@ -297,7 +297,8 @@ thread = threading.Thread(target=f, args=[np.ones(SIZE)])
 thread.start()
 begun(v)
 lists = [made for made in gc.get_objects() if type(made) is list and len(made) == 3]
-print(sum([type(item) for item in made] == [type(None), np.ndarray, type(None)] for made in lists), bool(v.state.claimed))
+kinds = [[type(item) for item in made] for made in lists]
+print(kinds.count([type(None), np.ndarray, type(None)]), bool(v.state.claimed))
 thread.join()
 """
 
