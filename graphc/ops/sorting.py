@@ -18,6 +18,8 @@ from graphc.types import TupleType, Type, normalize_axis
 __all__ = ["argsort", "searchsorted", "sort", "top_k"]
 
 INT64 = np.dtype("int64")
+PART_SIZE = 1 << 20
+"""Of several rows NumPy orders so many elements in one call, which takes about a tenth of a second."""
 
 
 def _ordered(x: Operand, axis: int | None = -1) -> tuple[Sequence[Node], dict[str, Any]]:
@@ -33,10 +35,10 @@ ORDERED = cases(call("f64[5]"), call("f64[3,4]", axis=0), call("f32[2,3]", axis=
            vjp=lambda g, y, x, *, axis: [ops.add_along_axis(ops.zeros_like(x), g, argsort(x, axis), axis)])
 def sort(x: Any, *, axis: int, out: Any = None) -> Any:
     """The elements in rising order along an axis, by default the last; axis None sorts all of them in a row."""
-    if out is None:
-        return np.sort(x, axis)
+    out = np.empty(x.shape, x.dtype) if out is None else out
     np.copyto(out, x)
-    out.sort(axis)
+    for part in _parts(x, axis):
+        out[part].sort(axis)
     return out
 
 
@@ -44,7 +46,28 @@ def sort(x: Any, *, axis: int, out: Any = None) -> Any:
            temporaries=0.5, vjp=lambda g, y, x, *, axis: (None,))  # fmt: skip
 def argsort(x: Any, *, axis: int) -> Any:
     """The positions of the elements in rising order along an axis, int64; equal elements keep their order."""
-    return np.argsort(x, axis, kind="stable")
+    return _positions(x, axis)
+
+
+def _positions(x: Any, axis: int) -> Any:
+    parts = _parts(x, axis)
+    if len(parts) == 1:
+        return np.argsort(x, axis, kind="stable")
+    positions = np.empty(x.shape, INT64)
+    for part in parts:
+        positions[part] = np.argsort(x[part], axis, kind="stable")
+    return positions
+
+
+def _parts(x: Any, axis: int) -> list[tuple[slice, ...]]:
+    """Indices of parts that NumPy orders one after the other: an interrupt comes between its calls."""
+    others = [other for other in range(x.ndim) if other != axis]
+    longest = max(others, key=lambda other: x.shape[other], default=None)
+    if longest is None or x.size <= PART_SIZE:
+        return [()]
+    rows = max(x.shape[longest] * PART_SIZE // x.size, 1)
+    before = (slice(None),) * longest
+    return [(*before, slice(start, start + rows)) for start in range(0, x.shape[longest], rows)]
 
 
 def _largest(x: Operand, k: int, axis: int = -1) -> tuple[Sequence[Node], dict[str, Any]]:
@@ -73,7 +96,7 @@ def _top_k_vjp(g: Sequence[Node], y: Node, x: Node, *, k: int, axis: int) -> lis
 def top_k(x: Any, *, k: int, axis: int) -> Any:
     """The k largest elements along an axis, largest first, and their positions; equal ones keep their order."""
     size = x.shape[axis]
-    backwards = np.argsort(np.flip(x, axis), axis, kind="stable")
+    backwards = _positions(np.flip(x, axis), axis)
     kept = [slice(None)] * x.ndim
     kept[axis] = slice(None, -k - 1 if k < size else None, -1) if k else slice(0)
     positions = size - 1 - backwards[tuple(kept)]
