@@ -287,7 +287,7 @@ def test_rows_are_ordered_in_several_calls_between_which_an_interrupt_may_come(s
     expected, order = np.sort(x, axis), argsort(x, axis, kind="stable")
     monkeypatch.setattr(sorting, "PART_SIZE", 7)
     monkeypatch.setattr(Recorded, "sizes", sizes, raising=False)
-    monkeypatch.setattr(np, "argsort", lambda part, *axis, kind: sizes.append(part.size) or argsort(part, *axis, kind=kind))
+    monkeypatch.setattr(np, "argsort", lambda x, axis, kind: sizes.append(x.size) or argsort(x, axis, kind=kind))
     assert same(gr.OPS["sort"].body(x, axis=axis, out=np.empty_like(x).view(Recorded)), expected)
     assert same(gr.OPS["argsort"].body(x, axis=axis), order)
     largest, positions = gr.OPS["top_k"].body(x, k=shape[axis], axis=axis)
