@@ -111,7 +111,7 @@ class Executable:
         updated = [variable.state for variable in self._updated]
         entry = entry_of(plan.program, plan.states, updated, self._rebuild) \
             if isinstance(plan.program, NativeProgram) else None  # fmt: skip
-        return entry if entry is not None and install(Executable) else False
+        return entry if entry is not None and install(Executable, entry) else False
 
     def _leave(self) -> None:
         """Call Python next."""

@@ -229,7 +229,8 @@ def test_errors_of_what_another_thread_does_are_raised(native):
 
 
 def test_installing_calls_lets_go(native, monkeypatch):
-    interrupt(native.install, "_installing", lambda: native.install.install(Executable), monkeypatch)
+    entry = native.install.Entry(native.install.CALL, {}, [])
+    interrupt(native.install, "_installing", lambda: native.install.install(Executable, entry), monkeypatch)
 
 
 def test_jobs_let_go(native, monkeypatch):

@@ -180,10 +180,11 @@ def test_what_cannot_be_compiled_is_called_through_python_with_a_warning(monkeyp
     def refuse(*_):
         raise LLVMError("no such instruction")
 
+    entry = matrices()._entry
     monkeypatch.setattr(install.LIBRARY, "kernel", refuse)
     monkeypatch.delattr(Executable, install.KEPT, raising=False)
     with pytest.warns(RuntimeWarning, match=r"calls go through Python.*no such instruction"):
-        assert not install.install(Own)
+        assert not install.install(Own, entry)
 
 
 LATE = """

@@ -66,7 +66,8 @@ f = gr.compile([x, i, z, m], outputs, updates={{w: w * 0.5}}, backend="native", 
 f.prepare()
 assert library.LIBRARY.finish(library.LIBRARY._by_content.values())
 places = dict(zip(PLACES, range(16, 16 + 8 * len(PLACES), 8)))
-library.LIBRARY.kernel(("call",), lambda: calling.text(places), "call", "shared").loaded
+for name in ("method", "short", "long"):
+    library.LIBRARY.kernel(("call", name), lambda: calling.text(places, name), "call", "shared").loaded
 library.LIBRARY.driver
 json.dump([modules, sorted(undefined), sorted(kinds)], sys.stdout)
 """

@@ -1,14 +1,15 @@
-"""The call as native code: one function for all programs, a method of `Executable`, which reads what to do in a record.
+"""The call as native code: a function for all short programs and one for all long ones, which read what to do in a
+record, and a method of `Executable`, which calls the one that an executable's entry names.
 
-It takes arguments that are just what the program takes, makes the results, writes all their addresses into the
-driver's words, exchanges the buffers of variables, and runs. From the check of the arguments to the end no Python code
+A function takes arguments that are just what the program takes, makes the results, writes all their addresses into the
+driver's words, runs, and exchanges the buffers of variables. From the check of the arguments to the end no Python code
 of this thread runs, and except in the run of a long program the interpreter's lock is held, so nobody sees anything
 half done. Whatever it does not expect, a position outside an axis too, leaves everything as it was and goes to the
 method `_slow`, which does the same or raises.
 
 A long program lets go of the interpreter's lock while it runs. Calls of it may overlap: each takes a workspace from a
-list, which Python code shares, and gives it back. A very long one runs in stretches, between which it looks for
-signals: what their handlers raise ends the call.
+list, which Python code shares, and gives it back. A very long one runs in stretches, and lets Python look for signals
+after each: what their handlers raise ends the call, and if they have written a variable that it claims, it begins anew.
 """
 
 from __future__ import annotations
@@ -19,22 +20,35 @@ from graphc.native.calls import making, taking, variables
 from graphc.native.calls.capi import TUPLE_SIZE
 from graphc.native.calls.frame import VOID, Frame
 from graphc.native.calls.record import MOST_KEPT, SEGMENT
-from graphc.native.code.host import FINAL
+from graphc.native.code.host import BRIEF, FINAL
 from graphc.native.code.scalars import I32, I64, POINTER
 from graphc.native.code.writer import CodePointer
 from graphc.native.driver.layout import FINE, POOL, PRESENT, WORD_BYTES
 from graphc.native.objects import LIST_ITEMS
 
 
-def text(places: dict[str, int]) -> str:
-    """The function's IR, for objects that keep attributes at these places: a key of `PLACES` each.
+def text(places: dict[str, int], name: str) -> str:
+    """The IR of the method, or of the short or long function, for objects that keep attributes at these places."""
+    return _method(places) if name == "method" else _function(places, long=name == "long")
 
-    It is as fast without LLVM's passes, which would take 40 ms.
-    """
+
+def _method(places: dict[str, int]) -> str:
     frame = Frame(places)
+    entry = frame.load(frame.function.args[0], places["entry"])
+    frame.leave_if(frame.same(entry, frame.null), frame.slow)
+    frame.store(entry, frame.entry)
+    code = frame.of_call("code", CodePointer(POINTER, [one.type for one in frame.function.args]))
+    frame.b.ret(frame.b.call(code, frame.function.args, tail=True))
+    _go_to_python(frame)
+    return FINAL + str(frame.module)
+
+
+def _function(places: dict[str, int], *, long: bool) -> str:
+    """It is as fast without LLVM's passes, which would take 40 ms. That of long programs, which hide what it takes, is
+    compiled with little effort."""
+    frame = Frame(places, long=long)
     executable, given, count, names = frame.function.args
     frame.store(frame.load(executable, places["entry"]), frame.entry)
-    frame.leave_unless(frame.is_set(frame.entry), frame.slow)
     taking.match(frame, count, names)
     frame.hold(frame.load(frame.entry))  # Python code that runs below may replace it
     _choose_run(frame)
@@ -47,34 +61,35 @@ def text(places: dict[str, int]) -> str:
     variables.exchange(frame)
     making.make_numbers(frame, items)
     function = frame.of_run("finish")  # the record may go with its workspace
-    with frame.if_shared():
+    if long:
         variables.unclaim(frame, tell=True)
         making.give(frame, items)
         _give_back(frame)
     _finish(frame, function)
     _write_ways_out(frame)
-    return FINAL + str(frame.module)
+    return (BRIEF if long else FINAL) + str(frame.module)
 
 
 def _choose_run(frame: Frame) -> None:
     """The program's record, or that of a workspace that no other run has."""
-    frame.store(frame.of_call("run"), frame.run)
-    frame.store(frame.of_call("pool"), frame.pool)
-    with frame.if_shared():
-        pool = frame.load(frame.pool)
-        size = frame.load(pool, TUPLE_SIZE, I64)
-        frame.leave_if(frame.same(size, I64(0)), frame.reject)
-        last = frame.b.sub(size, I64(1))
-        workspace = frame.load(frame.load(pool, LIST_ITEMS), frame.b.mul(last, I64(WORD_BYTES)))
-        own = frame.load(workspace, frame.places["own"])
-        frame.leave_if(frame.same(own, frame.null), frame.reject)
-        frame.hold(workspace)
-        done = frame.call("PyList_SetSlice", I32, pool, last, size, frame.null)
-        frame.leave_unless(frame.same(done, I32(0)), frame.failed)
-        frame.store(workspace, frame.workspace)
-        frame.store(frame.data(frame.load(own, frame.places["record"])), frame.run)
-        _call_workers(frame)
-        making.fetch(frame)
+    if not frame.long:
+        frame.store(frame.of_call("run"), frame.run)
+        return
+    pool = frame.of_call("pool")
+    frame.store(pool, frame.pool)
+    size = frame.load(pool, TUPLE_SIZE, I64)
+    frame.leave_if(frame.same(size, I64(0)), frame.reject)
+    last = frame.b.sub(size, I64(1))
+    workspace = frame.load(frame.load(pool, LIST_ITEMS), frame.b.mul(last, I64(WORD_BYTES)))
+    own = frame.load(workspace, frame.places["own"])
+    frame.leave_if(frame.same(own, frame.null), frame.reject)
+    frame.hold(workspace)
+    done = frame.call("PyList_SetSlice", I32, pool, last, size, frame.null)
+    frame.leave_unless(frame.same(done, I32(0)), frame.failed)
+    frame.store(workspace, frame.workspace)
+    frame.store(frame.data(frame.load(own, frame.places["record"])), frame.run)
+    _call_workers(frame)
+    making.fetch(frame)
 
 
 def _call_workers(frame: Frame) -> None:
@@ -93,21 +108,22 @@ def _call_workers(frame: Frame) -> None:
 
 
 def _run(frame: Frame, items: Any) -> None:
-    """Run stretch by stretch, those of a long program without the interpreter's lock."""
-    with frame.if_shared():
-        making.fill(frame, items)
-        variables.claim(frame)
+    """Run, a long program stretch by stretch and without the interpreter's lock."""
     drive = frame.of_run("drive", CodePointer(VOID, [POINTER]))
+    if not frame.long:
+        variables.settle(frame)
+        frame.b.call(drive, [frame.load(frame.of_run("segments"))])
+        _see_positions(frame)
+        return
+    making.fill(frame, items)
+    variables.claim(frame)
     with frame.rows("segments", SEGMENT) as (row, _):
-        segment = frame.field(row, SEGMENT, "segment")
         is_last = frame.same(frame.at(row, WORD_BYTES * len(SEGMENT)), frame.of_run("segments_end"))
         with frame.b.if_then(is_last):
+            variables.let_others_end(frame)
             variables.settle(frame)
-        with frame.b.if_else(frame.is_set(frame.pool)) as (long, short):
-            with long, frame.unlocked():
-                frame.b.call(drive, [segment])
-            with short:
-                frame.b.call(drive, [segment])
+        with frame.unlocked():
+            frame.b.call(drive, [frame.field(row, SEGMENT, "segment")])
         _see_positions(frame)
         with frame.b.if_then(frame.b.not_(is_last)):
             frame.drop(frame.or_failed(frame.call_object("look")))
@@ -128,13 +144,12 @@ def _see_positions(frame: Frame) -> None:
 
 
 def _give_back(frame: Frame) -> None:
-    """Let other runs have the workspace, where there is one."""
-    with frame.b.if_then(frame.is_set(frame.workspace)):
-        pool, workspace = frame.load(frame.pool), frame.load(frame.workspace)
-        frame.store(frame.null, frame.workspace)
-        with frame.b.if_then(frame.b.icmp_signed("<", frame.load(pool, TUPLE_SIZE, I64), I64(MOST_KEPT))):
-            frame.call("PyList_Append", I32, pool, workspace)
-        frame.drop(workspace)
+    """Let other runs have the workspace."""
+    pool, workspace = frame.load(frame.pool), frame.load(frame.workspace)
+    frame.store(frame.null, frame.workspace)
+    with frame.b.if_then(frame.b.icmp_signed("<", frame.load(pool, TUPLE_SIZE, I64), I64(MOST_KEPT))):
+        frame.call("PyList_Append", I32, pool, workspace)
+    frame.drop(workspace)
 
 
 def _finish(frame: Frame, function: Any) -> None:
@@ -155,7 +170,6 @@ def _drop_all(frame: Frame) -> None:
 
 
 def _write_ways_out(frame: Frame) -> None:
-    executable, given, count, names = frame.function.args
     rejected, out = frame.variable(I64, I64(0)), frame.block("out")
     frame.b.position_at_end(frame.reject)
     frame.store(I64(1), rejected)
@@ -163,14 +177,20 @@ def _write_ways_out(frame: Frame) -> None:
     frame.b.position_at_end(frame.failed)
     frame.b.branch(out)
     frame.b.position_at_end(out)
-    with frame.b.if_then(frame.is_set(frame.workspace)):
-        variables.unclaim(frame, tell=False)
-        making.drop_fetched(frame)
-        _give_back(frame)
+    if frame.long:
+        with frame.b.if_then(frame.is_set(frame.workspace)):
+            variables.unclaim(frame, tell=False)
+            making.drop_fetched(frame)
+            _give_back(frame)
     _drop_all(frame)
     with frame.b.if_then(frame.same(frame.load(rejected, 0, I64), I64(0))):
         frame.b.ret(frame.null)
     frame.b.branch(frame.slow)
+    _go_to_python(frame)
+
+
+def _go_to_python(frame: Frame) -> None:
+    executable, given, count, names = frame.function.args
     frame.b.position_at_end(frame.slow)
     method = frame.call("PyObject_GetAttr", POINTER, executable, frame.shared("slow"))
     with frame.b.if_then(frame.same(method, frame.null)):

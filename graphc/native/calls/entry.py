@@ -55,7 +55,7 @@ def entry_of(program: NativeProgram, states: Sequence[State], updated: Sequence[
     table = np.array([id(name) for name in names], np.int64)
     fields = {"count": len(names), "names": table.ctypes.data}
     kept = [program, writer, LIBRARY, names, table]  # the code too, when the interpreter ends
-    if program.helpers is not None or sum(segment.ns for segment in segments) > LONGEST_NS:
+    if program.helpers is not None or len(segments) > 1 or segments[0].ns > LONGEST_NS:
         program.equip = writer.entry
         for other in pooled:
             other.entry = writer.entry(other)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 from llvmlite import ir
@@ -30,12 +31,28 @@ class Frame(Walker):
     Python, while `failed` returns without a result, with an exception set.
     """
 
-    def __init__(self, places: dict[str, int]) -> None:
+    def __init__(self, places: dict[str, int], *, long: bool = False) -> None:
         super().__init__("call", POINTER, [POINTER, POINTER, I64, POINTER], SHARED)
         self.places = places
         self.entry, self.run, self.pool, self.workspace, self.container, self.lone, self.mark, self.thread = (
             self.variable(POINTER, self.null) for _ in range(8))  # fmt: skip
-        self.slow, self.reject, self.failed = map(self.block, ("slow", "reject", "failed"))
+        self.long = long
+        """Whether the program is, so that several threads may run it at once."""
+
+    @cached_property
+    def slow(self) -> Any:
+        """A way out, see above."""
+        return self.block("slow")
+
+    @cached_property
+    def reject(self) -> Any:
+        """Another one."""
+        return self.block("reject")
+
+    @cached_property
+    def failed(self) -> Any:
+        """The third one."""
+        return self.block("failed")
 
     def of_call(self, name: str, kind: Any = POINTER) -> Any:
         """A word of the entry's own record."""
@@ -71,10 +88,6 @@ class Frame(Walker):
     def drop(self, thing: Any) -> None:
         """One reference less, where there is a thing."""
         self.call("Py_DecRef", VOID, thing)
-
-    def if_shared(self) -> Any:
-        """Where the program is long, so that several threads may run it at once."""
-        return self.b.if_then(self.is_set(self.pool))
 
     @contextmanager
     def unlocked(self) -> Iterator[None]:

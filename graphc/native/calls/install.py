@@ -1,4 +1,4 @@
-"""The one function for all calls, made a method of `Executable` when it is first needed."""
+"""The functions for calls, compiled when they are first needed, and the method of `Executable` that calls them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ctypes
 import os
 import sys
 import threading
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from graphc.native.calls import calling
 from graphc.native.calls.capi import FAST_WITH_NAMES, Method, functions, method, slot_of
 from graphc.native.calls.entry import Entry
 from graphc.native.calls.frame import METHODS, SHARED
-from graphc.native.calls.record import PLACES
+from graphc.native.calls.record import CALL, PLACES
 from graphc.native.calls.walker import TABLE
 from graphc.native.code.failure import LLVMError
 from graphc.native.code.library import LIBRARY
@@ -38,36 +38,49 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_fresh_lock)
 
 
-def install(owner: type) -> bool:
-    """Make native code the `__call__` of a class whose instances may have an entry; False where that fails.
+def install(owner: type, entry: Entry) -> bool:
+    """Have native code run calls of a class's instances that have this entry; False where that cannot be compiled.
 
     The class keeps the code, and what it knows by address: all goes together.
     """
-    return exclusively(_installing, lambda: _installed(owner))
+    return exclusively(_installing, lambda: _installed(owner, entry))
 
 
-def _installed(owner: type) -> bool:
+def _installed(owner: type, entry: Entry) -> bool:
     if not hasattr(owner, KEPT):
-        try:
-            definition, kept = _compiled(owner)
-        except LLVMError as error:
-            warn(f"calls go through Python, because their native code could not be made: {error}")
-            return False
-        setattr(owner, KEPT, (method(owner, definition), definition, kept))
-    made = getattr(owner, KEPT)[0]
+        setattr(owner, KEPT, {})
+    kept = getattr(owner, KEPT)
+    form = "long" if entry.record[CALL.index("pool")] else "short"
+    try:
+        for name in ("method", form):
+            if name not in kept:
+                kept[name] = _compiled(owner, name)
+    except LLVMError as error:
+        warn(f"calls go through Python, because their native code could not be made: {error}")
+        return False
+    entry.record[CALL.index("code")] = kept[form].address
+    if "__call__" not in kept:
+        definition = Method(b"__call__", kept["method"].address, FAST_WITH_NAMES, _DOCUMENTATION)
+        kept["__call__"] = method(owner, definition), definition
+    made = kept["__call__"][0]
     if owner.__call__ is not made:  # an interrupt may have come between the two
         owner.__call__ = made  # type: ignore[method-assign]
     return True
 
 
-def _compiled(owner: type) -> tuple[Method, list[Any]]:
+class _Code(NamedTuple):
+    address: int
+    kept: list[Any]
+
+
+def _compiled(owner: type, name: str) -> _Code:
     slots = ((owner, "_entry"), (Entry, "record"), (Workspace, "entry"), (Gate, "closed"), (State, "current"),
              (State, "spare"), (State, "claimed"), (State, "overwritten"), (State, "wanted"), (Buffer, "array"),
              (Buffer, "readers"), (Buffer, "runs"))  # fmt: skip
     places = dict(zip(PLACES, (slot_of(*slot) for slot in slots), strict=True))
     # What the text depends on beside its writers: to write it takes longer than to find its code.
-    structure = "call", sys.version, np.__version__, object.__basicsize__, tuple(places.items())
-    made = LIBRARY.kernel(structure, lambda: calling.text(places), "call", TABLE)
+    structure = "call", name, sys.version, np.__version__, object.__basicsize__, tuple(places.items())
+    made = LIBRARY.kernel(structure, lambda: calling.text(places, name), "call", TABLE)
     LIBRARY.finish([made])
     code = made.loaded
     start, where = code.addresses
@@ -78,7 +91,7 @@ def _compiled(owner: type) -> tuple[Method, list[Any]]:
     shared = functions() | {name: id(thing) for name, thing in objects.items()}
     for place, name in enumerate(SHARED):
         ctypes.c_int64.from_address(table + WORD_BYTES * place).value = shared[name]
-    return Method(b"__call__", start, FAST_WITH_NAMES, _DOCUMENTATION), [code, objects]
+    return _Code(start, [code, objects])
 
 
 KEPT, SLOW = "_native_call", "_slow"

@@ -33,12 +33,8 @@ def contain(frame: Frame) -> Any:
 
 def make_arrays(frame: Frame, items: Any) -> None:
     """Put the arrays that were fetched among the items, and those that are made now."""
-    with frame.rows("kept", KEPT) as (row, _):
-        cell = frame.field(row, KEPT, "cell")
-        array = frame.load(cell)
-        frame.store(frame.null, cell)
-        frame.store(array, items, frame.field(row, KEPT, "item", I64))
-        frame.patch(row, KEPT, frame.data(array))
+    if frame.long:
+        _put_fetched(frame, items)
     with frame.rows("arrays", ARRAY) as (row, _):
         dtype, rank = frame.field(row, ARRAY, "dtype"), frame.field(row, ARRAY, "rank", I32)
         frame.hold(dtype)  # the array will own it
@@ -46,6 +42,15 @@ def make_arrays(frame: Frame, items: Any) -> None:
                            frame.field(row, ARRAY, "dims"), frame.null, frame.null, I32(0), frame.null)  # fmt: skip
         frame.store(frame.or_failed(array), items, frame.field(row, ARRAY, "item", I64))
         frame.patch(row, ARRAY, frame.data(array))
+
+
+def _put_fetched(frame: Frame, items: Any) -> None:
+    with frame.rows("kept", KEPT) as (row, _):
+        cell = frame.field(row, KEPT, "cell")
+        array = frame.load(cell)
+        frame.store(frame.null, cell)
+        frame.store(array, items, frame.field(row, KEPT, "item", I64))
+        frame.patch(row, KEPT, frame.data(array))
 
 
 def fill(frame: Frame, items: Any) -> None:

@@ -5,9 +5,10 @@ Tables lie in memory as rows of 64-bit words, told by the addresses where they b
 
 from __future__ import annotations
 
-CALL = ("count", "names", "pool", "run")
-"""What native code reads first: how many inputs, and their names, interned; the list of workspaces, each with a record
-of its own, of which it takes one for the time of a run, or else 0; and then the address of the one record to run by."""
+CALL = ("code", "count", "names", "pool", "run")
+"""What native code reads first: the function for the call; how many inputs, and their names, interned; the list of
+workspaces of a long program, each with a record of its own, of which it takes one for the time of a run; the address of
+the one record that a short program runs by."""
 
 RUN = (
     "arguments", "arguments_end", "kept", "kept_end", "arrays", "arrays_end", "reads", "reads_end", "writes",

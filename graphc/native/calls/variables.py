@@ -69,8 +69,6 @@ def keep(frame: Frame) -> None:
 
 def settle(frame: Frame) -> None:
     """Choose a buffer for each next value of a large variable, and keep readers from those that are overwritten."""
-    with frame.if_shared():
-        _let_others_end(frame)
     with frame.rows("overwrites", OVERWRITE) as (row, _):
         state = frame.field(row, OVERWRITE, "state")
         place = frame.at(row, WORD_BYTES * OVERWRITE.index("target"))
@@ -79,11 +77,11 @@ def settle(frame: Frame) -> None:
             _need_spare(frame, state)
             frame.store(frame.load(state, frame.places["spare"]), place)
         frame.patch(row, OVERWRITE, frame.data(frame.load(frame.load(place), frame.places["array"])))
-        with frame.if_shared():
+        if frame.long:
             _set(frame, state, "overwritten", frame.shared("true"))
 
 
-def _let_others_end(frame: Frame) -> None:
+def let_others_end(frame: Frame) -> None:
     """Wait until nobody exchanges buffers, with spare ones for what somebody reads."""
     looks, head, on = frame.variable(I64, I64(0)), frame.block("look"), frame.block("settled")
     yielding = frame.load(frame.of_run("context"), WORD_BYTES * YIELD, CodePointer(I32, []))
