@@ -259,6 +259,9 @@ def _unless(busy: str, states: Sequence[State], exchange: Callable[[], Any]) -> 
 
 def _exclusively(exchange: Callable[[], Result]) -> Result:
     """What an exchange of buffers returns, while no other one is made."""
+    if _swapping._is_owned():  # type: ignore[attr-defined]  # by what a signal's handler has interrupted, which opens
+        GATE.closed = True
+        return exchange()
 
     def gated() -> Result:
         with GATE:

@@ -99,6 +99,13 @@ def test_an_exception_in_an_exchange_leaves_the_gate_open():
     assert state.GATE.closed is False
 
 
+def test_an_exchange_by_a_handler_in_the_middle_of_another_one_does_not_open_the_gate():
+    v = gr.variable("v", 1.0)
+    closed = state._exclusively(lambda: (v.value, state.GATE.closed)[1])
+    assert closed
+    assert not state.GATE.closed
+
+
 def test_threads_see_the_values_of_one_moment_and_lose_no_update(only_native):
     f, v, w = training()
     peek = gr.compile([], [gr.sum(v), gr.sum(w)], backend="native")
