@@ -3,9 +3,11 @@
 import os
 import tempfile
 import warnings
+from importlib.util import find_spec
 
 import pytest
 from hypothesis import settings
+from threadpoolctl import threadpool_limits
 
 from graphc import compiler
 from graphc.executable import Executable
@@ -51,7 +53,12 @@ def bless(request):
 
 
 def pytest_configure(config):
-    """Kernels are compiled once in a session: its workers share a directory, which goes with it."""
+    """Kernels are compiled once in a session: its workers share a directory, which goes with it.
+
+    What NumPy multiplies to compare with, it multiplies on one thread: others would wait for work in loops, on cores
+    that the other workers have.
+    """
+    threadpool_limits(1, "blas")
     if "GRAPHC_CACHE" not in os.environ:
         config.graphc_cache = tempfile.TemporaryDirectory(prefix="graphc-kernels-")
         os.environ["GRAPHC_CACHE"] = config.graphc_cache.name
@@ -61,6 +68,21 @@ def pytest_unconfigure(config):
     if hasattr(config, "graphc_cache"):
         del os.environ["GRAPHC_CACHE"]
         config.graphc_cache.cleanup()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def pages_stay():
+    """LLVM's pages stay from test to test: having them mapped again took a fifth of all the time.
+
+    They are given back in processes that tests start, and where a test is `fresh`.
+    """
+    with pytest.MonkeyPatch.context() as patched:
+        if find_spec("llvmlite"):
+            from graphc.native.code import background, library
+
+            for module in (background, library):
+                patched.setattr(module, "give_back_pages", lambda: None)
+        yield
 
 
 @pytest.fixture
@@ -122,11 +144,13 @@ def fresh(monkeypatch):
     """A function that has the process forget all native code, for this test; none is kept on disk."""
     from graphc.native import products
     from graphc.native.calls import install
-    from graphc.native.code import cache, host, pages, spelling
+    from graphc.native.code import background, cache, host, library, pages, spelling
     from graphc.native.code.library import LIBRARY
     from graphc.native.kernel import combining, facts
 
     monkeypatch.setenv("GRAPHC_CACHE", "")
+    for module in (background, library):
+        monkeypatch.setattr(module, "give_back_pages", pages.give_back_pages)
 
     def keep():
         KEPT.append((LIBRARY._by_structure, LIBRARY._by_content, getattr(Executable, install.KEPT, None)))

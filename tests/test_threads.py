@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 import pytest
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 import graphc as gr
 from graphc.executor import NumpyProgram
@@ -282,6 +282,13 @@ def test_a_process_ends_while_workers_wait():
 # BLAS.
 
 
+@pytest.fixture
+def two_for_blas():
+    """Of its own, BLAS has two threads; between tests it has one."""
+    with threadpool_limits(2, "blas"):
+        yield
+
+
 def blas_threads():
     return [library.get_num_threads() for library in ThreadpoolController().select(user_api="blas").lib_controllers]
 
@@ -294,17 +301,20 @@ def seen_by(program, feeds):
     return seen
 
 
+@pytest.mark.usefixtures("two_for_blas")
 def test_blas_has_one_thread_during_a_run_and_its_own_number_after():
     before = blas_threads()
     assert seen_by(NumpyProgram(wide_graph(), 2), [feed()]) == [[1] * len(before)]
     assert blas_threads() == before
 
 
+@pytest.mark.usefixtures("two_for_blas")
 def test_blas_is_left_alone_without_products():
     x = gr.placeholder("x", (3,))
     assert seen_by(NumpyProgram(Graph([x], [x + 1]), 2), [np.ones(3, "f4")]) == [blas_threads()]
 
 
+@pytest.mark.usefixtures("two_for_blas")
 def test_blas_is_restored_by_the_last_run():
     before = blas_threads()
     blas = SingleThreadedBlas()
@@ -318,6 +328,7 @@ def test_blas_is_restored_by_the_last_run():
     assert blas_threads() == before
 
 
+@pytest.mark.usefixtures("two_for_blas")
 @pytest.mark.parametrize("left", range(1, 6))
 def test_an_interrupt_at_any_time_restores_blas(left):
     """As it may come after each call of C code: those that ask for a number of threads, set it, or compute."""
@@ -351,6 +362,7 @@ class Interrupted:
 
 
 @FORKS
+@pytest.mark.usefixtures("two_for_blas")
 def test_a_fork_in_the_middle_of_a_run_restores_blas():
     before = blas_threads()
     blas = SingleThreadedBlas()
