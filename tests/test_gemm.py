@@ -115,8 +115,9 @@ def both(product):
 
 
 @cache
-def compiled(text, symbol):
-    return host.Loaded(host.object_code(text), symbol)
+def compiled(write, layout):
+    """The code of a stage, which programs keep by its layout, too."""
+    return host.Loaded(host.object_code(write(layout)), SYMBOL)
 
 
 def run(product, *arrays, order=None):
@@ -125,7 +126,7 @@ def run(product, *arrays, order=None):
     words = [x.ctypes.data for x in ([*arrays, scratch] if product.scratch_bytes else arrays)] + [*product.numbers]
     table = (ctypes.c_void_p * len(words))(*words)
     for stage in product.stages:
-        kernel = KERNEL(compiled(stage.text, SYMBOL).address)
+        kernel = KERNEL(compiled(stage.write, stage.layout).address)
         for first, last in order(stage.blocks) if order else [(0, stage.blocks)]:
             kernel(ctypes.addressof(table), first, last, 0)
 
@@ -453,7 +454,7 @@ def test_threads_work_on_blocks_of_one_product():
     scratch = np.zeros(product.scratch_bytes, np.uint8)
     table = (ctypes.c_void_p * 4)(*[x.ctypes.data for x in (a, b, again, scratch)])
     for stage in product.stages:
-        kernel, blocks = KERNEL(compiled(stage.text, SYMBOL).address), iter(range(stage.blocks))
+        kernel, blocks = KERNEL(compiled(stage.write, stage.layout).address), iter(range(stage.blocks))
 
         def work(kernel=kernel, blocks=blocks):
             for block in blocks:
@@ -666,13 +667,13 @@ def test_limits_leave_out_what_is_zero_or_not_read(m, n, k, transposed, dtype, u
                for x, name in ((a, "a"), (b, "b"), (c, "c")))  # fmt: skip
     a, b, c = map(fenced, (a, b, c))
     product = replace(product_of(a, b, c, unit=UNITS[unit]), limited=True)
+    right = np.matmul(a.astype("f8"), b.astype("f8"))
     for some in ((rows, None, None), (None, columns, None), (rows, columns, read)):
         limits = limits_of(product, *some)
         assert 0 < share_of(product, limits) <= 1
         for exact in (True, False):
             run(product, a, b, c, limits, np.array([exact]))
             wanted = inside(read, n) if exact and some[2] is not None else np.True_
-            right = np.matmul(a.astype("f8"), b.astype("f8"))
             assert np.isfinite(c).all()
             assert np.abs(np.where(wanted, c - right, 0)).max() <= (k + 200) * np.finfo(dtype).eps
     KEPT.clear()
