@@ -101,14 +101,21 @@ def in_dtype(sample, dtype):
 
 
 def variants(name):
-    """Graphs of one op: the samples as they are, and in every dtype that the op takes."""
+    """Graphs of one op: the samples as they are, and in every dtype that the op takes and no other sample has."""
     op = OPS[name]
-    for sample in _samples(name, op, op.samples.for_arity(op.arity or 0)):
-        yield sample.node, sample.feed
-        for dtype in DTYPES.values() if sample.feed else ():
-            found = in_dtype(sample, dtype)
-            if found is not None and dtype != next(iter(sample.feed)).dtype:
-                yield found
+    samples = list(_samples(name, op, op.samples.for_arity(op.arity or 0)))
+    yield from ((sample.node, sample.feed) for sample in samples)
+    seen = {signature(sample.node) for sample in samples}
+    for sample, dtype in itertools.product(samples, DTYPES.values()):
+        found = in_dtype(sample, dtype) if sample.feed else None
+        if found is not None and signature(found[0]) not in seen:
+            seen.add(signature(found[0]))
+            yield found
+
+
+def signature(node):
+    """What a call's code depends on, all but the values."""
+    return tuple((operand.op.name, operand.type) for operand in node.inputs), str(sorted(node.attrs.items()))
 
 
 def batches(graphs, size):
