@@ -1,6 +1,7 @@
 """What several test files share."""
 
 import os
+import sys
 import tempfile
 import warnings
 from importlib.util import find_spec
@@ -82,6 +83,17 @@ def pages_stay():
 
             for module in (background, library):
                 patched.setattr(module, "give_back_pages", lambda: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_modules(tmp_path_factory):
+    """Where Python is told to write no bytecode beside the modules, the processes that tests start find it elsewhere:
+    they would compile graphc a hundred times."""
+    with pytest.MonkeyPatch.context() as patched:
+        if sys.dont_write_bytecode:
+            patched.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+            patched.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("bytecode")))
         yield
 
 
