@@ -54,12 +54,12 @@ def test_a_rule_is_declined_where_others_read_what_it_would_replace():
 ])  # fmt: skip
 @pytest.mark.parametrize("fast_math", [False, True])
 def test_deep_graphs(grow, fast_math):
-    """Chains of 10,000 nodes at the default recursion limit, with rules that fire at every one of them or at none."""
+    """Chains of 4,000 nodes at the default recursion limit, with rules that fire at every one of them or at none."""
     x = y = gr.placeholder("x", (2, 2))
-    for _ in range(5000):
+    for _ in range(2000):
         y = grow(y, x)
     result = DEFAULT.run(Graph([x], [y]), fast_math=fast_math)
-    assert len(result.graph) <= 25_000
+    assert len(result.graph) <= 10_000
     assert not any(receipt.firings.stopped for receipt in result.receipts)
 
 
