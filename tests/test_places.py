@@ -85,6 +85,20 @@ def test_places_among_more_bytes_than_a_byte_counts_vectors_of(dtype):
                 check([x], outputs, [values])
 
 
+@pytest.mark.usefixtures("each_unit")
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "bool"])
+def test_places_in_rows_of_bytes_beside_what_else_rows_have(dtype):
+    rng = np.random.default_rng(0)
+    for shape in ((3, 33_001), (7, 700)):
+        x, mask = gr.placeholder("x", shape, dtype), gr.placeholder("mask", shape, "bool")
+        outputs = [gr.argmax(x, 1), gr.argmin(gr.where(mask, x, 0), 1), gr.sum(x, 1), gr.argmax(gr.logical_not(x)),
+                   gr.equal(gr.max(x, 1, keepdims=True), x)]  # fmt: skip
+        check([x, mask], outputs, [many_alike(rng, shape, dtype), rng.random(shape) < 0.5])
+        last = np.zeros(shape, dtype)
+        last[:, -1] = 1
+        check([x, mask], outputs, [last, np.ones(shape, bool)])
+
+
 @pytest.mark.parametrize("axis", [0, 1, -1, None])
 def test_a_place_is_found_in_the_kernel_that_computes_what_is_compared(axis):
     x, mask = gr.placeholder("x", (4, 300, 200), "f4"), gr.placeholder("mask", (200,), "f4")

@@ -14,11 +14,12 @@ from graphc.native.code.elementwise import has_vectors
 from graphc.native.code.scalars import I32, I64, Value, Wide, computed, stored, stored_type
 from graphc.native.code.vectors import Unit, host_unit
 from graphc.native.code.writer import Code
-from graphc.native.kernel.phases import Plan
+from graphc.native.kernel.phases import Plan, is_counted
 from graphc.windows import LARGEST_STEP
 
 LIGHTEST, LIGHT = 4.0, 16.0
-"""Bodies of at most so much effort an element take four vectors at once, and two."""
+"""Bodies of at most so much effort an element take four vectors at once, and two, as where places of bytes are sought:
+these are of 32 bits in the end, and fill four vectors for each."""
 HEAVY = 40.0
 """A body of so much effort an element is written once, masked, rather than once for whole vectors and once for rest.
 
@@ -55,13 +56,14 @@ def width_of(plan: Plan, *, compact: bool) -> Width:
         return Width(native, native, unit.masked, once=False)
     if compact:
         return Width(native, native, unit.masked, once=unit.masked)
-    wide = _wide(native, sum(map(_effort, inner)), unit)
+    most = 2 if any(map(is_counted, plan.body.nodes)) else 4
+    wide = _wide(native, sum(map(_effort, inner)), most, unit)
     return wide if plan.down is None else _few(wide, plan, plan.space.sizes[plan.down])
 
 
-def _wide(native: int, effort: float, unit: Unit) -> Width:
+def _wide(native: int, effort: float, most: int, unit: Unit) -> Width:
     once = unit.masked and effort >= HEAVY
-    times = 1 if LIGHT < effort < HEAVY else 4 if effort <= LIGHTEST else 2
+    times = 1 if LIGHT < effort < HEAVY else most if effort <= LIGHTEST else 2
     return Width(native, native * times, unit.masked, once)
 
 

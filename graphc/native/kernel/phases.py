@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from graphc.facts import is_place
 from graphc.ir import Graph, Node
 from graphc.lookups import lookup_of
 from graphc.maps import read_elsewhere, read_here
@@ -34,6 +35,11 @@ def reduction_of(node: Node) -> Reduction:
     """What a node that reduces does with its elements."""
     assert node.op.reduction is not None, node.op
     return node.op.reduction
+
+
+def is_counted(node: Node) -> bool:
+    """Whether vectors are counted to find the place of an extreme: of one among bytes."""
+    return is_place(node) and node.inputs[0].array_type.dtype.itemsize == 1
 
 
 def identity(reduction: Reduction, dtype: np.dtype[Any]) -> Value:

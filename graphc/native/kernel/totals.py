@@ -21,7 +21,7 @@ from graphc.native.code.scalars import Value, cast, constant
 from graphc.native.code.writer import Code
 from graphc.native.kernel.folding import folded
 from graphc.native.kernel.lanes import hidden, widened
-from graphc.native.kernel.phases import identity, reduction_of
+from graphc.native.kernel.phases import identity, is_counted, reduction_of
 from graphc.op import Reduction
 
 Total = tuple[Value, ...]
@@ -173,11 +173,6 @@ class Counts(Places):
         later = cast(b, number, start.dtype).ir
         place = b.add(start.ir, b.mul(later, ir.Constant(later.type, later.type.count)))
         return cast(b, value, self.node.inputs[0].array_type.dtype), Value(place, start.dtype)
-
-
-def is_counted(node: Node) -> bool:
-    """Whether vectors are counted to find the place of an extreme."""
-    return is_place(node) and node.inputs[0].array_type.dtype.itemsize == 1
 
 
 def totals_of(code: Code, node: Node, *, counted: bool = False) -> Totals:

@@ -12,8 +12,9 @@ from graphc.native.code.scalars import I64, Value
 from graphc.native.code.writer import Code
 from graphc.native.kernel.kernel import Kernel
 from graphc.native.kernel.lanes import Lanes, cut, first_lanes, widths
+from graphc.native.kernel.phases import is_counted
 from graphc.native.kernel.structure import may_mask
-from graphc.native.kernel.totals import Total, is_counted, raws, refilled, totals_of
+from graphc.native.kernel.totals import Total, raws, refilled, totals_of
 from graphc.windows import LARGEST_STEP
 
 Element = Callable[[Lanes, list[Total]], list[Total]]
@@ -87,7 +88,7 @@ class Traversal:
     def _walk(self, start: Any, end: Any, lanes: Lanes, element: Element, carried: Sequence[Node],
               gap: Gap | None = None) -> list[Total]:  # fmt: skip
         """A loop with totals of its own, folded to one number each."""
-        if lanes.mask is None and lanes.width > 1 and self.form.stretch and any(map(is_counted, carried)):
+        if lanes.mask is None and lanes.width > 1 and self.form.down is None and any(map(is_counted, carried)):
             return self._counted(start, end, lanes, element, carried)
         starts = self._starts(carried, lanes.width)
         return self._folded(carried, self._loop(start, end, lanes, element, starts, gap))

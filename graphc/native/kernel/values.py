@@ -19,9 +19,10 @@ from graphc.native.kernel.interleaved import read_together, write_together
 from graphc.native.kernel.kernel import Kernel
 from graphc.native.kernel.lanes import Lanes, read, widened, write
 from graphc.native.kernel.lookups import Lookups
+from graphc.native.kernel.phases import is_counted
 from graphc.native.kernel.structure import is_in_table, ops_of
 from graphc.native.kernel.table import Word
-from graphc.native.kernel.totals import INT64, UINT8, is_counted, place_dtype
+from graphc.native.kernel.totals import INT64, UINT8, place_dtype
 from graphc.native.kernel.traversal import Traversal
 from graphc.windows import windows_of
 
