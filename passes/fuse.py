@@ -57,10 +57,11 @@ def fuse(graph: Graph, *, fusible: Callable[[Node], bool] | None = None,
 
 
 def _with_own_outputs(graph: Graph) -> Graph:
-    """The graph with a view for each output that is a leaf or an output before: native code copies such."""
+    """The graph with a view for each output that is a leaf, a constant or an output before: native code copies such."""
     seen, outputs = set[Node](), list[Node]()
     for node in graph.outputs:
-        copied = isinstance(node.type, Type) and node.shape != () and (node.op.leaf or node in seen)
+        given = node.op.leaf or "value" in node.attrs or node in seen
+        copied = given and isinstance(node.type, Type) and node.shape != ()
         outputs.append(_seen_again(node) if copied else node)
         seen.add(node)
     if all(map(operator.is_, outputs, graph.outputs)):

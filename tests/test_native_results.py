@@ -135,6 +135,19 @@ def test_outputs_that_are_inputs_or_outputs_twice_are_copied_by_native_code(dtyp
         assert not shape or "nothing is left to NumPy" in str(f.report())
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_large_constants_that_are_outputs_are_copied_by_native_code(threads):
+    x, array = gr.placeholder("x", (3,)), np.arange(2**19, dtype="float32")
+    constant = gr.constant(array)
+    f = gr.compile([x], [constant, x * 2, constant, gr.reshape(constant, (2, -1))], backend="native", threads=threads)
+    for _ in range(2):
+        found = f(np.ones(3, "float32"))
+        for place in (0, 2, 3):
+            assert np.array_equal(found[place].ravel(), array)
+            found[place][...] = 0
+    assert "nothing is left to NumPy" in str(f.report())
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_variables_that_change_places_or_take_an_input_are_copied_by_native_code(threads):
     x = gr.placeholder("x", (1000,), "float64")
