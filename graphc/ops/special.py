@@ -81,7 +81,7 @@ def _float_like(x: Type, *, order: int) -> Type:
     return x.with_dtype(float_of(x.dtype))
 
 
-@primitive(infer=_float_like, elementwise=True, signature=_with_order, effort=40, temporaries=5,
+@primitive(infer=_float_like, elementwise=True, signature=_with_order, effort=300, temporaries=5,
            vjp=lambda g, y, x, *, order: (g * polygamma(x, order=order + 1),),
            samples=cases(call("f64[2,3](0.5,5)", order=1), call("f64[](0.5,5)", order=0), call("f32[3](1,5)", order=2),
                          call("i8[3](1,5)", order=1)))  # fmt: skip
@@ -97,7 +97,8 @@ def _spherical_jn_vjp(g, y, x, *, order):
     return (g * (below - above),)
 
 
-@primitive(infer=_float_like, elementwise=True, signature=_with_order, vjp=_spherical_jn_vjp, effort=40, temporaries=5,
+@primitive(infer=_float_like, elementwise=True, signature=_with_order, effort=600, temporaries=5,
+           vjp=_spherical_jn_vjp,
            samples=cases(call("f64[2,3](-5,5)", order=0), call("f64[](-5,5)", order=2), call("f32[3](-5,5)", order=1),
                          call("i8[3](0,5)", order=1)))  # fmt: skip
 def spherical_jn(x, *, order):
