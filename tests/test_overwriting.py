@@ -93,10 +93,14 @@ def test_where_calls_go_through_python_nothing_is_overwritten(monkeypatch):
     assert "variables 0 updated where they lie, 1 into spare arrays" in str(f.report())
 
 
-def test_where_an_argument_is_given_back_nothing_is_overwritten():
+@pytest.mark.parametrize("given", [lambda x, n: x, lambda x, n: n, lambda x, n: n + 1])
+def test_where_an_argument_or_a_number_of_a_variable_is_given_back_nothing_is_overwritten(given):
     """Such calls go through Python."""
-    x, v = gr.placeholder("x", (), "float64"), square("v")
-    assert names(native([x], [x, gr.sum(v)], {v: v + 1})) == []
+    x, v, n = gr.placeholder("x", (), "float64"), square("v"), gr.variable("n", 1.0)
+    f = native([x], [given(x, n), gr.sum(v)], {v: v + 1, n: n + 1})
+    assert names(f) == []
+    assert [f(7.0) for _ in range(3)] == [[given(7.0, k), k * N * N] for k in (1.0, 2.0, 3.0)]
+    assert not hasattr(f, "_entry")
 
 
 def test_small_variables_have_a_spare_array():

@@ -245,10 +245,10 @@ def _driver() -> Loaded:
 
 
 def _makes_results(emitted: Emitted) -> bool:
-    """Whether native code writes all results: none is an argument as it came."""
-    came = {*emitted.inputs, *(slot for slot, _ in emitted.variables)}
-    made = {given.slot for given in emitted.given} | {emitted.outputs[index] for index in emitted.numbers}
-    return set(emitted.outputs) <= made - came
+    """Whether native code makes all results: numbers from the workspace, and else the arrays given for them."""
+    given, passing = {given.slot for given in emitted.given}, set(emitted.passing)
+    return all(slot not in passing if index in emitted.numbers else slot in given
+               for index, slot in enumerate(emitted.outputs))  # fmt: skip
 
 
 def _with_words(emitted: Emitted) -> list[tuple[Any, int]]:
