@@ -43,6 +43,11 @@ def test_missing_results_and_those_of_other_shapes_fail(bench, tmp_path, wrong):
         bench.error_of(tmp_path, RIGHT)
 
 
+def test_a_python_that_is_not_there_is_named_and_the_others_go_on(bench, tmp_path):
+    with pytest.raises(bench.Failed, match="no-python cannot be run: "):
+        bench.Child("pytensor", bench.CASES["hvp"], str(tmp_path), 60.0, str(tmp_path / "no-python"))
+
+
 class Child:
     """A process that answers as told: its results are wrong, or it ends, from some command on."""
 

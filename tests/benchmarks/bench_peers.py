@@ -77,9 +77,12 @@ class Child:
         command = [python, str(HERE / "peer.py"), PEERS[peer], case.name]
         pipe = subprocess.PIPE
         self.patience = patience
-        self.process = subprocess.Popen(
-            command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment, bufsize=1
-        )
+        try:
+            self.process = subprocess.Popen(
+                command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment, bufsize=1
+            )
+        except OSError as error:
+            raise Failed(f"{python} cannot be run: {error.strerror}") from error
         self._answer()
 
     def ask(self, command: str, **arguments: Any) -> Any:
