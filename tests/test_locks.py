@@ -49,6 +49,9 @@ class Interrupted:
     def release(self):
         self._lock.release()
 
+    def _is_owned(self):
+        return self._lock._is_owned()
+
     __enter__ = acquire
 
     def __exit__(self, *_):
