@@ -59,6 +59,8 @@ class Executable:
         """Run on arrays given by position or by name, and write the updates if the run succeeds."""
         feeds = self._feeds(args, named)
         plan = self._plan(feeds)
+        for variable in (*plan.variables, *self._updated):
+            variable.ready()
         if self._begins_native(plan):
             return self(*args, **named)
         if self.options.debug:
@@ -81,8 +83,6 @@ class Executable:
         if plan.called or sum(variable.type.nbytes for variable in plan.program.overwritten) < LARGE_BYTES:
             return False
         plan.called = True
-        for variable in plan.variables:
-            variable.ready()
         spared([variable.state for variable in self._updated if variable not in plan.program.overwritten])
         self._enter(plan)
         return bool(plan.entry)
@@ -121,8 +121,6 @@ class Executable:
     def _run(self, plan: Plan, run: Callable[..., Any], feeds: list[Array]) -> Any:
         if not plan.variables and not self._updated:
             return run(feeds, {}, self._targets)
-        for variable in plan.variables:
-            variable.ready()
 
         def run_on(targets: list[Array]) -> Any:
             with reading(plan.states) as arrays:

@@ -135,6 +135,22 @@ def test_variables_come_without_a_value():
     assert graph.outputs[0].eval().tolist() == [1.0, 2.0]
 
 
+@pytest.mark.parametrize("backend", ["auto", "numpy"])
+@pytest.mark.parametrize("size", [3, 1 << 21])
+def test_variables_without_a_value_are_not_updated_either(backend, size):
+    """No array says how large the next one is: native code wrote beyond it."""
+    (v,) = parse(f"graph() {{\n  %v = variable : f64[{size}]\n  return %v\n}}").variables
+    x, w = gr.placeholder("x", (size,), "float64"), gr.variable("w", np.zeros(size))
+    f = gr.compile([x], [], updates={v: x * 2, w: w + x}, backend=backend)
+    for _ in range(2):
+        with pytest.raises(gr.GraphError, match="no value yet"):
+            f(np.ones(size))
+    v.value = np.zeros(size)
+    f(np.ones(size))
+    np.testing.assert_array_equal(v.value, np.full(size, 2.0))
+    np.testing.assert_array_equal(w.value, np.ones(size))
+
+
 def test_text_holds_no_lines_of_the_user():
     assert ".py" not in str(gr.Graph(None, [gr.exp(gr.placeholder("x"))]))
 
