@@ -138,9 +138,10 @@ def _is_any_overwritten() -> bool:
 def _go_on() -> None:
     """Open the gate, unless another thread exchanges buffers still, which then opens it."""
     GATE.forking.discard(threading.get_ident())
+    is_inner = _swapping._is_owned()  # type: ignore[attr-defined]  # a signal's handler has come in its middle
     try:
         if _swapping.acquire(timeout=PATIENCE):
-            GATE.closed = bool(GATE.forking)
+            GATE.closed = is_inner or bool(GATE.forking)
     finally:
         try:
             _swapping.release()
@@ -204,9 +205,9 @@ def written(states: Sequence[State], run: Callable[[list[np.ndarray[Any, Any]]],
         try:
             result = run([target.array for target in targets])
         except BaseException:
-            _exclusively(lambda: _give_back(states, targets))
+            _when_not("claimed", states, lambda: _give_back(states, targets))
             raise
-        _exclusively(lambda: _swap(states, targets))
+        _when_not("claimed", states, lambda: _swap(states, targets))
         return result
     finally:
         try:
@@ -227,8 +228,12 @@ def _take_spares(states: Sequence[State]) -> list[Buffer]:
             state.spare = state.claimed = None
         return spares
 
-    return [Buffer(np.empty_like(state.array)) if spare is None or spare.is_read else spare
-            for state, spare in zip(states, _when_not("claimed", states, take), strict=True)]  # fmt: skip
+    return [*map(_writable, states, _when_not("claimed", states, take))]
+
+
+def _writable(state: State, spare: Buffer | None) -> Buffer:
+    """A spare buffer, or a new one: a signal's handler may have made it current before it was taken."""
+    return Buffer(np.empty_like(state.array)) if spare is None or spare.is_read or spare is state.current else spare
 
 
 def _when_not(busy: str, states: Sequence[State], exchange: Callable[[], Any]) -> Any:

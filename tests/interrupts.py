@@ -54,8 +54,12 @@ class Interrupts:
                 self.seen += 1
                 if self.seen == self._number:
                     self.where = f"{frame.f_code.co_qualname}:{frame.f_lineno}"
-                    raise self._error
+                    self.come()
         return self._step
+
+    def come(self) -> None:
+        """What happens at the moment."""
+        raise self._error
 
 
 def _is_finalizing(frame: FrameType) -> bool:
