@@ -104,12 +104,11 @@ class State:
         def exchange() -> None:
             self.claimed, self.current = self.claimed and False, buffer
 
-        exclusively(self.writing, lambda: _when_not("claimed", [self], exchange))
+        _in_turn([self], lambda: _when_not("claimed", [self], exchange))
 
     def spare_one(self) -> None:
         """Make a spare buffer, if the next value cannot be written to the one there is. Called by native code."""
-        if self.spare is None or self.spare.is_read:
-            self.spare = Buffer(np.empty_like(self.array))
+        self.spare = _writable(self, self.spare)
 
 
 PATIENCE = 0.1
@@ -192,28 +191,49 @@ class reading:
 def written(states: Sequence[State], run: Callable[[list[np.ndarray[Any, Any]]], Result]) -> Result:
     """What a run returns that is given arrays for the next values of some variables.
 
-    They become current, all together, if it succeeds. Runs that write a variable wait for each other. A function and
-    not a context, which an interrupt could keep from its end: other threads would wait for ever.
+    They become current, all together, if it succeeds. Runs that write a variable wait for each other.
+    """
+    return _in_turn(states, lambda: _written(states, run))
+
+
+def _in_turn(states: Sequence[State], function: Callable[[], Result]) -> Result:
+    """What a function returns, while no other Python code writes some variables.
+
+    A function and not a context, which an interrupt could keep from its end: other threads would wait for ever.
     """
     held: list[Any] = []
     releases = map(methodcaller("release"), held)
     try:
         for state in sorted(states, key=id):
             held.append(state.writing)  # before it is taken: an interrupt may come right after
-            state.writing.acquire()
-        targets = _take_spares(states)
-        try:
-            result = run([target.array for target in targets])
-        except BaseException:
-            _when_not("claimed", states, lambda: _give_back(states, targets))
-            raise
-        _when_not("claimed", states, lambda: _swap(states, targets))
-        return result
+            while not state.writing.acquire(timeout=PATIENCE):
+                _disclaim()
+        return function()
     finally:
         try:
             deque(releases, maxlen=0)  # in one step of the interpreter
         except RuntimeError as error:  # the last one was not taken
             let_through(error)
+
+
+def _disclaim() -> None:
+    """Take away what a native run of this thread has claimed, whose handler of a signal waits here for somebody who may
+    wait for that."""
+    mine = threading.get_ident()
+    for state in [*_states]:
+        if state.claimed == mine:
+            state.claimed = False
+
+
+def _written(states: Sequence[State], run: Callable[[list[np.ndarray[Any, Any]]], Result]) -> Result:
+    targets = _take_spares(states)
+    try:
+        result = run([target.array for target in targets])
+    except BaseException:
+        _when_not("claimed", states, lambda: _give_back(states, targets))
+        raise
+    _when_not("claimed", states, lambda: _swap(states, targets))
+    return result
 
 
 def spared(states: Sequence[State]) -> None:

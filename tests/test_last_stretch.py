@@ -163,6 +163,37 @@ def test_a_handler_may_use_what_the_call_has_claimed(ways):
 
 
 @needs_timers
+def test_a_handler_does_not_wait_for_who_waits_for_the_call():
+    f, v, w, small = long_training()
+    ran = []
+
+    def let_go():
+        ran.append("stuck")
+        v.state.claimed = False
+
+    def assign():
+        if v.state.claimed:
+            other = threading.Thread(target=lambda: setattr(v, "value", v.value))
+            other.start()
+            until(lambda: v.state.wanted)
+            timer = threading.Timer(5, let_go)
+            timer.start()
+            v.value = v.value
+            timer.cancel()
+            other.join()
+            ran.append("assigned")
+
+    before, calls = small.value[0], 0
+    while not ran:
+        with handled(assign):
+            f()
+        calls += 1
+    assert ran == ["assigned"]
+    assert are_equal(v, w, small)
+    assert small.value[0] == before + calls
+
+
+@needs_timers
 def test_what_is_read_since_the_first_stretch_is_not_overwritten_in_the_last(only_native):
     f, v, w, small = long_training()
     held, ran = state.reading([v.state]), []
