@@ -128,10 +128,15 @@ def _hold_still() -> None:
 
 
 def _is_any_overwritten() -> bool:
-    try:
-        return any(state.overwritten for state in _states)
-    except RuntimeError:  # another thread has declared a variable meanwhile
-        return True
+    return any(state.overwritten for state in _every_state())
+
+
+def _every_state() -> list[State]:
+    while True:
+        try:
+            return [*_states]
+        except RuntimeError as error:  # another thread has declared a variable meanwhile
+            let_through(error)
 
 
 def _go_on() -> None:
@@ -220,7 +225,7 @@ def _disclaim() -> None:
     """Take away what a native run of this thread has claimed, whose handler of a signal waits here for somebody who may
     wait for that."""
     mine = threading.get_ident()
-    for state in [*_states]:
+    for state in _every_state():
         if state.claimed == mine:
             state.claimed = False
 

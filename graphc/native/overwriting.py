@@ -69,9 +69,9 @@ def overwriting(updated: Sequence[Variable], stages: Sequence[Stage], storage: S
     return Overwriting(tuple(found), start, looked_up >= 0, left[start])
 
 
-def last_ones(works: Sequence[Work], updated: Sequence[Variable], storage: Storage) -> list[Work]:
+def last_ones(works: Sequence[Work], updated: Sequence[Variable], storage: Storage) -> set[Work]:
     """The updates to leave to the end, so that they are in the last stretch: no other work reads what they write."""
-    found: list[Work] = []
+    found: set[Work] = set()
     if sum(work.ns for work in works) <= stretches.LONGEST_NS:
         return found
     values = _next_values(updated, storage)
@@ -81,11 +81,11 @@ def last_ones(works: Sequence[Work], updated: Sequence[Variable], storage: Stora
         is_update = bool(work.writes) and all((memory, values.get(memory)) in work.over for memory in work.writes)
         is_short = ns + work.ns <= stretches.LONGEST_NS
         if is_update and needed.isdisjoint(work.writes) and is_short and _pays(work, storage):
-            found.append(work)
+            found.add(work)
             ns += work.ns
         else:
             needed.update(work.reads)
-    return found[::-1]
+    return found
 
 
 def _pays(work: Work, storage: Storage) -> bool:

@@ -60,8 +60,8 @@ class NativeProgram:
         self.storage = storage_of(graph, self._fresh, facts.is_kernel, is_product, has_loops)
         self.works = works_of(self.storage, self._fresh)
         last = last_ones(self.works.listed, updated, self.storage)
-        first = [work for work in self.works.listed if work not in last]
-        self.stages = schedule(first, self.threads) + schedule(last, self.threads)
+        parts = ([work for work in self.works.listed if (work in last) is late] for late in (False, True))
+        self.stages = [stage for part in parts for stage in schedule(part, self.threads)]
         self.memories = plan_memory(self.stages, self.storage, self._fresh)
         self._drive = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(_driver().addresses[DRIVE])
         found = overwriting(updated, self.stages, self.storage)

@@ -82,8 +82,9 @@ def settle(frame: Frame) -> None:
 
 
 def let_others_end(frame: Frame) -> None:
-    """Wait until nobody exchanges buffers, with spare ones for what somebody reads."""
+    """Before anything is overwritten, wait until nobody exchanges buffers, with spare ones for what somebody reads."""
     looks, head, on = frame.variable(I64, I64(0)), frame.block("look"), frame.block("settled")
+    frame.leave_if(frame.same(frame.of_run("overwrites"), frame.of_run("overwrites_end")), on)
     yielding = frame.load(frame.of_run("context"), WORD_BYTES * YIELD, CodePointer(I32, []))
     frame.b.branch(head)
     frame.b.position_at_end(head)
@@ -134,9 +135,6 @@ def unclaim(frame: Frame, *, tell: bool) -> None:
                 with frame.b.if_then(_is_claimed(frame, state)):
                     for name in ("claimed", "overwritten"):
                         _set(frame, state, name, frame.shared("false"))
-                    if tell:
-                        with frame.b.if_then(frame.b.not_(_has(frame, state, "wanted", "none"))):
-                            _tell(frame, frame.load(state, frame.places["wanted"]))
         mark = frame.load(frame.mark)
         frame.store(frame.null, frame.mark)
         frame.drop(mark)
@@ -147,6 +145,17 @@ def unclaim(frame: Frame, *, tell: bool) -> None:
                 frame.store(frame.null, cell)
                 _replace(frame, buffer, "runs", _counted(frame, buffer, "PyNumber_Subtract"))
                 frame.drop(buffer)
+        if tell:
+            _tell_all(frame)
+
+
+def _tell_all(frame: Frame) -> None:
+    """Let those go on who wait for a variable: Python code, which may run others' before it returns."""
+    for table, fields in WRITTEN.items():
+        with frame.rows(table, fields) as (row, _):
+            state = frame.field(row, fields, "state")
+            with frame.b.if_then(frame.b.not_(_has(frame, state, "wanted", "none"))):
+                _tell(frame, frame.load(state, frame.places["wanted"]))
 
 
 def _is_open(frame: Frame) -> Any:
