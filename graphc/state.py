@@ -24,6 +24,7 @@ from weakref import WeakSet
 
 import numpy as np
 
+from graphc.errors import ExecutionError
 from graphc.locks import exclusively
 from graphc.signals import let_through
 
@@ -113,6 +114,8 @@ class State:
 
 PATIENCE = 0.1
 """After so many seconds who waits looks for itself: a run may have ended with its thread."""
+LONGEST_WAIT = 10.0
+"""After so many seconds a signal's handler no longer waits for a thread that may wait for what it has interrupted."""
 MOMENT = 0.001
 _CURRENT = attrgetter("current")
 _states: WeakSet[State] = WeakSet()
@@ -211,14 +214,25 @@ def _in_turn(states: Sequence[State], function: Callable[[], Result]) -> Result:
     try:
         for state in sorted(states, key=id):
             held.append(state.writing)  # before it is taken: an interrupt may come right after
+            until = time.monotonic() + LONGEST_WAIT
             while not state.writing.acquire(timeout=PATIENCE):
                 _disclaim()
+                if time.monotonic() > until and _is_inner(held):
+                    raise ExecutionError("the handler of a signal writes a variable that another thread writes, which "
+                                         "waits for what the handler has interrupted",
+                                         remedy="have handlers set a flag, and write the variable later")  # fmt: skip
         return function()
     finally:
         try:
             deque(releases, maxlen=0)  # in one step of the interpreter
         except RuntimeError as error:  # the last one was not taken
             let_through(error)
+
+
+def _is_inner(held: Sequence[Any]) -> bool:
+    """Whether this thread has locks that are not these: a signal's handler has come in the middle of something."""
+    locks: list[Any] = [_swapping, *(state.writing for state in _every_state())]
+    return any(lock._is_owned() for lock in locks if all(lock is not other for other in held))
 
 
 def _disclaim() -> None:

@@ -285,3 +285,27 @@ def test_no_lock_is_a_context():
 def last_name(target):
     """`x` of `x` and of `self.x`."""
     return {ast.Name: "id", ast.Attribute: "attr"}.get(type(target)) and ast.unparse(target).rpartition(".")[2]
+
+
+@pytest.mark.parametrize("lock", ["swapping", "writing"])
+def test_a_handler_that_waits_for_who_waits_for_it_says_so(lock, monkeypatch):
+    monkeypatch.setattr(state, "LONGEST_WAIT", 0.2)
+    interrupted, written = gr.variable("interrupted", 1.0), gr.variable("written", 1.0)
+    outer = state._swapping if lock == "swapping" else interrupted.state.writing
+    begun = threading.Event()
+
+    def write_both():
+        with written.state.writing:
+            begun.set()
+            with outer:
+                pass
+
+    thread = threading.Thread(target=write_both)
+    with outer:
+        thread.start()
+        begun.wait(60)
+        with pytest.raises(gr.ExecutionError, match="handler of a signal writes a variable that another thread writes"):
+            written.value = 2.0
+    thread.join(60)
+    written.value = 2.0
+    assert written.value == 2
