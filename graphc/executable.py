@@ -15,14 +15,13 @@ from weakref import WeakSet
 import numpy as np
 
 from graphc.errors import CompileError, FeedError, GraphError
-from graphc.feeds import as_feed
+from graphc.feeds import as_feed, symbol_places
 from graphc.ir import Graph, Node, Variable, collector_paused
 from graphc.locks import exclusively
 from graphc.pipeline import Optimized
 from graphc.plan import Options, Plan
 from graphc.report import Levels, Report, unplanned
 from graphc.state import reading, spared, written
-from graphc.types import Dim
 
 PLANS_KEPT = 16
 LARGE_BYTES = 1 << 24
@@ -45,7 +44,7 @@ class Executable:
         self._updated = updated
         self._targets = [None] * results
         self._names = {node.name: i for i, node in enumerate(source.inputs)}
-        self._symbols = _symbol_places(source.inputs)
+        self._symbols = symbol_places(source.inputs)
         self._plans: OrderedDict[tuple[int, ...], Plan] = OrderedDict()
         self.renew_lock()
         self._latest: Plan | None = None
@@ -295,13 +294,3 @@ def _renew_locks() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_locks)
-
-
-def _symbol_places(inputs: Sequence[Node]) -> dict[str, list[tuple[int, int]]]:
-    """Each symbolic size and the (argument, axis) places where the feed tells it."""
-    places: dict[str, list[tuple[int, int]]] = {}
-    for argument, node in enumerate(inputs):
-        for axis, dim in enumerate(node.shape):
-            if isinstance(dim, Dim):
-                places.setdefault(dim.key, []).append((argument, axis))
-    return places

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -126,3 +127,13 @@ def _exact_enough(numbers: np.ndarray[Any, Any], target: np.dtype[Any]) -> bool:
         return numbers.size == 0
     limits = np.iinfo(target)
     return bool(numbers.size == 0 or (int(numbers.min()) >= limits.min and int(numbers.max()) <= limits.max))
+
+
+def symbol_places(inputs: Sequence[Node]) -> dict[str, list[tuple[int, int]]]:
+    """Each symbolic size and the (argument, axis) places where the feed tells it."""
+    places: dict[str, list[tuple[int, int]]] = {}
+    for argument, node in enumerate(inputs):
+        for axis, dim in enumerate(node.shape):
+            if isinstance(dim, Dim):
+                places.setdefault(dim.key, []).append((argument, axis))
+    return places

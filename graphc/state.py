@@ -25,34 +25,10 @@ from weakref import WeakSet
 import numpy as np
 
 from graphc.errors import ExecutionError
-from graphc.locks import exclusively
+from graphc.gate import GATE, PATIENCE
 from graphc.signals import let_through
 
 Result = TypeVar("Result")
-
-
-class Gate:
-    """Closed while some thread exchanges buffers by Python code, which it does under a lock, or forks.
-
-    A native call looks at it instead of taking the lock, before it begins. Should an interrupt leave it closed, calls
-    are slower until the next exchange opens it.
-    """
-
-    __slots__ = ("closed", "forking")
-
-    def __init__(self) -> None:
-        self.closed = False
-        self.forking: set[int] = set()
-        """The threads that do."""
-
-    def __enter__(self) -> None:
-        self.closed = True
-
-    def __exit__(self, *_: object) -> None:
-        self.closed = bool(self.forking)
-
-
-GATE = Gate()
 
 
 class Buffer:
@@ -112,26 +88,18 @@ class State:
         self.spare = _writable(self, self.spare)
 
 
-PATIENCE = 0.1
-"""After so many seconds who waits looks for itself: a run may have ended with its thread."""
 LONGEST_WAIT = 10.0
 """After so many seconds a signal's handler no longer waits for a thread that may wait for what it has interrupted."""
 MOMENT = 0.001
 _CURRENT = attrgetter("current")
 _states: WeakSet[State] = WeakSet()
-_swapping = threading.RLock()
 
 
 def _hold_still() -> None:
     """Let no run begin, and wait until no value is half overwritten: the process is about to be copied."""
-    GATE.forking.add(threading.get_ident())
-    GATE.closed = True
-    while _is_any_overwritten() and not sys.is_finalizing():
+    GATE.begin_fork()
+    while any(state.overwritten for state in _every_state()) and not sys.is_finalizing():
         time.sleep(MOMENT)
-
-
-def _is_any_overwritten() -> bool:
-    return any(state.overwritten for state in _every_state())
 
 
 def _every_state() -> list[State]:
@@ -142,33 +110,16 @@ def _every_state() -> list[State]:
             let_through(error)
 
 
-def _go_on() -> None:
-    """Open the gate, unless another thread exchanges buffers still, which then opens it."""
-    GATE.forking.discard(threading.get_ident())
-    is_inner = _swapping._is_owned()  # type: ignore[attr-defined]  # a signal's handler has come in its middle
-    try:
-        if _swapping.acquire(timeout=PATIENCE):
-            GATE.closed = is_inner or bool(GATE.forking)
-    finally:
-        try:
-            _swapping.release()
-        except RuntimeError as error:  # it was not taken
-            let_through(error)
-
-
 def _fresh_locks() -> None:
     """A forked child has one thread: whatever lock another thread held is free."""
-    global _swapping
-    _swapping = threading.RLock()
-    GATE.forking.clear()
-    GATE.closed = False
+    GATE.renew()
     for state in _states:
         state.writing = threading.RLock()
         state.claimed, state.overwritten, state.wanted = False, False, None
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_hold_still, after_in_parent=_go_on, after_in_child=_fresh_locks)
+    os.register_at_fork(before=_hold_still, after_in_parent=GATE.end_fork, after_in_child=_fresh_locks)
 
 
 class reading:
@@ -184,7 +135,7 @@ class reading:
         return [buffer.array for buffer in self._held]
 
     def __exit__(self, *_: object) -> None:
-        _exclusively(self._let_go)
+        GATE.exchange(self._let_go)
 
     def _hold(self) -> None:
         self._held: list[Any] = [*map(_CURRENT, self._states)]  # in one step, between the exchanges of native runs
@@ -231,7 +182,7 @@ def _in_turn(states: Sequence[State], function: Callable[[], Result]) -> Result:
 
 def _is_inner(held: Sequence[Any]) -> bool:
     """Whether this thread has locks that are not these: a signal's handler has come in the middle of something."""
-    locks: list[Any] = [_swapping, *(state.writing for state in _every_state())]
+    locks: list[Any] = [GATE.swapping, *(state.writing for state in _every_state())]
     return any(lock._is_owned() for lock in locks if all(lock is not other for other in held))
 
 
@@ -278,7 +229,7 @@ def _writable(state: State, spare: Buffer | None) -> Buffer:
 def _when_not(busy: str, states: Sequence[State], exchange: Callable[[], Any]) -> Any:
     """What an exchange of buffers returns, made when none of these variables is claimed, or overwritten."""
     while True:
-        is_made, made = _exclusively(lambda: _unless(busy, states, exchange))
+        is_made, made = GATE.exchange(lambda: _unless(busy, states, exchange))
         if is_made:
             return made
         if made.acquire(timeout=PATIENCE):
@@ -299,19 +250,6 @@ def _unless(busy: str, states: Sequence[State], exchange: Callable[[], Any]) -> 
         left.acquire()
         awaited.wanted = left
     return False, awaited.wanted
-
-
-def _exclusively(exchange: Callable[[], Result]) -> Result:
-    """What an exchange of buffers returns, while no other one is made."""
-    if _swapping._is_owned():  # type: ignore[attr-defined]  # by what a signal's handler has interrupted, which opens
-        GATE.closed = True
-        return exchange()
-
-    def gated() -> Result:
-        with GATE:
-            return exchange()
-
-    return exclusively(_swapping, gated)
 
 
 def _give_back(states: Sequence[State], targets: Sequence[Buffer]) -> None:

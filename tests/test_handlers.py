@@ -65,7 +65,7 @@ def test_a_fork_in_the_middle_of_an_exchange_does_not_open_the_gate():
         os.waitpid(child, 0)
         return state.GATE.closed
 
-    assert state._exclusively(fork)
+    assert state.GATE.exchange(fork)
     assert not state.GATE.closed
 
 

@@ -158,7 +158,7 @@ def test_a_fork_waits_for_what_another_thread_imports(tmp_path, monkeypatch):
 @pytest.mark.parametrize("lock", ["writing", "swapping"])
 def test_assignment_lets_go(lock, monkeypatch):
     v = gr.variable("v", np.zeros(3))
-    holder, attribute = {"writing": (v.state, "writing"), "swapping": (state, "_swapping")}[lock]
+    holder, attribute = {"writing": (v.state, "writing"), "swapping": (state.GATE, "swapping")}[lock]
     interrupt(holder, attribute, lambda: setattr(v, "value", np.ones(3)), monkeypatch)
 
 
@@ -276,7 +276,7 @@ def test_no_lock_is_a_context():
     locks = {name for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.Assign)
              if ast.unparse(node.value) in ("threading.Lock()", "threading.RLock()", "threading.Condition()")
              for target in node.targets if (name := last_name(target))}  # fmt: skip
-    assert {"_lock", "writing", "_swapping", "_planning", "_making", "_installing"} <= locks
+    assert {"_lock", "writing", "swapping", "_planning", "_making", "_installing"} <= locks
     blocks = [(path, node) for path, tree in trees.items() for node in ast.walk(tree) if isinstance(node, ast.With)]
     assert not [f"{path.name}:{block.lineno}" for path, block in blocks
                 if any(last_name(item.context_expr) in locks for item in block.items)]  # fmt: skip
@@ -291,7 +291,7 @@ def last_name(target):
 def test_a_handler_that_waits_for_who_waits_for_it_says_so(lock, monkeypatch):
     monkeypatch.setattr(state, "LONGEST_WAIT", 0.2)
     interrupted, written = gr.variable("interrupted", 1.0), gr.variable("written", 1.0)
-    outer = state._swapping if lock == "swapping" else interrupted.state.writing
+    outer = state.GATE.swapping if lock == "swapping" else interrupted.state.writing
     begun = threading.Event()
 
     def write_both():

@@ -85,7 +85,7 @@ def test_while_python_code_exchanges_buffers_a_call_waits():
     f, _, _ = training()
     done = []
     thread = threading.Thread(target=lambda: done.append(f(np.ones(6))))
-    with state._swapping, state.GATE:
+    with state.GATE.swapping, state.GATE:
         thread.start()
         thread.join(0.1)
         assert not done
@@ -94,14 +94,14 @@ def test_while_python_code_exchanges_buffers_a_call_waits():
 
 
 def test_an_exception_in_an_exchange_leaves_the_gate_open():
-    with pytest.raises(KeyboardInterrupt), state._swapping, state.GATE:
+    with pytest.raises(KeyboardInterrupt), state.GATE.swapping, state.GATE:
         raise KeyboardInterrupt
     assert state.GATE.closed is False
 
 
 def test_an_exchange_by_a_handler_in_the_middle_of_another_one_does_not_open_the_gate():
     v = gr.variable("v", 1.0)
-    closed = state._exclusively(lambda: (v.value, state.GATE.closed)[1])
+    closed = state.GATE.exchange(lambda: (v.value, state.GATE.closed)[1])
     assert closed
     assert not state.GATE.closed
 
@@ -213,7 +213,7 @@ def test_a_forked_child_goes_on():
     taken, forked, seen = threading.Event(), threading.Event(), []
 
     def hold():
-        with install._installing, state._swapping, state.GATE:
+        with install._installing, state.GATE.swapping, state.GATE:
             taken.set()
             seen.append(forked.wait(60))
 
@@ -226,7 +226,7 @@ def test_a_forked_child_goes_on():
         code = 1
         try:
             fresh = not state.GATE.closed
-            for lock in (state._swapping, install._installing):
+            for lock in (state.GATE.swapping, install._installing):
                 fresh = fresh and lock.acquire(blocking=False)
                 lock.release()
             code = int(not (fresh and f(np.ones(6)) == [0, 0] and f(np.ones(6)) == [6, 6]))

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from graphc.gate import GATE, Gate
 from graphc.ir import warn
 from graphc.locks import exclusively
 from graphc.native.calls import calling
@@ -23,7 +24,7 @@ from graphc.native.code.library import LIBRARY
 from graphc.native.driver.layout import WORD_BYTES
 from graphc.native.workspace import Workspace
 from graphc.signals import look
-from graphc.state import GATE, Buffer, Gate, State
+from graphc.state import Buffer, State
 
 _installing = threading.RLock()
 
