@@ -150,7 +150,8 @@ class reading:
 def written(states: Sequence[State], run: Callable[[list[np.ndarray[Any, Any]]], Result]) -> Result:
     """What a run returns that is given arrays for the next values of some variables.
 
-    They become current, all together, if it succeeds. Runs that write a variable wait for each other.
+    They become current, all together, if it succeeds. Runs that write a variable wait for each other; a run into which
+    a signal's handler comes that does so begins anew.
     """
     return _in_turn(states, lambda: _written(states, run))
 
@@ -196,14 +197,20 @@ def _disclaim() -> None:
 
 
 def _written(states: Sequence[State], run: Callable[[list[np.ndarray[Any, Any]]], Result]) -> Result:
-    targets = _take_spares(states)
-    try:
-        result = run([target.array for target in targets])
-    except BaseException:
+    until = time.monotonic() + LONGEST_WAIT
+    while True:
+        before, targets = _take_spares(states)
+        try:
+            result = run([target.array for target in targets])
+        except BaseException:
+            _when_not("claimed", states, lambda: _give_back(states, targets))
+            raise
+        if _when_not("claimed", states, lambda: _swap(states, before, targets)):
+            return result
         _when_not("claimed", states, lambda: _give_back(states, targets))
-        raise
-    _when_not("claimed", states, lambda: _swap(states, targets))
-    return result
+        if time.monotonic() > until:
+            raise ExecutionError("handlers of signals have written a variable in the middle of each run that writes it",
+                                 remedy="have handlers set a flag, and write the variable later")  # fmt: skip
 
 
 def spared(states: Sequence[State]) -> None:
@@ -211,14 +218,17 @@ def spared(states: Sequence[State]) -> None:
     _when_not("claimed", states, lambda: deque(map(State.spare_one, states), maxlen=0))
 
 
-def _take_spares(states: Sequence[State]) -> list[Buffer]:
-    def take() -> list[Buffer | None]:
+def _take_spares(states: Sequence[State]) -> tuple[list[Buffer | None], list[Buffer]]:
+    """What is current, and what the next values are written to."""
+
+    def take() -> tuple[list[Buffer | None], list[Buffer | None]]:
         spares = [state.spare for state in states]
         for state in states:
             state.spare = state.claimed = None
-        return spares
+        return [*map(_CURRENT, states)], spares
 
-    return [*map(_writable, states, _when_not("claimed", states, take))]
+    current, spares = _when_not("claimed", states, take)
+    return current, [*map(_writable, states, spares)]
 
 
 def _writable(state: State, spare: Buffer | None) -> Buffer:
@@ -257,8 +267,12 @@ def _give_back(states: Sequence[State], targets: Sequence[Buffer]) -> None:
         state.spare, state.claimed = target, False
 
 
-def _swap(states: Sequence[State], targets: Sequence[Buffer]) -> None:
-    """Targets become current, and what was current spare, in one step of the interpreter, which no interrupt parts."""
-    before = [state.current for state in states]
+def _swap(states: Sequence[State], before: list[Buffer | None], targets: Sequence[Buffer]) -> bool:
+    """Targets become current, and what was current spare, unless a signal's handler has changed that meanwhile.
+
+    No interrupt parts the look from the change, nor the changes: each is one step of the interpreter.
+    """
     names = [name for name in ("spare", "current", "claimed") for _ in states]
-    deque(map(setattr, [*states] * 3, names, [*before, *targets, *[False] * len(states)]), maxlen=0)
+    now = map(_CURRENT, states)
+    changes = map(setattr, [*states] * 3, names, [*before, *targets, *[False] * len(states)])
+    return [*now] == before and not deque(changes, maxlen=0)

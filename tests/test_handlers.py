@@ -41,17 +41,21 @@ def training():
 
 @pytest.mark.parametrize("way", ["train", "read", "assign"])
 def test_no_handler_makes_the_current_array_the_spare_one(way):
-    """A run would write to it while others read it."""
+    """A run would write to it while others read it. Nor is a step lost, the run's or the handler's."""
     f, v, w = training()
     f(), f()
+    steps = 2
     ways = {"train": f, "read": lambda: v.value, "assign": lambda: setattr(v, "value", w.value)}
     for where in at_every_moment(f, ways[way]):
         assert v.state.current is not v.state.spare, where
         assert w.state.current is not w.state.spare, where
         assert not v.state.claimed, where
         assert not v.state.current.is_read, where
-        np.testing.assert_array_equal(v.value, w.value, where)
+        steps += 1 + (way == "train" and where != "")
+        np.testing.assert_array_equal(v.value, np.full(3, steps), where)
+        np.testing.assert_array_equal(w.value, np.full(3, steps), where)
         f()
+        steps += 1
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -87,3 +91,13 @@ def test_a_run_that_a_handler_has_let_others_in_ends_after_theirs():
     state.written([v.state], run)
     assert ended == [None]
     np.testing.assert_array_equal(v.value, np.ones(3))
+
+
+def test_a_run_that_handlers_always_come_into_ends_with_a_sentence(monkeypatch):
+    f, v, _ = training()
+    monkeypatch.setattr(state, "LONGEST_WAIT", 0.05)
+    with pytest.raises(gr.ExecutionError, match="handlers of signals have written a variable"):
+        state.written([v.state], lambda targets: f())
+    assert v.value[0] > 1
+    assert not v.state.claimed
+    assert v.state.current is not v.state.spare
