@@ -163,6 +163,31 @@ def test_a_handler_may_use_what_the_call_has_claimed(ways):
 
 
 @needs_timers
+def test_a_call_whose_claims_a_handler_has_taken_writes_no_more():
+    """It would write to what the handler's run has made current, and begin anew from that."""
+    x, early, v = gr.placeholder("x", (), "float64"), gr.variable("early", np.zeros(3)), gr.variable("v", np.zeros(SIZE))
+    more = early + x + 0 * gr.sum(slow_function(v, 4))
+    after = gr.sum(slow_function(v * more[0], 4))
+    f = native([x], after, {early: more})
+    entered(f, 0.0)
+    assert count(f) > 4
+    handled_early = []
+
+    def train():
+        handled_early.append(bool(early.state.claimed))
+        f._slow(1.0)
+
+    for i in range(8):
+        value, calls = early.value[0], 0
+        with handled(train, 0.001 + 3e-4 * i):
+            while len(handled_early) == i:
+                f(100.0)
+                calls += 1
+        np.testing.assert_array_equal(early.value, np.full(3, value + 100 * calls + 1))
+    assert any(handled_early), "no handler ran in the middle of a call"
+
+
+@needs_timers
 def test_a_handler_does_not_wait_for_who_waits_for_the_call():
     f, v, w, small = long_training()
     ran = []
