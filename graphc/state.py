@@ -198,19 +198,26 @@ def _disclaim() -> None:
 
 def _written(states: Sequence[State], run: Callable[[list[np.ndarray[Any, Any]]], Result]) -> Result:
     until = time.monotonic() + LONGEST_WAIT
-    while True:
-        before, targets = _take_spares(states)
-        try:
-            result = run([target.array for target in targets])
-        except BaseException:
-            _when_not("claimed", states, lambda: _give_back(states, targets))
-            raise
-        if _when_not("claimed", states, lambda: _swap(states, before, targets)):
+    while time.monotonic() < until:
+        is_written, result = _attempt(states, run)
+        if is_written:
             return result
+    raise ExecutionError("handlers of signals have written a variable in the middle of each run that writes it",
+                         remedy="have handlers set a flag, and write the variable later")  # fmt: skip
+
+
+def _attempt(states: Sequence[State], run: Callable[[list[np.ndarray[Any, Any]]], Result]) -> tuple[bool, Result]:
+    """Whether the next values are current now, and what the run has returned."""
+    before, targets = _take_spares(states)
+    try:
+        result = run([target.array for target in targets])
+    except BaseException:
         _when_not("claimed", states, lambda: _give_back(states, targets))
-        if time.monotonic() > until:
-            raise ExecutionError("handlers of signals have written a variable in the middle of each run that writes it",
-                                 remedy="have handlers set a flag, and write the variable later")  # fmt: skip
+        raise
+    is_written = _when_not("claimed", states, lambda: _swap(states, before, targets))
+    if not is_written:
+        _when_not("claimed", states, lambda: _give_back(states, targets))
+    return is_written, result
 
 
 def spared(states: Sequence[State]) -> None:
