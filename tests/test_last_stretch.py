@@ -165,7 +165,8 @@ def test_a_handler_may_use_what_the_call_has_claimed(ways):
 @needs_timers
 def test_a_call_whose_claims_a_handler_has_taken_writes_no_more():
     """It would write to what the handler's run has made current, and begin anew from that."""
-    x, early, v = gr.placeholder("x", (), "float64"), gr.variable("early", np.zeros(3)), gr.variable("v", np.zeros(SIZE))
+    x = gr.placeholder("x", (), "float64")
+    early, v = gr.variable("early", np.zeros(3)), gr.variable("v", np.zeros(SIZE))
     more = early + x + 0 * gr.sum(slow_function(v, 4))
     after = gr.sum(slow_function(v * more[0], 4))
     f = native([x], after, {early: more})
