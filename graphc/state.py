@@ -47,14 +47,18 @@ class Buffer:
         return bool(self.readers or self.runs)
 
 
+class Claim:
+    """What a run by Python code marks the variables by that it writes."""
+
+
 class State:
     """What a variable holds now, and the spare buffer its next value may be written to.
 
     It is `claimed` while a native run writes that value, by the number of the run's thread, and `overwritten` while it
     does so where the current one lies. Who waits leaves a lock in `wanted`, which the run lets go of, and no other
     native run claims the variable before. Between its stretches, handlers of signals may take away what a run has
-    claimed: then it begins anew. While a run by Python code writes that value, which has the lock `writing`, `claimed`
-    is None: that keeps native runs away, and nobody waits for it. Should an interrupt leave it so, the next such run
+    claimed: then it begins anew. So does a run by Python code, which has the lock `writing` and leaves a `Claim` of its
+    own: that keeps native runs away, and nobody waits for it. Should an interrupt leave it there, the next such run
     puts it right.
     """
 
@@ -64,7 +68,7 @@ class State:
         self.current = None if array is None else Buffer(array)
         self.spare: Buffer | None = None
         self.writing = threading.RLock()
-        self.claimed: int | None = False
+        self.claimed: int | Claim = False
         self.overwritten = False
         self.wanted: Any = None
         _states.add(self)
@@ -79,7 +83,7 @@ class State:
         buffer = Buffer(array)
 
         def exchange() -> None:
-            self.claimed, self.current = self.claimed and False, buffer
+            self.claimed, self.current = False, buffer
 
         _in_turn([self], lambda: _when_not("claimed", [self], exchange))
 
@@ -90,8 +94,9 @@ class State:
 
 LONGEST_WAIT = 10.0
 """After so many seconds a signal's handler no longer waits for a thread that may wait for what it has interrupted."""
+MOST_ATTEMPTS = 10
 MOMENT = 0.001
-_CURRENT = attrgetter("current")
+_CURRENT, _CLAIMED = attrgetter("current"), attrgetter("claimed")
 _states: WeakSet[State] = WeakSet()
 
 
@@ -197,24 +202,25 @@ def _disclaim() -> None:
 
 
 def _written(states: Sequence[State], run: Callable[[list[np.ndarray[Any, Any]]], Result]) -> Result:
-    until = time.monotonic() + LONGEST_WAIT
-    while time.monotonic() < until:
+    for _ in range(MOST_ATTEMPTS):
         is_written, result = _attempt(states, run)
         if is_written:
             return result
-    raise ExecutionError("handlers of signals have written a variable in the middle of each run that writes it",
+    raise ExecutionError("handlers of signals have written a variable in the middle of each of "
+                         f"{MOST_ATTEMPTS} runs that write it",
                          remedy="have handlers set a flag, and write the variable later")  # fmt: skip
 
 
 def _attempt(states: Sequence[State], run: Callable[[list[np.ndarray[Any, Any]]], Result]) -> tuple[bool, Result]:
     """Whether the next values are current now, and what the run has returned."""
-    before, targets = _take_spares(states)
+    mine = Claim()
+    targets = _take_spares(states, mine)
     try:
         result = run([target.array for target in targets])
     except BaseException:
         _when_not("claimed", states, lambda: _give_back(states, targets))
         raise
-    is_written = _when_not("claimed", states, lambda: _swap(states, before, targets))
+    is_written = _when_not("claimed", states, lambda: _swap(states, mine, targets))
     if not is_written:
         _when_not("claimed", states, lambda: _give_back(states, targets))
     return is_written, result
@@ -225,17 +231,14 @@ def spared(states: Sequence[State]) -> None:
     _when_not("claimed", states, lambda: deque(map(State.spare_one, states), maxlen=0))
 
 
-def _take_spares(states: Sequence[State]) -> tuple[list[Buffer | None], list[Buffer]]:
-    """What is current, and what the next values are written to."""
-
-    def take() -> tuple[list[Buffer | None], list[Buffer | None]]:
+def _take_spares(states: Sequence[State], mine: Claim) -> list[Buffer]:
+    def take() -> list[Buffer | None]:
         spares = [state.spare for state in states]
         for state in states:
-            state.spare = state.claimed = None
-        return [*map(_CURRENT, states)], spares
+            state.spare, state.claimed = None, mine
+        return spares
 
-    current, spares = _when_not("claimed", states, take)
-    return current, [*map(_writable, states, spares)]
+    return [*map(_writable, states, _when_not("claimed", states, take))]
 
 
 def _writable(state: State, spare: Buffer | None) -> Buffer:
@@ -256,10 +259,10 @@ def _when_not(busy: str, states: Sequence[State], exchange: Callable[[], Any]) -
 def _unless(busy: str, states: Sequence[State], exchange: Callable[[], Any]) -> tuple[bool, Any]:
     """Whether an exchange was made, and what it returns or a lock that a native run will let go of before it can be."""
     mine = threading.get_ident()  # whose run waits itself, for the handler of a signal that calls this
-    awaited = next((state for state in states if getattr(state, busy) not in (False, None, mine)), None)
+    awaited = next((state for state in states if _is_native(claim := getattr(state, busy)) and claim != mine), None)
     if awaited is None or sys.is_finalizing():  # then its thread has ended
         for state in states:
-            if not state.claimed:  # else somebody else may wait
+            if not _is_native(state.claimed):  # else somebody else may wait
                 state.wanted = None
         return True, exchange()
     if awaited.wanted is None:
@@ -269,17 +272,23 @@ def _unless(busy: str, states: Sequence[State], exchange: Callable[[], Any]) -> 
     return False, awaited.wanted
 
 
+def _is_native(claim: object) -> bool:
+    """Whether a native run has left it."""
+    return bool(claim) and not isinstance(claim, Claim)
+
+
 def _give_back(states: Sequence[State], targets: Sequence[Buffer]) -> None:
     for state, target in zip(states, targets, strict=True):
         state.spare, state.claimed = target, False
 
 
-def _swap(states: Sequence[State], before: list[Buffer | None], targets: Sequence[Buffer]) -> bool:
-    """Targets become current, and what was current spare, unless a signal's handler has changed that meanwhile.
+def _swap(states: Sequence[State], mine: Claim, targets: Sequence[Buffer]) -> bool:
+    """Targets become current, and what was current spare, unless a signal's handler has written meanwhile.
 
-    No interrupt parts the look from the change, nor the changes: each is one step of the interpreter.
+    No interrupt parts the look at the claims from the changes, nor the changes: each is one step of the interpreter.
     """
+    before = [state.current for state in states]
     names = [name for name in ("spare", "current", "claimed") for _ in states]
-    now = map(_CURRENT, states)
+    claims, untouched = map(_CLAIMED, states), [mine] * len(states)
     changes = map(setattr, [*states] * 3, names, [*before, *targets, *[False] * len(states)])
-    return [*now] == before and not deque(changes, maxlen=0)
+    return [*claims] == untouched and not deque(changes, maxlen=0)
