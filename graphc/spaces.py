@@ -13,6 +13,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from graphc.ends import can_hold, may_stand_together, needs_registers
 from graphc.facts import is_place, number_of, only_ones_move, reduced_axes
 from graphc.ir import Node
 from graphc.lookups import lookup_of, marked_axis
@@ -20,8 +21,6 @@ from graphc.maps import is_map, read_here
 
 WHOLE_ROW = 4096
 """An index space of at most so many elements is one row, so that reductions over all of it may be used inside."""
-LARGEST_PART = 16384
-"""The most elements that a reduction over outer axes may keep per block of rows."""
 LONGEST_COLUMN = 8192
 """The most elements of columns that are walked again and again: those side by side stay in a second cache."""
 SHORT_COLUMN, MANY_WALKS = 512, 3
@@ -96,7 +95,7 @@ class Space:
                 return None
             result.ends |= space.ends
             result.boxed |= space.boxed
-        return result if result._can_walk(result.axes.values()) else None
+        return result if may_stand_together(result._end_axes()) and result._can_walk(result.axes.values()) else None
 
     def _fits_in(self, other: Space) -> bool:
         """Whether all that this space holds may be computed over another one, where an axis of size 1 is its rows."""
@@ -187,11 +186,15 @@ class Space:
         usable = self._usable(reduced) or (whole and self._usable_down(reduced, node))
         if usable and all(axes[axis] in reduced for axis in over):
             return Place(left, frozenset(reduced))
-        part = math.prod(size for place, size in enumerate(self.sizes) if place in kept)
-        fits = whole and part <= LARGEST_PART and not self._is_cut(kept, self.walked)
-        if is_place(node):  # of which one is kept per block
-            fits = fits and part == 1 and not self._is_down(self.walked)
+        fits = whole and not self._is_cut(kept, self.walked) and may_stand_together({**self._end_axes(), node: left})
+        if is_place(node) or needs_registers(node):
+            fits = fits and not self._is_down(self.walked) and (node.array_type.size == 1 or self._can_hold(reduced))
         return Place(left, ends=True) if fits else None
+
+    def _can_hold(self, reduced: AbstractSet[int]) -> bool:
+        """Whether a reduction is over one axis, and registers hold what it gives for each index before."""
+        real = list(self._real())
+        return reduced == set(real[-2:-1]) and can_hold([self.sizes[axis] for axis in real])
 
     def _usable(self, reduced: set[int]) -> bool:
         """Whether later members may use a reduction: it takes whole rows, unless all is one row too long for that."""
@@ -258,9 +261,12 @@ class Space:
         """Whether columns are walked, if anything is."""
         return bool(walked) and max(self._real()) not in walked
 
+    def _end_axes(self) -> dict[Node, Axes]:
+        return {end: self.axes[end] for end in self.ends}
+
     def _ends_apart(self, walked: Container[int]) -> bool:
         """Whether some end is not found down columns: the first place of all is behind places of other columns."""
-        return any(is_place(end) or self._is_cut(self.axes[end], walked) for end in self.ends)
+        return any(is_place(end) or needs_registers(end) or self._is_cut(self.axes[end], walked) for end in self.ends)
 
 
 def _agree(walked: AbstractSet[int], other: AbstractSet[int]) -> bool:

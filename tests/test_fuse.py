@@ -7,11 +7,11 @@ import pytest
 from random_graphs import random_graph
 
 import graphc as gr
+from graphc.ends import LARGEST_PART
 from graphc.evaluate import evaluate
 from graphc.ir import Graph
 from graphc.op import OPS
 from graphc.passes.fuse import fuse
-from graphc.spaces import LARGEST_PART
 from graphc.verify import verify
 
 

@@ -56,6 +56,41 @@ def test_totals_down_few_columns(dtype):
         assert_right([x], outputs, [drawn(shape, dtype)], rtol=0)
 
 
+@pytest.mark.usefixtures("each_unit")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_places_down_few_columns(dtype):
+    for shape in ((1, 2), (3, 3), (5, 16), (1003, 5), (40001, 2)):
+        x = gr.placeholder("x", shape, dtype)
+        assert_right([x], [gr.argmax(x, 0), gr.argmin(x, 0, keepdims=True)], [drawn(shape, dtype)])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_totals_over_a_middle_axis_in_parts_or_whole(dtype):
+    for shape in ((3, 1000, 2), (63, 5, 3), (64, 9, 16), (65, 40, 3), (2, 40, 2, 3), (6000, 5, 3), (5, 20, 11, 7)):
+        x = gr.placeholder("x", shape, dtype)
+        totals = [gr.any, gr.all] if dtype == "bool" else [gr.sum, gr.max]
+        outputs = [reduce(x, -2) for reduce in (*totals, gr.argmax, gr.argmin)]
+        assert_right([x], outputs, [drawn(shape, dtype)], rtol=0)
+
+
+def test_the_first_extreme_or_nan_of_blocks_and_rows_side_by_side_is_found():
+    x, values = gr.placeholder("x", (9001, 4)), np.zeros((9001, 4), "f4")
+    values[[8000, 5], 0], values[[7001, 7002, 9000], 1], values[[4000, 4500], 2] = 1, np.nan, -0.0
+    values[:, 3] = -np.inf
+    assert_right([x], [gr.argmax(x, 0), gr.argmin(x, 0), gr.argmax(-x, 0)], [values])
+    (run, *_) = NativeProgram(fused([x], [gr.argmax(x, 0)]), 1).run([values], {}, [None])
+    assert run.tolist() == [5, 7001, 0, 0]
+
+
+def test_what_registers_hold_stands_beside_nothing_else():
+    x = gr.placeholder("x", (3000, 7, 6), "float64")
+    p = gr.nn.softmax(x, -1)
+    outputs = [gr.argmax(x, 1), gr.sum(x, 1), gr.sum(x), gr.sum(p, 1), gr.max(x, 0), gr.argmax(x, 2), gr.argmin(x)]
+    feeds = [np.random.default_rng(1).normal(size=x.shape)]
+    for some in (outputs, outputs[::-1], outputs[:4], outputs[3:]):
+        assert_right([x], some, feeds, rtol=1e-12)
+
+
 @pytest.mark.parametrize("columns", [2, 5, 16, 33])
 def test_totals_beside_what_is_computed_of_rows(columns):
     for rows in (1, 6, 2001):
@@ -70,7 +105,8 @@ def test_totals_beside_what_is_computed_of_rows(columns):
 @pytest.mark.parametrize("shape", [(1, 3), (70, 5), (131, 16)], ids=str)
 def test_totals_touch_nothing_beyond_their_memory(monkeypatch, shape):
     x = gr.placeholder("x", shape)
-    run, feeds = gr.compile([x], [gr.sum(x, 0), gr.max(x * x, 0)], backend="native"), [drawn(shape, "float32")]
+    outputs, feeds = [gr.sum(x, 0), gr.max(x * x, 0), gr.argmax(x, 0)], [drawn(shape, "float32")]
+    run = gr.compile([x], outputs, backend="native")
     right = run(*feeds)
     for found in run_guarded(run, feeds, monkeypatch):
         np.testing.assert_array_equal(found, right)
@@ -84,11 +120,16 @@ def test_which_totals_are_held():
     def down(x):
         return gr.sum(x, 0)
 
+    def middle(x):
+        return gr.sum(x, 1)
+
     assert held((1000, 2), down) == 1
     assert held((1000, 10), down, lambda x: gr.max(x, 0)) == 2
     assert held((10, 100, 3), lambda x: gr.sum(x, (0, 1))) == 1
     assert held((1000, 2000), down) == 0, "long rows"
-    assert held((10, 100, 3), lambda x: gr.sum(x, 1)) == 0, "of which there are several"
+    assert held((10, 100, 3), middle) == 1
+    assert held((10, 100, 3), middle, down) == 0, "not alike"
+    assert held((10000, 5, 3), middle, lambda x: gr.argmin(x, 1)) == 2, "each found by one block"
 
 
 def test_heavy_rows_are_walked_one_at_a_time():

@@ -142,9 +142,10 @@ def test_a_kernel_that_reads_across_its_rows_does_not_find_places():
     assert [first.outputs[0].op.name, second.outputs[0].op.name] == ["add", "argmax"]
 
 
-def test_a_place_down_few_columns_is_a_loop():
-    x = gr.placeholder("x", (5000, 8), "f4")
-    assert not kernels(fused([x], [gr.argmax(x, 0)]))
+def test_places_down_columns_are_found_by_kernels_if_these_are_few():
+    few, more = gr.placeholder("x", (5000, 16), "f4"), gr.placeholder("x", (5000, 17), "f4")
+    assert kernels(fused([few], [gr.argmax(few, 0)]))
+    assert not kernels(fused([more], [gr.argmax(more, 0)]))
 
 
 def test_sizes_that_are_known_with_the_arrays():

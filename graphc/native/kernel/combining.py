@@ -20,7 +20,7 @@ INT64 = np.dtype("int64")
 
 
 def combination(result: Node, blocks: int) -> Facts:
-    """The kernel for an accumulated result. Of a place it reads each block's extreme, and behind it its place."""
+    """The kernel for an accumulated result. Of places it reads each block's extremes, and behind these their places."""
     added = result.inputs[0] if is_place(result) else result
     return combining(result.op.name, added.array_type.dtype.str, math.prod(result.shape), blocks)
 
@@ -43,12 +43,14 @@ def _total(kind: Type, op: Op) -> tuple[Graph, list[Steps]]:
 
 
 def _first_place(kind: Type, combine: str) -> tuple[Graph, list[Steps]]:
-    """The first of the places of those blocks that have the extreme of all."""
+    """The first of the places of those blocks that have the extreme of all; those of one block are all there are."""
     extremes, places = _placeholder("extremes", kind), _placeholder("places", kind.with_dtype(INT64))
-    has_it = ops.equal(extremes, EXTREMES[combine](extremes, 0, keepdims=True)) | ops.isnan(extremes)
-    first = ops.min(ops.where(has_it, places, np.iinfo(INT64).max), 0, keepdims=True)
-    apart = 2 * INT64.itemsize
-    return Graph([extremes, places], [first]), [(apart // kind.dtype.itemsize, 0), (apart // INT64.itemsize, 0)]
+    first = places
+    if kind.shape[0] != 1:
+        has_it = ops.equal(extremes, EXTREMES[combine](extremes, 0, keepdims=True)) | ops.isnan(extremes)
+        first = ops.min(ops.where(has_it, places, np.iinfo(INT64).max), 0, keepdims=True)
+    apart, along = 2 * kind.static_shape[1], int(kind.static_shape[1] > 1)
+    return Graph([extremes, places], [first]), [(apart * INT64.itemsize // kind.dtype.itemsize, along), (apart, along)]
 
 
 def _placeholder(name: str, kind: Type) -> Node:

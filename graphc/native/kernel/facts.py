@@ -33,7 +33,9 @@ NS_PER_KERNEL = 30.0
 NS_PER_FOLD = 1.5
 """Making one number of all lanes, at the end of a row."""
 NS_PER_HELD = 0.2
-"""Adding a short row to totals that registers hold."""
+"""Adding a short row to totals that registers hold, ..."""
+NS_PER_PLACE = 0.5
+"""... and comparing it with extremes."""
 NS_PER_STAGED = 0.1
 """Bringing an element of a short row to the stack or from there."""
 LINE_BYTES = 128
@@ -80,9 +82,10 @@ def facts_of(body: Graph, accesses: Sequence[Steps], results: Sequence[Steps | N
     ns = NS_PER_KERNEL + max(work * NS_PER_EFFORT, sum(moved) * NS_PER_BYTE + _far_nanoseconds(kernel, moved))
     ns += _row_nanoseconds(kernel)
     accumulated = [i for i, node in enumerate(body.outputs) if node in set(kernel.plan.accumulators)]
-    parts = [body.outputs[i].type.nbytes * part_length(body.outputs[i]) for i in accumulated]
-    per_block, blocks = blocks_of(kernel.rows, ns, parts, WHOLE if kernel.stretch else 1)
-    in_parts = tuple(i for i in accumulated if blocks > 1 or is_place(body.outputs[i]))
+    shared = accumulated if kernel.neighbours == 1 else []
+    parts = [body.outputs[i].type.nbytes * part_length(body.outputs[i]) for i in shared]
+    per_block, blocks = blocks_of(kernel.rows, ns, parts, WHOLE if kernel.stretch else kernel.neighbours)
+    in_parts = tuple(i for i in shared if blocks > 1 or is_place(body.outputs[i]))
     return Facts(address, kernel.numbers, kernel.rows, per_block, blocks, in_parts, frozenset(_over(kernel)), ns,
                  sum(map(operations, body.nodes)), sum(moved), leading(kernel))  # fmt: skip
 
@@ -114,7 +117,11 @@ def _row_nanoseconds(kernel: Kernel) -> float:
         return NS_PER_STAGED * len(kernel.form.staged) * math.prod(kernel.space.sizes)
     if kernel.plan.down is not None:
         return 0.0
-    return kernel.rows * (NS_PER_FOLD * len(kernel.plan.row_reductions) + NS_PER_HELD * len(kernel.held))
+    held = sum(NS_PER_PLACE if is_place(node) else NS_PER_HELD for node in kernel.held)
+    each = NS_PER_FOLD * len(kernel.plan.row_reductions) + held
+    if kernel.held:
+        each += NS_PER_FOLD * len(kernel.held) / kernel.space.sizes[-2]
+    return kernel.rows * each
 
 
 def blocks_of(rows: int, ns: float, parts: Sequence[int] = (), multiple: int = 1) -> tuple[int, int]:

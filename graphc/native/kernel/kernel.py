@@ -17,6 +17,7 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import chain, pairwise
 
+from graphc.ends import MANY_TOTALS, can_hold
 from graphc.facts import is_place
 from graphc.ir import Graph, Node
 from graphc.lookups import lookup_of, marked_axis
@@ -45,6 +46,8 @@ SHORT_VECTORS = 4
 code around a loop would keep all constants that the loop reads."""
 MOST_OF_ROW = 0.75
 """A part of the row in which no box begins or ends is walked without masks if it is so much of the row."""
+FEW_VECTORS = 16
+"""Where rows of so few add to the same totals, they are written without a loop."""
 FORWARD = (*range(LARGEST_STEP + 1),)
 STEPS = (*FORWARD, -1)
 """Steps along the row at which operands are read in vectors; those of boxes only forward."""
@@ -89,9 +92,12 @@ class Kernel:
         return (*self.body.inputs, *self.body.outputs)
 
     def _whole(self) -> list[Node]:
-        """The reductions that need whole rows or columns: those used in the kernel, and places, but for one of all."""
+        """The reductions that need whole rows or columns: those used in the kernel, and places, but for one of all, and
+        those that registers hold."""
         used = [source for node in self.body.nodes for source in node.inputs if source.op.reduction]
-        return used + [node for node in self.body.nodes if is_place(node) and any(self.space.varies(node))]
+        held = self._together if self._can_hold else ()
+        places = (node for node in self.body.nodes if is_place(node) and any(self.space.varies(node)))
+        return used + [node for node in places if node not in held]
 
     def _down_axis(self) -> int | None:
         """The axis that such reductions are over, where it is not the last; of rows side by side it is that before."""
@@ -167,7 +173,8 @@ class Kernel:
         length = self.space.sizes[-1]
         most = 1 if self.compact else SHORT_VECTORS if not self.stretch else 1 if self.width.once else 0
         several = self.stretch or math.prod(self.space.sizes[:-1]) > 1
-        short = not self.chunked and several and length <= most * self.width.native and self.plan.down is None
+        short = not self.chunked and several and self.plan.down is None
+        short = short and (length <= most * self.width.native or self._can_hold)
         varies = tuple(self.space.varies(node) for node in self.body.nodes)
         operands = len(self.body.inputs)
         apart = {i for i, node in enumerate(self.body.inputs) if node not in self.plan.boxed}
@@ -186,10 +193,11 @@ class Kernel:
         marked = tuple(self.space.group_of(axis) for _, axis in self.marks)
         inside = length if short else 0
         functions = self._functions(inside, steps)
+        few = self.neighbours * -(-inside // self.width.native) <= FEW_VECTORS and inside and not self.width.once
         column = self.space.sizes[self.plan.walked] if self.short else 0
         return Form(self.width, self.stretch, self.chunked, inside, varies, steps, stashes, cuts, stepped, within,
                     looked, marked, self.tiled, self._staged(), self.plan.down, column, self.compact,
-                    functions, self.interleaved)  # fmt: skip
+                    functions, self.interleaved, self.neighbours if few else 1)  # fmt: skip
 
     def _functions(self, length: int, steps: KnownSteps) -> tuple[Function, ...]:
         """What it calls, for every width of vectors in which it may compute a node."""
@@ -250,10 +258,26 @@ class Kernel:
 
     @cached_property
     def held(self) -> tuple[Node, ...]:
-        """What is accumulated, if it is all one number for each element of a short row, which all rows add to."""
-        nodes = tuple(self.plan.accumulators)
-        rows = self.form.length and not self.stretch and all(self.space.varies(node) == (False, True) for node in nodes)
-        return nodes if rows else ()
+        """What is accumulated, if registers hold it."""
+        return self._together if self.form.length else ()
+
+    @cached_property
+    def _together(self) -> tuple[Node, ...]:
+        """What is not reduced along rows, if it is all one number for each element of them that neighbours add to."""
+        *outer, last = range(len(self.space.sizes))
+        nodes = tuple(node for node in self.body.nodes if node.op.reduction and self.space.reduced(node) != [last])
+        return nodes if outer and all(self.space.reduced(node) == outer[-1:] for node in nodes) else ()
+
+    @property
+    def _can_hold(self) -> bool:
+        """Whether registers hold that, however few of its elements fill a vector."""
+        return bool(self._together) and can_hold(self.space.sizes)
+
+    @property
+    def neighbours(self) -> int:
+        """How many rows add to the same numbers, where these are so many that blocks need not share any; else 1."""
+        *outer, rows, _ = self.space.sizes if self._together else (1, 1)
+        return rows if math.prod(outer) >= MANY_TOTALS else 1
 
     @property
     def rows_abreast(self) -> int:

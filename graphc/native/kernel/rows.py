@@ -150,7 +150,7 @@ class Writer(Values):
             for i in self.results[node]:
                 size = self.word["part", i, 0] if self.kernel.is_spread(node) else I64(part_length(node))
                 self.pointers[i] = self.code.at(self.pointers[i], self.b.mul(block, size), kind)
-                if self.kernel.is_spread(node) and node not in self.kernel.held:
+                if self.kernel.is_spread(node) and not (self.kernel.held and len(self.kernel.space.sizes) == 2):
                     self._clear(node, i, size)
 
     def _clear(self, node: Node, i: int, size: Any) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from graphc.ends import needs_registers
 from graphc.facts import is_place
 from graphc.ir import Graph, Node
 from graphc.lookups import lookup_of, marked_axis
@@ -77,7 +78,7 @@ def _row_reductions(body: Graph, space: Space) -> list[Node]:
     for node in body.nodes:
         if node.op.reduction:
             before, after = (space.varies(value)[-2:] for value in (node.inputs[0], node))
-            if (after[0] and after[1]) or (is_place(node) and not after[0]):
+            if (after[0] and after[1]) or needs_registers(node) or (is_place(node) and not after[0]):
                 return []
             if before == (True, True) and after == (True, False):
                 found.append(node)

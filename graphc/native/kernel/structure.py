@@ -58,6 +58,8 @@ class Form:
     """... and which these are."""
     interleaved: tuple[tuple[int, ...], ...] = ()
     """The pointers whose elements lie in turns."""
+    neighbours: int = 1
+    """How many rows add to the same totals, if these are few, which one block finds."""
 
 
 def may_mask(steps: KnownSteps, staged: Sequence[int]) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from graphc.native.code.functions import Function
 from graphc.native.kernel.structure import bits_of, is_in_table
+from graphc.native.kernel.totals import part_length
 
 if TYPE_CHECKING:
     from graphc.native.kernel.kernel import Kernel
@@ -70,7 +71,8 @@ def _floats(kernel: Kernel) -> Words:
 
 
 def _spread_results(kernel: Kernel) -> Words:
-    """How many numbers each has, which every thread accumulates on its own."""
+    """How many numbers each has, which every block accumulates on its own, if it shares any with another."""
     for pointer, node in enumerate(kernel.body.outputs, len(kernel.body.inputs)):
         if kernel.is_spread(node):
-            yield ("part", pointer, 0), math.prod(node.array_type.static_shape)
+            size = math.prod(node.array_type.static_shape) * part_length(node)
+            yield ("part", pointer, 0), size if kernel.neighbours == 1 else 0
