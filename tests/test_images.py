@@ -132,7 +132,7 @@ def test_where_the_system_lets_no_new_code_run_that_is_said(monkeypatch):
         mprotect = staticmethod(refuse)
 
     image = imaged(CODE, "more")
-    monkeypatch.setattr(images.ctypes, "PyDLL", lambda *arguments, **options: Library)
+    monkeypatch.setattr(images, "_library", lambda: Library)
     with pytest.raises(OSError, match="no new machine code"):
         mapped(image)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -16,6 +17,7 @@ from llvmlite.binding import ffi
 from graphc.native.code.background import apart
 from graphc.native.code.images import image_of, is_image, mapped
 from graphc.native.code.pages import give_back_pages
+from graphc.native.code.spelling import writers
 
 give_back_pages()  # loading LLVM touches much of it that compiling does not need
 
@@ -30,9 +32,15 @@ class Host(NamedTuple):
 
 @cache
 def this_host() -> Host:
-    """The machine this process runs on."""
+    """The machine this process runs on. While LLVM looks at it, the writers' sources are read: every kernel is found
+    by both."""
+
+    def meanwhile(looks: threading.Thread) -> None:
+        writers()
+        looks.join()
+
     return apart(lambda: Host(str(llvm.get_default_triple()), str(llvm.get_host_cpu_name()),
-                              str(llvm.get_host_cpu_features().flatten())))  # fmt: skip
+                              str(llvm.get_host_cpu_features().flatten())), meanwhile)  # fmt: skip
 
 
 def processor() -> str:

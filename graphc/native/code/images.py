@@ -14,7 +14,7 @@ import ctypes
 import json
 import mmap
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -63,7 +63,7 @@ def mapped(image: bytes) -> list[int]:
     memory = mmap.mmap(-1, len(code), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ | mmap.PROT_WRITE)
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(memory))
     memory[:] = code
-    start = int(np.frombuffer(memory, np.uint8).ctypes.data)
+    start = int(np.frombuffer(memory, np.uint8).__array_interface__["data"][0])
     for base, places in ((start, inside), *((_address(name), places) for name, places in outside.items())):
         for place in places:
             offset = int.from_bytes(code[place : place + 8], "little", signed=True)
@@ -74,11 +74,17 @@ def mapped(image: bytes) -> list[int]:
 
 def _address(name: str) -> int:
     """That of a function of the C library; raises AttributeError if there is none."""
-    return ctypes.cast(getattr(ctypes.PyDLL(None), name), ctypes.c_void_p).value or 0
+    return ctypes.cast(getattr(_library(), name), ctypes.c_void_p).value or 0
+
+
+@cache
+def _library() -> ctypes.PyDLL:
+    """The C library, called with Python's lock: to get it back may take longer than what is called."""
+    return ctypes.PyDLL(None, use_errno=True)
 
 
 def _make_runnable(start: int, nbytes: int) -> None:
-    protect = ctypes.PyDLL(None, use_errno=True).mprotect  # with Python's lock: to get it back may take longer
+    protect = _library().mprotect
     if protect(ctypes.c_void_p(start), ctypes.c_size_t(nbytes), mmap.PROT_READ | mmap.PROT_EXEC):
         raise OSError(ctypes.get_errno(), "the system lets no new machine code be run")
 
