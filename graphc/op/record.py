@@ -139,8 +139,12 @@ class Op:
         return Node(self, operands, attrs, kind, None, origin)
 
     def infer_type(self, operands: Sequence[Node], attrs: Mapping[str, Any]) -> AnyType:
-        """The type of the result; remembered by the operands' types and the attributes."""
+        """The type of the result; remembered by the operands' types and the attributes, unless there are only these: a
+        constant's take longer to look at than to tell the type of."""
         types = tuple([operand.type for operand in operands])
+        if not types:
+            self.check_operands(operands)
+            return self.infer(**attrs)
         key = (types, attrs_key(attrs)) if attrs else types
         kind = self._types.get(key)
         if kind is None:

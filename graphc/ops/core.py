@@ -57,7 +57,7 @@ def placeholder(name: str, shape: Any = (), dtype: Any = "float32") -> Node:
 @placed
 def variable(name: str, value: Any, dtype: Any = None) -> Variable:
     """A leaf with state, starting at `value` (copied): a parameter, an optimizer's moment, a counter."""
-    array = np.array(as_constant(value, dtype), order="C")
+    array = np.asarray(_numbers(value, dtype), order="C")
     return Variable(_variable, type_of(array), scoped(name), origin_here(), array)
 
 
@@ -71,6 +71,13 @@ def constant(value: Any, dtype: Any = None) -> Node:
 
 def as_constant(value: Any, dtype: Any = None) -> np.ndarray[Any, Any]:
     """A read-only array of a number, array or nested list; raises for anything that is not numbers."""
+    array = _numbers(value, dtype)
+    array.flags.writeable = False
+    return array
+
+
+def _numbers(value: Any, dtype: Any) -> np.ndarray[Any, Any]:
+    """An array that nobody else has."""
     if has_masked(value):
         raise GraphError("expected a node, number or array, got an array with masked elements",
                          remedy="fill them: array.filled(0)")  # fmt: skip
@@ -90,7 +97,6 @@ def as_constant(value: Any, dtype: Any = None) -> np.ndarray[Any, Any]:
     if array.dtype.kind in "iu" and dtype is not None and not np.array_equal(array, np.asarray(value)):
         raise DTypeError(f"{value!r} does not fit in {array.dtype}",
                          remedy="use a wider dtype, or convert it yourself with NumPy's astype")  # fmt: skip
-    array.flags.writeable = False
     return array
 
 
