@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 Truths = np.ndarray[Any, Any]
+AT_ONCE = 64
+"""So many rows are searched at once: copies of all would be memory that the system has to find and to clear."""
 
 
 class Matrix:
@@ -44,7 +46,17 @@ class Region:
     @property
     def truths(self) -> Truths:
         """True in the region."""
-        truths = self.matrix.truths.T if self.turned else self.matrix.truths
+        return self.rows(slice(None))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the matrix."""
+        rows, columns = self.matrix.truths.shape
+        return (columns, rows) if self.turned else (rows, columns)
+
+    def rows(self, some: slice) -> Truths:
+        """The same of some rows."""
+        truths = (self.matrix.truths.T if self.turned else self.matrix.truths)[some]
         return ~truths if self.inverted else truths
 
     @property
@@ -67,7 +79,7 @@ class Region:
         for one, two in ((self, other), (other, self)):
             if one == two or one.is_empty() or two.is_all():
                 return one
-        return ~everywhere(self.truths.shape) if self == ~other else Region(Matrix(self.truths & other.truths))
+        return ~everywhere(self.shape) if self == ~other else Region(Matrix(self.truths & other.truths))
 
     def __or__(self, other: Region) -> Region:
         return ~(~self & ~other)
@@ -84,7 +96,12 @@ def everywhere(shape: tuple[int, ...]) -> Region:
 
 def ranges(region: Region) -> Truths:
     """For each row of a matrix from where to where anything is in a region: int32[rows, 2], (0, 0) where nothing is."""
-    live: Any = np.ascontiguousarray(region.truths)  # to search along columns of memory takes twice as long as the copy
-    some = live.any(axis=1)
+    rows = range(0, region.shape[0], AT_ONCE)
+    return np.concatenate([_ranges(region.rows(slice(row, row + AT_ONCE))) for row in rows])
+
+
+def _ranges(truths: Truths) -> Truths:
+    live: Any = np.ascontiguousarray(truths)  # to search along columns of memory takes twice as long as the copy
     first, last = live.argmax(axis=1), live.shape[1] - live[:, ::-1].argmax(axis=1)
+    some = live[np.arange(len(live)), first]
     return np.where(some[:, None], np.stack([first, last], axis=1), 0).astype(np.int32)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from graphc.native.gemm.panels import Cut
 from graphc.native.gemm.product import Product
 
 Ranges = np.ndarray[Any, Any] | None
@@ -19,14 +18,15 @@ def limits_of(product: Product, rows: Ranges, columns: Ranges, read: Ranges) -> 
     each row of C where it is read; None stands for everywhere. A cell of which nothing is read has an empty stretch.
     """
     plan, k = product.plan, product.k
+    down, right = (np.arange(0, strips.size, strips.width * groups.width)
+                   for strips, groups in ((plan.rows, plan.tiles), (plan.columns, plan.panels)))  # fmt: skip
     of_rows, of_columns = (rows, columns) if not product.axes.swapped else (columns, rows)
-    down = [_union(of_rows, *part, k) for part in _parts(plan.rows, plan.tiles)]
-    right = [_union(of_columns, *part, k) for part in _parts(plan.columns, plan.panels)]
-    wanted = _wanted(product, read)
-    first = np.maximum(*np.broadcast_arrays([low for low, _ in down], [[low] for low, _ in right]))
-    last = np.minimum(*np.broadcast_arrays([high for _, high in down], [[high] for _, high in right]))
-    empty = ~wanted | (last <= first)
-    return np.stack([np.where(empty, 0, first), np.where(empty, 0, last)], axis=-1).astype(np.int64)
+    (first_down, last_down), (first_right, last_right) = _unions(of_rows, down, k), _unions(of_columns, right, k)
+    first = np.maximum(first_down, first_right[:, None])
+    last = np.minimum(last_down, last_right[:, None])
+    if read is not None:
+        last = np.where(_wanted(read, right, down).T if product.axes.swapped else _wanted(read, down, right), last, 0)
+    return np.where((last <= first)[..., None], 0, np.stack([first, last], axis=-1)).astype(np.int64)
 
 
 def share_of(product: Product, limits: np.ndarray[Any, Any]) -> float:
@@ -34,29 +34,19 @@ def share_of(product: Product, limits: np.ndarray[Any, Any]) -> float:
     return float((limits[..., 1] - limits[..., 0]).mean() / product.k)
 
 
-def _parts(strips: Cut, groups: Cut) -> list[tuple[int, int]]:
-    """From where to where each group of strips reaches."""
-    width = strips.width * groups.width
-    return [(start, min(start + width, strips.size)) for start in range(0, strips.size, width)]
-
-
-def _union(ranges: Ranges, begin: int, end: int, k: int) -> tuple[int, int]:
-    """What some rows together need."""
+def _unions(ranges: Ranges, starts: np.ndarray[Any, Any], k: int) -> tuple[np.ndarray[Any, Any], ...]:
+    """From where to where groups of rows, which start there, need k; where they need nothing, it ends first."""
     if ranges is None:
-        return 0, k
-    some = ranges[begin:end]
-    some = some[some[:, 0] < some[:, 1]]
-    return (int(some[:, 0].min()), int(some[:, 1].max())) if len(some) else (0, 0)
+        return np.zeros_like(starts), np.full_like(starts, k)
+    first, last = ranges.T
+    some = first < last
+    return (np.minimum.reduceat(np.where(some, first, k), starts), np.maximum.reduceat(np.where(some, last, 0), starts))
 
 
-def _wanted(product: Product, read: Ranges) -> np.ndarray[Any, Any]:
-    """Whether anything of each cell is read: bool[panels, tiles]."""
-    plan = product.plan
-    tiles, panels = _parts(plan.rows, plan.tiles), _parts(plan.columns, plan.panels)
-    wanted = np.ones((len(panels), len(tiles)), bool)
-    for panel, right in enumerate(panels if read is not None else []):
-        for tile, down in enumerate(tiles):
-            (top, bottom), (left, end) = (right, down) if product.axes.swapped else (down, right)
-            part = np.clip(read[top:bottom], left, end)  # type: ignore[index]
-            wanted[panel, tile] = bool((part[:, 0] < part[:, 1]).any())
-    return wanted
+def _wanted(read: np.ndarray[Any, Any], rows: np.ndarray[Any, Any],
+            columns: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:  # fmt: skip
+    """Whether anything is read of each cell of C, which begin in these rows and columns: bool[columns, rows]."""
+    ends = np.append(columns[1:], np.iinfo(np.int32).max)
+    first, last = read.T
+    within = np.maximum(first, columns[:, None]) < np.minimum(last, ends[:, None])
+    return np.logical_or.reduceat(within, rows, axis=1)
