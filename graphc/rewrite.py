@@ -50,7 +50,9 @@ class RuleSet:
     def __init__(self, rules: Sequence[AnyRule]) -> None:
         self.rules = tuple(rules)
         self._index: dict[Signature, Attempts] = {}
-        self._of_op: dict[Op, list[AnyRule]] = {}
+        self._of_op: dict[Op, Sequence[AnyRule]] = {}
+        self._of_any_op = [one for one in self.rules if isinstance(one, NodeRule)]
+        self._matched = {one.pattern.op for one in self.rules if not isinstance(one, NodeRule)}
 
     @classmethod
     def of(cls, namespace: Mapping[str, Any], *before: AnyRule) -> RuleSet:
@@ -78,8 +80,10 @@ class RuleSet:
             self._index[key] = found
         return found
 
-    def _rules_of(self, op: Op) -> list[AnyRule]:
+    def _rules_of(self, op: Op) -> Sequence[AnyRule]:
         """The rules that may be about an op."""
+        if op not in self._matched:
+            return self._of_any_op
         if op not in self._of_op:
             self._of_op[op] = [one for one in self.rules if isinstance(one, NodeRule) or one.pattern.op is op]
         return self._of_op[op]

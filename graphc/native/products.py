@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -15,8 +15,9 @@ from graphc.native.code.library import LIBRARY, Made
 from graphc.native.code.writer import SYMBOL
 from graphc.native.gemm.product import Product
 from graphc.native.storage import Storage
-from graphc.native.strides import Steps, broadcast, own_steps
+from graphc.native.strides import Steps, broadcast, contiguous
 from graphc.native.work import NUMBER, Pointer
+from graphc.types import Type
 
 NS_PER_STAGE = 60.0
 """Entering the kernel of a product and leaving it."""
@@ -27,6 +28,9 @@ class Axis(NamedTuple):
 
     size: int
     stride: int
+
+
+Axes = tuple[Axis, ...]
 
 
 @dataclass(frozen=True)
@@ -62,29 +66,40 @@ def described(node: Node, factors: Sequence[Node], storage: Storage) -> Product 
         return None
     if any(0 in kind.shape for kind in kinds):
         return None
-    product = describe(node, *[_axes(source, storage) for source in factors[:2]])
-    return None if product is None else replace(product, general=True)
+    return describe(node, *[_axes(source.array_type, storage.layout[source].strides) for source in factors[:2]])
 
 
-def _axes(node: Node, storage: Storage) -> list[Axis]:
-    return list(map(Axis, node.array_type.static_shape, storage.steps(node)))
+@lru_cache(maxsize=1024)
+def _axes(kind: Type, strides: tuple[int, ...]) -> Axes:
+    return tuple(Axis(size, stride // kind.dtype.itemsize)
+                 for size, stride in zip(kind.static_shape, strides, strict=True))  # fmt: skip
 
 
-def _result_axes(node: Node) -> list[Axis]:
-    return list(map(Axis, node.array_type.static_shape, own_steps(node)))
+def _result_axes(kind: Type) -> Axes:
+    return _axes(kind, contiguous(kind))
 
 
-def _matmul(node: Node, a: list[Axis], b: list[Axis]) -> Product | None:
+def _matmul(node: Node, a: Axes, b: Axes) -> Product | None:
+    return _of_matrices(node.array_type, a, b, limited=False)
+
+
+def _within(node: Node, a: Axes, b: Axes) -> Product | None:
+    return _of_matrices(node.array_type, a, b, limited=True)
+
+
+@lru_cache(maxsize=1024)
+def _of_matrices(kind: Type, a: Axes, b: Axes, *, limited: bool) -> Product:
     """A vector is a matrix of one row on the left and of one column on the right."""
-    c = _result_axes(node)
+    c = _result_axes(kind)
     if len(a) == 1:
-        a, c = [Axis(1, 0), *a], [*c[:-1], Axis(1, 0), *c[-1:]] if len(b) > 1 else [*c, Axis(1, 0)]
+        a, c = (Axis(1, 0), *a), (*c[:-1], Axis(1, 0), *c[-1:]) if len(b) > 1 else (*c, Axis(1, 0))
     if len(b) == 1:
-        b, c = [*b, Axis(1, 0)], [*c, Axis(1, 0)]
+        b, c = (*b, Axis(1, 0)), (*c, Axis(1, 0))
     batch = tuple(axis.size for axis in c[:-2])
     (m, k), n = (axis.size for axis in a[-2:]), b[-1].size
     in_a, in_b = ((*_batch(x[:-2], len(batch)), *(axis.stride for axis in x[-2:])) for x in (a, b))
-    return Product(batch, m, n, k, node.dtype, in_a, in_b, tuple(axis.stride for axis in c))
+    in_c = tuple(axis.stride for axis in c)
+    return Product(batch, m, n, k, kind.dtype, in_a, in_b, in_c, limited=limited, general=True)
 
 
 def _batch(axes: Sequence[Axis], rank: int) -> Steps:
@@ -92,16 +107,12 @@ def _batch(axes: Sequence[Axis], rank: int) -> Steps:
     return broadcast([axis.size for axis in axes], [axis.stride for axis in axes], rank)
 
 
-def _within(node: Node, a: list[Axis], b: list[Axis]) -> Product | None:
-    product = _matmul(node, a, b)
-    return None if product is None else replace(product, limited=True)
-
-
-def _einsum(node: Node, a: list[Axis], b: list[Axis]) -> Product | None:
+def _einsum(node: Node, a: Axes, b: Axes) -> Product | None:
     """Labels are batch, left, right or inner; each but the batch must be one axis, or several that make one."""
     operands, _, y = node.attrs["subscripts"].partition("->")
     in_a, _, in_b = operands.partition(",")
-    lie = [dict(zip(labels, axes, strict=True)) for labels, axes in ((in_a, a), (in_b, b), (y, _result_axes(node)))]
+    given = (in_a, a), (in_b, b), (y, _result_axes(node.array_type))
+    lie = [dict(zip(labels, axes, strict=True)) for labels, axes in given]
     batch = [label for label in y if label in in_a and label in in_b]
     left, right = ([label for label in y if label not in other] for other in (in_b, in_a))
     inner = [label for label in in_a if label not in y]
@@ -115,7 +126,7 @@ def _einsum(node: Node, a: list[Axis], b: list[Axis]) -> Product | None:
     steps = [tuple(lie[i][label].stride if lie[i][label].size != 1 else 0 for label in batch) for i in range(3)]
     return Product(tuple(lie[2][label].size for label in batch), rows_a.size, columns_b.size, deep_a.size, node.dtype,
                    (*steps[0], rows_a.stride, deep_a.stride), (*steps[1], deep_b.stride, columns_b.stride),
-                   (*steps[2], rows_y.stride, columns_y.stride))  # fmt: skip
+                   (*steps[2], rows_y.stride, columns_y.stride), general=True)  # fmt: skip
 
 
 def _merged(axes: Sequence[Axis]) -> Axis | None:
@@ -126,7 +137,7 @@ def _merged(axes: Sequence[Axis]) -> Axis | None:
     return Axis(math.prod(axis.size for axis in real), real[-1].stride if real else 0)
 
 
-_DESCRIBERS: dict[str, Callable[[Node, list[Axis], list[Axis]], Product | None]] = {
+_DESCRIBERS: dict[str, Callable[..., Product | None]] = {
     "matmul": _matmul, "matmul_within": _within, "einsum": _einsum}  # fmt: skip
 
 

@@ -72,6 +72,9 @@ class Task:
 
     def parts(self, count: int) -> Iterator[Task]:
         """The same work as so many tasks."""
+        if count == 1:
+            yield self
+            return
         ends = [self.blocks * part // count for part in range(count + 1)]
         for start, end in pairwise(ends):
             yield replace(self, blocks=end - start, before=self.before + start)
