@@ -6,9 +6,10 @@ LLVM holds no lock of Python's while it compiles. Every thread has a machine and
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from heapq import heappop, heappush
+from itertools import count
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -101,10 +102,15 @@ class Job:
 
 
 class Queue:
-    """Jobs not yet begun, and threads that take them, one fewer than there are cores."""
+    """Jobs not yet begun, and threads that take them, one fewer than there are cores.
+
+    The longest is begun first: whoever would begin one last would have the others wait. (heapq's functions are one step
+    each, as Python's threads see it: they compare numbers only.)
+    """
 
     def __init__(self) -> None:
-        self._jobs: deque[Job] = deque()
+        self._jobs: list[tuple[int, int, Job]] = []
+        self._numbers = count()
         self.forget_threads()
 
     def forget_threads(self) -> None:
@@ -113,10 +119,11 @@ class Queue:
         self._jobs.clear()
         self._threads: set[threading.Thread] = set()
 
-    def put(self, compute: Callable[[], Any], *, short: bool = False) -> Job:
-        """A new job. For a short one no thread is started: that takes as long as the job."""
+    def put(self, compute: Callable[[], Any], length: int = 0, *, short: bool = False) -> Job:
+        """A new job, with a measure of how long it takes. For a short one no thread is started: that takes as long as
+        the job."""
         job = Job(compute)
-        self._jobs.append(job)
+        heappush(self._jobs, (-length, next(self._numbers), job))
         thread = None if short else exclusively(self._lock, self._another)
         if thread is not None:
             self._start(thread)
@@ -138,7 +145,7 @@ class Queue:
             let_through(error)
 
     def work_for(self, job: Job) -> None:
-        """Run the oldest jobs, and that one where none is left, for a while: who has asked for it may have gone."""
+        """Run the longest jobs, and that one where none is left, for a while: who has asked for it may have gone."""
         end = monotonic() + WHILE
         while not job.is_done and monotonic() < end:
             (self.take() or job).run()
@@ -154,9 +161,9 @@ class Queue:
             pause *= LATER
 
     def take(self) -> Job | None:
-        """The oldest job that nobody has begun."""
+        """The longest job that nobody has begun; of several the oldest."""
         try:
-            return self._jobs.popleft()
+            return heappop(self._jobs)[-1]
         except IndexError:
             return None
 

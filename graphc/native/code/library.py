@@ -124,7 +124,7 @@ class Library:
             else:
                 from_llvm(host.start)
                 short = bool(stored and self._by_content)  # with the first one, LLVM starts
-                job = self._queue.put(make, short=short)
+                job = self._queue.put(make, len(text), short=short)
             self._by_content[key] = Made(job, self._queue, _dump_path(key, text))
         return self._by_content[key]
 
