@@ -15,6 +15,9 @@ from graphc.native.strides import Steps
 from graphc.op import OPS, Op
 from graphc.types import Type, as_dtype
 
+FEW = 4096
+"""Parts of so few elements are combined by a compact kernel: it takes a microsecond, LLVM a fifth of the time, and the
+kernels that make them take several."""
 EXTREMES = {"maximum": ops.max, "minimum": ops.min}
 INT64 = np.dtype("int64")
 
@@ -30,7 +33,8 @@ def combining(name: str, dtype: str, size: int, blocks: int) -> Facts:
     """The same of an op, for parts of a dtype and of so many elements."""
     op, kind = OPS[name], Type(as_dtype(dtype), (blocks, size))
     assert op.reduction is not None
-    return facts_of(*(_first_place(kind, op.reduction.combine) if op.reduction.place else _total(kind, op)))
+    body, accesses = _first_place(kind, op.reduction.combine) if op.reduction.place else _total(kind, op)
+    return facts_of(body, accesses, compact=blocks * size <= FEW)
 
 
 def _total(kind: Type, op: Op) -> tuple[Graph, list[Steps]]:

@@ -171,7 +171,8 @@ class Kernel:
     def form(self) -> Form:
         """What its code depends on beside the body."""
         length = self.space.sizes[-1]
-        most = 1 if self.compact else SHORT_VECTORS if not self.stretch else 1 if self.width.once else 0
+        once = self.width.once and not self.compact
+        most = (1 if once else 0) if self.stretch else 1 if self.compact else SHORT_VECTORS
         several = self.stretch or math.prod(self.space.sizes[:-1]) > 1
         short = not self.chunked and several and self.plan.down is None
         short = short and (length <= most * self.width.native or self._can_hold)
