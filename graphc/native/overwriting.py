@@ -39,6 +39,8 @@ NOTHING = Overwriting()
 
 def overwriting(updated: Sequence[Variable], stages: Sequence[Stage], storage: Storage) -> Overwriting:
     """What a program of these stages may overwrite, whose last outputs are the next values of some variables."""
+    if not updated:
+        return NOTHING
     if any(work.task is None for stage in stages for work in stage.works):
         return NOTHING  # NumPy is called, and that must not be on what a run leaves which ends early
     moments = [moment for stage in stages for moment in stage.moments]

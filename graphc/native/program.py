@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from time import perf_counter
 from typing import Any
 
@@ -71,9 +72,7 @@ class NativeProgram:
         self._steps = _with_words(self.emitted)
         self._is_native = all(word for _, word in self._steps)
         self.positions = {status: status.node for work in self.works.listed for status in work.statuses}
-        self.enters = self._is_native and _makes_results(self.emitted) and can_enter()
-        """Whether calls can be native code."""
-        self.overwritten = found.variables if self.enters else ()
+        self.overwritten = found.variables if found.variables and self.enters else ()
         """The variables that a run may update where they lie."""
         self.workspaces: list[Workspace] = []
         """Those that no run has. Native code takes from the list and adds to it, too."""
@@ -84,6 +83,11 @@ class NativeProgram:
         eager = repays_waking(self.stages, self.threads)
         self.helpers = Helpers(self.threads, eager=eager) if shared else None
         self._call = self._caller()
+
+    @cached_property
+    def enters(self) -> bool:
+        """Whether calls can be native code; a first call need not know."""
+        return self._is_native and _makes_results(self.emitted) and can_enter()
 
     def run(self, inputs: Sequence[Array], state: Mapping[Variable, Array],
             targets: Sequence[Array | None]) -> list[Any]:  # fmt: skip
