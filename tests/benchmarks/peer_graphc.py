@@ -1,7 +1,7 @@
 """graphc itself, in the form of a peer.
 
-The modules of the backend, which graphc imports when it first needs them, are imported before any clock runs:
-`import jax` and `import torch` bring theirs, and are not timed either.
+The modules of the backend and of layers, losses and optimizers, which graphc imports when it first needs them, are
+imported before any clock runs: `import jax` and `import torch` bring theirs, and are not timed either.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ from peer import Peer
 from workloads import WORKLOADS, trained
 
 import graphc.compiler
+import graphc.losses
 import graphc.native.available
 import graphc.native.calls.entry
 import graphc.native.program
+import graphc.nn
+import graphc.optim
 import graphc.passes.backward  # noqa: F401
 
 
