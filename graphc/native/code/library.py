@@ -205,9 +205,11 @@ def _dump_path(key: str, text: str) -> str:
 
     The title of the module tells files apart for people, and the key those of one title.
     """
+    if not _dump_directory():
+        return ""
     title = _TITLE.search(text)
     words = re.findall(r"\w+", title[1]) if title else []
-    return _dump_directory() and os.path.join(_dump_directory(), "-".join([*words[:MOST_WORDS], key[:8]]))
+    return os.path.join(_dump_directory(), "-".join([*words[:MOST_WORDS], key[:8]]))
 
 
 def _dump(key: str, text: str) -> str:

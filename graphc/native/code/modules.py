@@ -7,12 +7,12 @@ import re
 from llvmlite import ir
 
 _PLAIN = '!{ !"llvm.loop.unroll.disable" }, !{ !"llvm.loop.vectorize.enable", i1 false }'
-_LOOP_METADATA = (
+_LOOP_METADATA = tuple((re.compile(pattern, re.M), replacement) for pattern, replacement in (
     (r'^(!\d+) = !\{ !"access" \}', r"\1 = distinct !{}"),
     (r'^(!\d+) = !\{ !"plain loop \d+" \}', rf"\1 = distinct !{{ \1, {_PLAIN} }}"),
     (r'^(!\d+) = !\{ !"parallel loop \d+", (!\d+) \}',
      r'\1 = distinct !{ \1, !{ !"llvm.loop.parallel_accesses", \2 } }'),
-)  # fmt: skip
+))  # fmt: skip
 
 
 def written(module: ir.Module) -> str:
@@ -36,5 +36,5 @@ def _with_loop_metadata(text: str) -> str:
     end = text.find("\n!0 = ")  # metadata comes last
     code, metadata = (text[:end], text[end:]) if end >= 0 else (text, "")
     for pattern, replacement in _LOOP_METADATA:
-        metadata = re.sub(pattern, replacement, metadata, flags=re.M)
+        metadata = pattern.sub(replacement, metadata)
     return code + metadata

@@ -42,11 +42,12 @@ def yielding() -> int:
         return 0
 
 
-_INSTRUCTIONS = (
+_INSTRUCTIONS = tuple((re.compile(instruction), meaning) for instruction, meaning in (
     (r"(%\S+) = target (%\S+), (\w+)", r"\1.word = field i64, \2, \3\n  \1 = place %ctx, \1.word"),
     (r"(%\S+) = field (\w+), (%\S+), (\w+)", r"\1.at = place \3, \4\n  \1 = load \2, ptr \1.at, align 8"),
     (r"(%\S+) = place (%\S+), (\S+)", r"\1 = getelementptr i64, ptr \2, i64 \3"),
-)
+))  # fmt: skip
+_NAME = re.compile(r"\b[A-Z]+(_[A-Z]+)*\b")
 _NAMES = {"LIST_ITEMS": LIST_ITEMS, "ARRAY_DATA": ARRAY_DATA, **vars(layout), **vars(sharing), **vars(waiting)}
 
 
@@ -60,6 +61,6 @@ def text(processor: str) -> str:
     declaration, pause = _PAUSES.get(processor.replace("arm64", "aarch64"), ("", ""))
     written = "".join((waiting.TEXT, sharing.TEXT, running.TEXT)).replace("PAUSE", pause)
     for instruction, meaning in _INSTRUCTIONS:
-        written = re.sub(instruction, meaning, written)
-    written = re.sub(r"\b[A-Z]+(_[A-Z]+)*\b", lambda name: str(_NAMES.get(name[0], name[0])), written)
+        written = instruction.sub(meaning, written)
+    written = _NAME.sub(lambda name: str(_NAMES.get(name[0], name[0])), written)
     return f"{TITLE}{declaration}\n{written}"
