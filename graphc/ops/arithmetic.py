@@ -165,9 +165,8 @@ def cbrt(x, *, out=None):
 
 
 def _hypot_vjp(g, y, a, b):
-    slope = g / y
     away = ops.not_equal(y, 0)
-    return ops.where(away, slope * a, 0), ops.where(away, slope * b, 0)
+    return ops.where(away, g * (a / y), 0), ops.where(away, g * (b / y), 0)
 
 
 @primitive(infer=broadcast_floats, vjp=_hypot_vjp, samples=reals(-3, 3), commutative=True, effort=10)

@@ -45,7 +45,7 @@ def log2(x, *, out=None):
     return np.log2(x, out=out)
 
 
-@primitive(infer=broadcast_floats, vjp=lambda g, y, x: (g / (x * LN10),), samples=reals(0.1, 4), effort=8)
+@primitive(infer=broadcast_floats, vjp=lambda g, y, x: (g * (1 / LN10) / x,), samples=reals(0.1, 4), effort=8)
 def log10(x, *, out=None):
     """The logarithm to base 10."""
     return np.log10(x, out=out)

@@ -61,9 +61,10 @@ def arctan(x, *, out=None):
 
 
 def _arctan2_vjp(g, y, a, b):
+    """g b/r² and -g a/r²; what is divided twice neither overflows nor underflows before the result does."""
     a, b = cast(a, y.dtype), cast(b, y.dtype)
-    slope = g / (a * a + b * b)
-    return slope * b, -(slope * a)
+    r = ops.hypot(a, b)
+    return g * (b / r / r), -(g * (a / r / r))
 
 
 @primitive(infer=broadcast_floats, vjp=_arctan2_vjp, samples=reals(0.3, 3), effort=15)
@@ -90,13 +91,13 @@ def tanh(x, *, out=None):
     return np.tanh(x, out=out)
 
 
-@primitive(infer=broadcast_floats, vjp=lambda g, y, x: (g / ops.sqrt(x * x + 1),), samples=reals(-3, 3), effort=15)
+@primitive(infer=broadcast_floats, vjp=lambda g, y, x: (g / ops.hypot(x, 1),), samples=reals(-3, 3), effort=15)
 def arcsinh(x, *, out=None):
     """The number with that hyperbolic sine."""
     return np.arcsinh(x, out=out)
 
 
-@primitive(infer=broadcast_floats, vjp=lambda g, y, x: (g / ops.sqrt((x - 1) * (x + 1)),),
+@primitive(infer=broadcast_floats, vjp=lambda g, y, x: (g / (ops.sqrt(x - 1) * ops.sqrt(x + 1)),),
            samples=reals(1.1, 4), effort=15)  # fmt: skip
 def arccosh(x, *, out=None):
     """The number ≥ 0 with that hyperbolic cosine; the derivative at 1 is inf."""
