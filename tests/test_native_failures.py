@@ -302,3 +302,13 @@ def test_where_no_thread_can_be_started_who_waits_does_the_job(monkeypatch):
     threads = [queue.put(threading.current_thread) for _ in range(3)]
     assert {job.result(queue).name for job in threads} <= {"graphc compiles", threading.current_thread().name}
     assert len(queue._threads) <= 2
+
+
+def test_the_longest_job_is_begun_first_and_of_several_the_oldest(monkeypatch):
+    monkeypatch.setattr(background.Queue, "_another", lambda _: None)
+    queue, begun = background.Queue(), []
+    for number, length in enumerate([5, 9, 0, 9]):
+        last = queue.put(lambda number=number: begun.append(number), length)
+    last.wait(queue)
+    queue.put(lambda: None).wait(queue)
+    assert begun == [1, 3, 0, 2]
