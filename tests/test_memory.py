@@ -14,6 +14,7 @@ from graphc.executor import plan as plans
 from graphc.executor.arena import ALIGNMENT, Arena
 from graphc.executor.check import check_plan
 from graphc.executor.cost import arrays as arrays_of
+from graphc.executor.cost import temporary_bytes
 from graphc.ir import Graph
 from graphc.op import OPS
 from graphc.samples import _SPEC, Call
@@ -376,10 +377,9 @@ COMPUTED = [pytest.param(op, id=name) for name, op in OPS.items() if op.samples 
 
 @pytest.mark.parametrize("op", COMPUTED)
 def test_bodies_allocate_no_more_than_declared(op):
-    """`temporaries`, times the largest array, plus NumPy's buffers."""
+    """What `temporaries` says, plus NumPy's buffers."""
     for node, operands in large_calls(op):
-        largest = max(node.type.nbytes, *[value.nbytes for value in operands])
-        assert allocated_on_the_way(node, operands) <= op.temporaries * 1.05 * largest + 150_000, node
+        assert allocated_on_the_way(node, operands) <= 1.05 * temporary_bytes(node) + 150_000, node
 
 
 def test_parts_of_a_split_keep_the_memory_they_lie_in_beside_an_empty_part():

@@ -79,9 +79,10 @@ def nanoseconds(node: Node) -> float:
 
 def temporary_bytes(node: Node) -> float:
     """What a node's body allocates on the way to its result."""
-    if not node.op.temporaries:
-        return 0.0
-    return node.op.temporaries * max(kind.nbytes for kind in (node.type, *[source.type for source in node.inputs]))
+    taken, kinds = node.op.temporaries, (node.type, *[source.type for source in node.inputs])
+    if callable(taken):
+        return taken(*kinds, **node.attrs)
+    return taken * max(kind.nbytes for kind in kinds) if taken else 0.0
 
 
 def copy_nanoseconds(kind: AnyType) -> float:

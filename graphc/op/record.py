@@ -95,9 +95,10 @@ class Op:
     ones, for the executor. An elementwise op needs none, and the body must be able to write to `out`."""
     blas: bool = False
     """Whether the body works in BLAS or LAPACK, whose own threads the executor holds to one."""
-    temporaries: float = 0.0
-    """The bytes that the body allocates on the way to its result, as a multiple of its largest array: for the memory
-    plan, measured. What NumPy converts where operands are of several dtypes is not counted."""
+    temporaries: float | Callable[..., float] = 0.0
+    """The bytes that the body allocates on the way to its result, as a multiple of its largest array, or a function
+    `(y, *operands, **attrs)` of the static types and attributes that gives them: for the memory plan, measured. What
+    NumPy converts where operands are of several dtypes is not counted."""
     arity: int | None = 0
     """The number of operands, or None for any number."""
     attributes: tuple[str, ...] = ()
