@@ -10,7 +10,6 @@ from values import value
 import graphc as gr
 from graphc.evaluate import evaluate
 from graphc.ir import Graph, topological
-from graphc.ops import sorting
 from graphc.passes.specialize import specialize
 from graphc.testing import check_gradient
 from graphc.text import parse
@@ -269,29 +268,3 @@ def test_along_axis(axis):
     assert same(value(gr.put_along_axis(A, order, 2 * A, axis)), put)
     sorted_back = np.take_along_axis(A, np.argsort(order, axis), axis)
     assert same(value(gr.add_along_axis(np.zeros_like(A), A, order, axis)), sorted_back)
-
-
-class Recorded(np.ndarray):
-    """An array that notes how many elements each sort orders."""
-
-    def sort(self, axis):
-        self.sizes.append(self.size)
-        super().sort(axis)
-
-
-@pytest.mark.parametrize("axis", [0, 1, 2])
-@pytest.mark.parametrize("shape", [(2, 3, 4), (1, 3, 20), (1, 9, 1), (3, 0, 2)])
-def test_rows_are_ordered_in_several_calls_between_which_an_interrupt_may_come(shape, axis, monkeypatch):
-    x = np.random.default_rng(0).integers(0, 5, shape).astype("f4")
-    argsort, sizes = np.argsort, []
-    expected, order = np.sort(x, axis), argsort(x, axis, kind="stable")
-    monkeypatch.setattr(sorting, "PART_SIZE", 7)
-    monkeypatch.setattr(Recorded, "sizes", sizes, raising=False)
-    monkeypatch.setattr(np, "argsort", lambda x, axis, kind: sizes.append(x.size) or argsort(x, axis, kind=kind))
-    assert same(gr.OPS["sort"].body(x, axis=axis, out=np.empty_like(x).view(Recorded)), expected)
-    assert same(gr.OPS["argsort"].body(x, axis=axis), order)
-    largest, positions = gr.OPS["top_k"].body(x, k=shape[axis], axis=axis)
-    assert same(largest, np.flip(expected, axis))
-    assert same(np.take_along_axis(x, positions, axis), largest)
-    assert sum(sizes) == 3 * x.size
-    assert max(sizes, default=0) <= max(7, x.size // max(np.delete(shape, axis)))

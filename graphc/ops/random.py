@@ -18,6 +18,7 @@ from graphc.errors import DTypeError, ShapeError
 from graphc.ir import Node
 from graphc.op import lift, primitive
 from graphc.operators import Operand
+from graphc.ops import ordering
 from graphc.ops.quantile import normal_quantile
 from graphc.samples import call, cases
 from graphc.types import AnyDim, Shape, Type, as_dim, as_dtype, as_shape
@@ -129,7 +130,10 @@ def _order(key: Type, *, n: AnyDim) -> Type:
 
 
 @primitive(infer=_order, signature=_count, samples=cases(call(KEY, 6), call(KEY, 0), call(KEY, n=1)), effort=20,
-           temporaries=1.5)  # fmt: skip
+           temporaries=lambda y, key, *, n: y.nbytes + ordering.positions_bytes(y, 0))  # fmt: skip
 def random_permutation(key: Any, *, n: int) -> Any:
     """The integers below n in random order, int64: the order that sorts n random words."""
-    return np.argsort(_words(key, SAMPLING).random_raw(n), kind="stable")
+    stream, words = _words(key, SAMPLING), np.empty(n, U64)
+    for part in ordering.parts(words.shape):
+        words[part] = stream.random_raw(words[part].size)
+    return ordering.positions(words, 0)

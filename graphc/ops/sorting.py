@@ -12,14 +12,13 @@ from graphc.errors import ShapeError
 from graphc.ir import Node
 from graphc.op import lift, primitive
 from graphc.operators import Operand
+from graphc.ops import ordering
 from graphc.samples import call, cases
 from graphc.types import TupleType, Type, normalize_axis
 
 __all__ = ["argsort", "searchsorted", "sort", "top_k"]
 
 INT64 = np.dtype("int64")
-PART_SIZE = 1 << 20
-"""Of several rows NumPy orders so many elements in one call, which takes about a tenth of a second."""
 
 
 def _ordered(x: Operand, axis: int | None = -1) -> tuple[Sequence[Node], dict[str, Any]]:
@@ -32,42 +31,21 @@ ORDERED = cases(call("f64[5]"), call("f64[3,4]", axis=0), call("f32[2,3]", axis=
 
 
 @primitive(infer=lambda x, *, axis: x, signature=_ordered, samples=ORDERED, effort=10,
+           temporaries=lambda y, x, *, axis: ordering.sort_bytes(x, axis),
            vjp=lambda g, y, x, *, axis: [ops.add_along_axis(ops.zeros_like(x), g, argsort(x, axis), axis)])
 def sort(x: Any, *, axis: int, out: Any = None) -> Any:
     """The elements in rising order along an axis, by default the last; axis None sorts all of them in a row."""
     out = np.empty(x.shape, x.dtype) if out is None else out
-    np.copyto(out, x)
-    for part in _parts(x, axis):
-        out[part].sort(axis)
+    ordering.sort(x, out, axis)
     return out
 
 
 @primitive(infer=lambda x, *, axis: x.with_dtype(INT64), signature=_ordered, samples=ORDERED, effort=20,
-           temporaries=0.5, vjp=lambda g, y, x, *, axis: (None,))  # fmt: skip
+           temporaries=lambda y, x, *, axis: ordering.positions_bytes(x, axis),
+           vjp=lambda g, y, x, *, axis: (None,))  # fmt: skip
 def argsort(x: Any, *, axis: int) -> Any:
     """The positions of the elements in rising order along an axis, int64; equal elements keep their order."""
-    return _positions(x, axis)
-
-
-def _positions(x: Any, axis: int) -> Any:
-    parts = _parts(x, axis)
-    if len(parts) == 1:
-        return np.argsort(x, axis, kind="stable")
-    positions = np.empty(x.shape, INT64)
-    for part in parts:
-        positions[part] = np.argsort(x[part], axis, kind="stable")
-    return positions
-
-
-def _parts(x: Any, axis: int) -> list[tuple[slice, ...]]:
-    """Indices of parts that NumPy orders one after the other: an interrupt comes between its calls."""
-    others = [other for other in range(x.ndim) if other != axis]
-    longest = max(others, key=lambda other: x.shape[other], default=None)
-    if longest is None or x.size <= PART_SIZE:
-        return [()]
-    rows = max(x.shape[longest] * PART_SIZE // x.size, 1)
-    before = (slice(None),) * longest
-    return [(*before, slice(start, start + rows)) for start in range(0, x.shape[longest], rows)]
+    return ordering.positions(x, axis)
 
 
 def _largest(x: Operand, k: int, axis: int = -1) -> tuple[Sequence[Node], dict[str, Any]]:
@@ -90,17 +68,27 @@ def _top_k_vjp(g: Sequence[Node], y: Node, x: Node, *, k: int, axis: int) -> lis
     return [ops.add_along_axis(ops.zeros_like(x), g[0], positions, axis)]
 
 
-@primitive(infer=_values_and_positions, signature=_largest, vjp=_top_k_vjp, effort=20, temporaries=4,
+def _beside_top_k(y: TupleType, x: Type, *, k: int, axis: int) -> float:
+    """All positions, what finding them takes, and x backwards, a copy."""
+    return x.with_dtype(INT64).nbytes + ordering.positions_bytes(x, axis) + x.nbytes
+
+
+@primitive(infer=_values_and_positions, signature=_largest, vjp=_top_k_vjp, effort=20, temporaries=_beside_top_k,
            samples=cases(call("f64[5]", 2), call("f64[3,4]", 3, axis=0), call("f32[2,3]", k=3), call("i64[6](0,3)", 4),
                          call("f32[9]", 4), call("f64[3]", 0)))  # fmt: skip
 def top_k(x: Any, *, k: int, axis: int) -> Any:
     """The k largest elements along an axis, largest first, and their positions; equal ones keep their order."""
     size = x.shape[axis]
-    backwards = _positions(np.flip(x, axis), axis)
+    backwards = ordering.positions(np.flip(x, axis), axis)
     kept = [slice(None)] * x.ndim
     kept[axis] = slice(None, -k - 1 if k < size else None, -1) if k else slice(0)
-    positions = size - 1 - backwards[tuple(kept)]
-    return np.take_along_axis(x, positions, axis), positions
+    backwards = backwards[tuple(kept)]
+    values, positions = np.empty(backwards.shape, x.dtype), np.empty(backwards.shape, INT64)
+    for part in ordering.parts(values.shape):
+        positions[part] = size - 1 - backwards[part]
+        rows = tuple(slice(None) if at == axis else some for at, some in enumerate(part))
+        values[part] = np.take_along_axis(x[rows], positions[part], axis)
+    return values, positions
 
 
 def _places(sorted_array: Type, values: Type, *, side: str) -> Type:
