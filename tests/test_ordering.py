@@ -128,6 +128,16 @@ def test_an_interrupt_comes_between_calls_of_numpy(op, small):
     np.testing.assert_array_equal(call(), expected)
 
 
+@pytest.mark.parametrize("shape", [(500,), (3, 200), (200, 3), (97, 1, 2)])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_many_values_are_searched_for_some_at_a_time(shape, side, small, monkeypatch):
+    where, values, sizes, search = np.arange(9.0), rng().integers(-1, 11, shape) / 1.0, [], np.searchsorted
+    monkeypatch.setattr(np, "searchsorted", lambda a, part, side: sizes.append(part.size) or search(a, part, side))
+    np.testing.assert_array_equal(gr.OPS["searchsorted"].body(where, values, side=side), search(where, values, side))
+    assert (sum(sizes), len(sizes) > 1) == (values.size, True)
+    assert max(sizes) <= 96
+
+
 def test_a_long_permutation_is_the_order_of_its_words(small):
     words = np.random.Philox(key=np.array([1, 2], "u8"), counter=[0, 0, 0, 0]).random_raw(1000)
     permutation = gr.OPS["random_permutation"].body(np.array([1, 2], "u8"), n=1000)

@@ -108,4 +108,9 @@ def _side(sorted_array: Operand, values: Operand, side: str = "left") -> tuple[S
                          call("f64[0]", "f64[2]")))  # fmt: skip
 def searchsorted(sorted_array: Any, values: Any, *, side: Any) -> Any:
     """Where values go in a sorted vector to keep its order, int64: before equal elements; side "right", after."""
-    return np.searchsorted(sorted_array, values, side)
+    if np.size(values) <= ordering.PART_SIZE:
+        return np.searchsorted(sorted_array, values, side)
+    places = np.empty(values.shape, INT64)
+    for part in ordering.parts(values.shape):
+        places[part] = np.searchsorted(sorted_array, values[part], side)
+    return places
