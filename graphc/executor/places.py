@@ -12,6 +12,7 @@ import numpy as np
 from graphc.evaluate import failed
 from graphc.executor.cost import arrays, static_shape
 from graphc.ir import Graph, Node
+from graphc.ops.shape import reshape
 from graphc.types import AnyType, TupleType, Type
 
 LARGEST_CONSTANT = 1 << 20
@@ -91,6 +92,17 @@ def _value(node: Node, operands: Sequence[Any]) -> Any:
     return value if isinstance(value, tuple) else np.asarray(value)
 
 
+def seen_in(node: Node, operand: Any) -> Any:
+    """What a view sees of its operand; for a reshape that would have to copy that, an array that is not touched."""
+    if node.op is not reshape:
+        return _value(node, [operand])
+    shape = static_shape(node.array_type)
+    try:
+        return np.reshape(operand, shape, copy=False)
+    except ValueError:
+        return np.empty(shape, node.dtype)
+
+
 class _Views:
     """Stand-ins for the values that views are taken of, all in one region of memory that is not touched."""
 
@@ -105,7 +117,7 @@ class _Views:
         operand = self._stand_ins.get(source)
         if operand is None:
             operand = self._stand_in(source.type)
-        result = _value(node, [operand])
+        result = seen_in(node, operand)
         self._stand_ins[node] = result
         parts = [part for part in (result if isinstance(result, tuple) else (result,)) if np.size(part)]
         return bool(parts) and all(np.may_share_memory(part, self._region) for part in parts)  # nothing shares nothing

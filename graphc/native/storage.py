@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from graphc.evaluate import failed
-from graphc.executor.places import LARGEST_CONSTANT
+from graphc.executor.places import LARGEST_CONSTANT, seen_in
 from graphc.ir import Graph, Node
 from graphc.native.joins import joins_of
 from graphc.native.strides import Steps, broadcast, broadcast_strides, contiguous
@@ -212,7 +212,7 @@ class _Finder:
         if root not in self.made.layout:  # an element of a tuple that a body returns
             return False
         stand_in = self._stand_in(source)
-        result = _value(node, [stand_in])
+        result = seen_in(node, stand_in)
         pieces = result if isinstance(result, tuple) else (result,)
         if not all(np.may_share_memory(piece, self.region) or not piece.size for piece in pieces):
             return False
