@@ -14,13 +14,15 @@ from typing import Any
 import numpy as np
 
 from graphc import ops
+from graphc.contractions import contraction, limited_product, product
 from graphc.facts import CHEAP, effort_of, lies_across, number_of, only_ones_move
 from graphc.ir import Graph, Node
 from graphc.op import OPS, Op
+from graphc.ops.fused import matmul_within
 from graphc.ops.indexing import WHOLE, stored_index
 from graphc.pipeline import graph_pass
 from graphc.rewrite import rewrite_graph
-from graphc.types import Shape, promote
+from graphc.types import Shape
 from graphc.windows import LARGEST_STEP
 
 MULTIPLIED = (3, 4, 5)
@@ -110,36 +112,6 @@ def _is_in_memory(x: Node) -> bool:
     while only_ones_move(x):
         x = x.inputs[0]
     return not x.op.elementwise and x.op is not ops.broadcast_to
-
-
-def _one_number(a: Node, b: Node) -> Node | None:
-    """A product whose result is one number."""
-    length = a.shape[-1]
-    if a.array_type.size != length or b.array_type.size != length:
-        return None
-    return _sum_of_products(ops.reshape(a, (length,)), ops.reshape(b, (length,)), (0,))
-
-
-def _axis_by_axis(a: Node, b: Node, *, subscripts: str) -> Node | None:
-    """A contraction whose factors have the same axes, in the order in which the result has some of them."""
-    terms, _, kept = subscripts.partition("->")
-    labels, _, others = terms.partition(",")
-    over = tuple(axis for axis, label in enumerate(labels) if label not in kept)
-    if others != labels or not over or kept != "".join(label for label in labels if label in kept):
-        return None
-    return _sum_of_products(a, b, over)
-
-
-def _sum_of_products(a: Node, b: Node, over: tuple[int, ...]) -> Node | None:
-    """Blocks of a kernel, which threads share; the products of f16 are added as they are, in f32. Short integers wrap
-    around in loops of their own, since a sum has 64 bits."""
-    dtype = promote(a.dtype, b.dtype)
-    wide = np.dtype("float32") if dtype == np.float16 else dtype
-    a, b = (x if x.dtype == wide else x.astype(wide) for x in (a, b))
-    total = ops.sum(a * b, over)
-    if total.dtype != wide or 0 in a.shape:
-        return None
-    return total if wide == dtype else total.astype(dtype)
 
 
 def _in_single_precision(op: Op, otherwise: Callable[..., Node | None]) -> Callable[..., Node | None]:
@@ -280,7 +252,7 @@ def _column(positions: Node, x: Node) -> Node:
 
 
 FORMULAS: dict[Op, Callable[..., Node | None]] = {
-    ops.matmul: _one_number, OPS["einsum"]: _axis_by_axis,
+    ops.matmul: product, matmul_within: limited_product, OPS["einsum"]: contraction,
     ops.logsumexp: _logsumexp, OPS["power"]: _few_factors, OPS["last_writes"]: _last_writes,
     **{op: _in_single_precision(op, _by_parts(op)) for op in (ops.sum, ops.prod)},
     **{op: _by_parts(op) for op in (ops.max, ops.min)}, **{op: _in_a_row(op) for op in (ops.argmax, ops.argmin)},
