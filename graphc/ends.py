@@ -12,6 +12,9 @@ from collections.abc import Mapping, Sequence
 from graphc.facts import is_place
 from graphc.ir import Node
 
+LONGEST_ROW = 1 << 24
+"""Reductions of longer rows end a kernel, which walks these in parts, for signals are looked for between blocks: sums of
+two take 0.7 of the time, since threads share them evenly, and a softmax 1.4, since it stores its exponentials."""
 LARGEST_PART = 16384
 """The most elements that a reduction over outer axes may keep per block of rows."""
 FEW_COLUMNS = 16

@@ -13,7 +13,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from graphc.ends import can_hold, may_stand_together, needs_registers
+from graphc.ends import LONGEST_ROW, can_hold, may_stand_together, needs_registers
 from graphc.facts import is_place, number_of, only_ones_move, reduced_axes
 from graphc.ir import Node
 from graphc.lookups import lookup_of, marked_axis
@@ -197,11 +197,12 @@ class Space:
         return reduced == set(real[-2:-1]) and can_hold([self.sizes[axis] for axis in real])
 
     def _usable(self, reduced: set[int]) -> bool:
-        """Whether later members may use a reduction: it takes whole rows, unless all is one row too long for that."""
+        """Whether later members may use a reduction: it takes whole rows, unless these are too long for that."""
         real = list(self._real())
         if not reduced or reduced != set(real[-len(reduced) :]) or not _agree(self.walked, reduced):
             return False
-        return len(reduced) < len(real) or math.prod(self.sizes) <= WHOLE_ROW
+        longest = LONGEST_ROW if len(reduced) < len(real) else WHOLE_ROW
+        return math.prod(self.sizes[axis] for axis in reduced) <= longest
 
     def _usable_down(self, reduced: set[int], node: Node) -> bool:
         """The same of a reduction down whole columns, of which many lie side by side."""

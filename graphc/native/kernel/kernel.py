@@ -17,7 +17,7 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import chain, pairwise
 
-from graphc.ends import MANY_TOTALS, can_hold
+from graphc.ends import LONGEST_ROW, MANY_TOTALS, can_hold
 from graphc.facts import is_place
 from graphc.ir import Graph, Node
 from graphc.lookups import lookup_of, marked_axis
@@ -114,10 +114,10 @@ class Kernel:
         return 1 if self.plan.down is None else self.width.whole
 
     def _needs_whole_rows(self) -> bool:
-        """Whether some reduction gives a number per row, or is used in the kernel."""
+        """Whether some reduction gives a number per row that is not too long, or is used in the kernel."""
         if self.short or self._whole():
             return True
-        if math.prod(self.space.sizes[:-1]) == 1:
+        if math.prod(self.space.sizes[:-1]) == 1 or self.space.sizes[-1] > LONGEST_ROW:
             return False
         reductions = [node for node in self.body.nodes if node.op.reduction]
         return any(any(self.space.varies(node)[:-1]) for node in reductions)
