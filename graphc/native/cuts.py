@@ -43,7 +43,7 @@ def product_cutter(product: Product, table: Sequence[Pointer], operands: int) ->
 
         def tasks() -> list[Task]:
             known = products.compiled(strip.product)
-            ((address, blocks),) = known.stages
+            ((address, blocks, _),) = known.stages
             moved = ([(memory, start + i * step) for memory, start, _, step, _ in reaches] for i in range(count))
             return [Task(address, (*places, *known.numbers), blocks, 1, blocks) for places in moved]
 

@@ -65,13 +65,13 @@ def _stages(node: Node, known: products.Compiled, factors: Sequence[Pointer], pl
                                if not isinstance(memory, Fixed)))  # fmt: skip
     written = tuple(dict.fromkeys(memory for memory, _ in (places[0], *places[1 + operands :])))
     works: list[Work] = []
-    for address, blocks in known.stages:
+    for address, blocks, ns in known.stages:
         before = () if not works else (scratch, *works[-1].writes)
         last = len(works) == len(known.stages) - 1
         writes: tuple[Memory, ...] = written if last else (Parts(0),) if works else (scratch,)
         task = Task(address, (*table, *known.numbers), blocks, 1, blocks)
         reads = (*read, *before)
-        works.append(Work(node, reads, writes, share * known.ns / len(known.stages), task, combines=not last))
+        works.append(Work(node, reads, writes, share * ns, task, combines=not last))
     if len(works) == 1 and known.scratch_bytes:
         works[0].writes = (*written, scratch)
     elif len(works) == 1:

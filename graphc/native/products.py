@@ -9,11 +9,12 @@ from functools import cache, lru_cache, partial
 from itertools import pairwise
 from typing import NamedTuple
 
-from graphc.executor.cost import NS_PER_BLAS_FLOP
+from graphc.executor.cost import NS_PER_BLAS_FLOP, NS_PER_BYTE, far_nanoseconds
 from graphc.ir import Node
 from graphc.native.code.library import LIBRARY, Made
 from graphc.native.code.writer import SYMBOL
-from graphc.native.gemm.product import Product
+from graphc.native.gemm.product import Product, Stage
+from graphc.native.gemm.stages import multiplication, packing
 from graphc.native.storage import Storage
 from graphc.native.strides import Steps, broadcast, contiguous
 from graphc.native.work import NUMBER, Pointer
@@ -35,10 +36,10 @@ Axes = tuple[Axis, ...]
 
 @dataclass(frozen=True)
 class Compiled:
-    """The kernels of a product: address and blocks of each, to run one after the other."""
+    """The kernels of a product: address, blocks and time of each, to run one after the other."""
 
     product: Product
-    stages: tuple[tuple[Made, int], ...]
+    stages: tuple[tuple[Made, int, float], ...]
     scratch_bytes: int
     ns: float
     flops: int
@@ -144,7 +145,19 @@ _DESCRIBERS: dict[str, Callable[..., Product | None]] = {
 @cache
 def compiled(product: Product) -> Compiled:
     """The kernels of a product. Raises LLVMError."""
-    stages = tuple((LIBRARY.kernel((stage.layout, stage.write.__name__), partial(stage.write, stage.layout),
+    made = tuple((LIBRARY.kernel((stage.layout, stage.write.__name__), partial(stage.write, stage.layout),
                                    SYMBOL), stage.blocks) for stage in product.stages)  # fmt: skip
-    ns = NS_PER_STAGE * len(stages) + product.flops * product.dtype.itemsize * NS_PER_BLAS_FLOP
-    return Compiled(product, stages, product.scratch_bytes, ns, product.flops)
+    takes = [_moving_ns(product, stage) for stage in product.stages]
+    left = product.flops * product.dtype.itemsize * NS_PER_BLAS_FLOP - sum(takes)
+    stages = tuple((address, blocks, NS_PER_STAGE + (ns or max(left, 0.0)))
+                   for (address, blocks), ns in zip(made, takes, strict=True))  # fmt: skip
+    return Compiled(product, stages, product.scratch_bytes, sum(ns for *_, ns in stages), product.flops)
+
+
+def _moving_ns(product: Product, stage: Stage) -> float:
+    """What a stage takes that copies A, or adds up the parts of k; 0 for the one that multiplies."""
+    if stage.write is multiplication:
+        return 0.0
+    packed = math.prod(product.batch) * product.m * product.k * product.dtype.itemsize
+    nbytes = 2 * (packed if stage.write is packing else product.parts_bytes)
+    return nbytes * NS_PER_BYTE + far_nanoseconds(nbytes)

@@ -20,6 +20,9 @@ from graphc.native.schedule import Stage
 from graphc.native.storage import Home, Storage, array_over
 from graphc.native.work import Task, Work
 
+SHARED_BLOCKS = 2
+"""Where threads share blocks, a stretch has no fewer of the largest task."""
+
 
 @dataclass
 class Slots:
@@ -99,7 +102,7 @@ class _Emission:
     def _serial(self, work: Work) -> None:
         if work.task is not None:
             ns = self.takes[work]
-            count = self._count(ns, [work.task])
+            count = self._count(ns, work.task.blocks)
             for task in work.task.parts(count):
                 self._take(ns / count)
                 self.tasks.append(task)
@@ -120,7 +123,7 @@ class _Emission:
 
     def _share(self, tasks: Sequence[Task], ns: float) -> None:
         """All blocks at once, but never for so long that an interrupt waits."""
-        count = self._count(ns, tasks)
+        count = self._count(ns, max(task.blocks for task in tasks) // SHARED_BLOCKS)
         for parts in zip(*(task.parts(count) for task in tasks), strict=True):
             self._take(ns / count)
             self.segment.shares.append(Share(tuple(part for part in parts if part.blocks), shared=True))
@@ -131,11 +134,9 @@ class _Emission:
             self._flush()
         self.segment.ns += ns
 
-    def _count(self, ns: float, tasks: Sequence[Task]) -> int:
-        """Into how many parts to cut what takes so long; no part is without a block."""
-        if not self.longest:
-            return 1
-        return max(1, min(math.ceil(ns / self.longest), max(task.blocks for task in tasks)))
+    def _count(self, ns: float, most: int) -> int:
+        """Into how many parts to cut what takes so long, at most into so many."""
+        return max(1, min(math.ceil(ns / self.longest), most)) if self.longest else 1
 
     def _flush_tasks(self) -> None:
         if self.tasks:

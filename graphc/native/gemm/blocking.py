@@ -16,7 +16,9 @@ from graphc.native.gemm.problem import Problem
 BLOCK_WORK = 1 << 18
 """The least work of a block in operations (some 2 µs), so that handing blocks out costs little beside it."""
 BLOCKS = 16
-"""A large product is cut into at least about so many blocks."""
+"""A large product is cut into at least about so many blocks, ..."""
+LARGEST_BLOCK_WORK = 1 << 30
+"""... none of which does much more (some 13 ms): between blocks, signals are looked for."""
 BLOCK_COLUMN_BYTES = 1 << 12
 """A block has no more columns: its part of B is shared with the blocks below it, through the third-level cache."""
 COPIED_PART_BYTES = 6144
@@ -93,7 +95,7 @@ def plan(p: Problem, unit: Unit) -> Plan:
     height, width = _register_tile(p, unit, any_rows=any_rows) if tiled else _TILES[form](p, unit)
     rows, columns = Cut(p.m, height), Cut(p.n, width)
     longest = COPIED_PART_BYTES // p.dtype.itemsize if copies_b else PART
-    tiles, panels = _block(p, rows, columns)
+    tiles, panels = _block(p, rows, columns, -(-p.k // longest))
     if form is Form.STREAM:
         panels = Cut(columns.count, _even(columns.count, STREAM_COLUMNS // width))
     entries = Cut(p.entries, _entries_per_block(p, tiles, panels))
@@ -154,13 +156,15 @@ def _even(size: int, most: int) -> int:
     return exact[0] if exact else -(-size // -(-size // most))
 
 
-def _block(p: Problem, rows: Cut, columns: Cut) -> tuple[Cut, Cut]:
-    """Tiles and panels per block: the whole matrix, halved along its longer side until a block is small enough.
+def _block(p: Problem, rows: Cut, columns: Cut, parts: int) -> tuple[Cut, Cut]:
+    """Tiles and panels per block: the whole matrix, halved along its longer side until a block, which is cut into so
+    many parts of k at least, is small enough.
 
     Where blocks turn panels of B, and A stays in a cache, each panel is turned in one block if there are enough panels.
     """
     work = 2 * rows.width * columns.width * max(p.k, 8)
-    most = max(BLOCK_WORK, 2 * p.m * p.n * max(p.k, 8) * max(p.entries, 1) // BLOCKS)
+    share = 2 * p.m * p.n * max(p.k, 8) * max(p.entries, 1) // BLOCKS
+    most = max(BLOCK_WORK, min(share, LARGEST_BLOCK_WORK * parts))
     tiles = rows.count
     panels = _even(columns.count, max(BLOCK_COLUMN_BYTES // (columns.width * p.dtype.itemsize), 1))
     if p.limited:

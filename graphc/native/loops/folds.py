@@ -7,6 +7,7 @@ the terms along the last reduced axis in vectors.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,6 +28,10 @@ BLOCK = 512
 """Elements of which the best is found before its place."""
 INT64 = np.dtype("int64")
 NOWHERE = 2**63 - 1
+NS_PER_TERM_BYTE = 0.06
+"""A term of a total, for each byte of the result's elements."""
+NS_PER_TERM_APART = 6.0
+"""What is added where the terms of a total lie apart."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,30 @@ class Fold(Reducing):
     """A reduction of the operand, or of the products of two: terms have the result's dtype; of f16, f32."""
 
     reduction: Reduction
+
+    @property
+    def stretches(self) -> list[Fold]:
+        """The same in stretches along the longest axis that is reduced, one after the other."""
+        axis = self.longest
+        if axis is None:
+            return [self]
+        others = math.prod(self.reduced) // self.reduced[axis] * self.together
+        ends = stretches_of(self.reduced[axis], others)
+        return [replace(self, start=start, reduced=_replaced(self.reduced, axis, stop - start)) for start, stop in ends]
+
+    @property
+    def longest(self) -> int | None:
+        """The longest axis that is reduced; none where totals are not what results hold, but rounded to that."""
+        if 0 in self.reduced or not self.reduced or self.results[0].dtype != self._dtype:
+            return None
+        return max(range(len(self.reduced)), key=self.reduced.__getitem__)
+
+    @property
+    def ns(self) -> float:
+        """Terms that are no neighbours come from as many lines of memory."""
+        apart = not self.columns and any(abs(step) > 1 for array in self.operands for step in array.steps[-1:])
+        each = NS_PER_TERM_BYTE * self.results[0].dtype.itemsize + (NS_PER_TERM_APART if apart else 0.0)
+        return math.prod(self.kept) * math.prod(self.reduced) * each
 
     @property
     def in_code(self) -> frozenset[str]:
@@ -70,18 +99,26 @@ class Fold(Reducing):
     def _with(self, code: Code, total: Value, term: Value) -> Value:
         return elementwise.combine(code.b, self.reduction.combine, self._dtype, total, term)
 
+    def _begun(self, code: Code, result: Any, kept: list[Index]) -> Value:
+        """What the first term is added to."""
+        if self.goes_on:
+            return fetch(code, result, self.results[0], kept)
+        return identity(self.reduction, self._dtype)
+
     def some(self, code: Code, operands: Sequence[Any], result: Any, outer: list[Index], start: Index,
              stop: Index) -> None:  # fmt: skip
         """Totals on the stack, one term added to each at a time."""
         totals = Room(code, at_most(self.kept[-1], COLUMNS), self._dtype)
-        nothing = identity(self.reduction, self._dtype)
         count = plus(code.b, stop, times(code.b, start, -1))
 
         def terms(reduced: list[Index], _: list[Any]) -> None:
             code.loop(0, count, 1, lambda j: totals.set(j, self._with(code, totals.get(j), self._term(
                 code, operands, [*outer, plus(code.b, start, j), *reduced]))), parallel=True)  # fmt: skip
 
-        code.loop(0, count, 1, lambda j: totals.set(j, nothing), parallel=True)
+        def first(j: Index) -> None:
+            totals.set(j, self._begun(code, result, [*outer, plus(code.b, start, j)]))
+
+        code.loop(0, count, 1, first, parallel=True)
         nested(code, self.reduced, terms)
         code.loop(0, count, 1, lambda j: self._put(code, totals.get(j), result, [*outer, plus(code.b, start, j)]),
                   parallel=True)  # fmt: skip
@@ -93,7 +130,7 @@ class Fold(Reducing):
             total = Value(carried[0], self._dtype)
             return [self._with(code, total, self._term(code, operands, [*kept, *reduced])).ir]
 
-        start = identity(self.reduction, self._dtype).ir
+        start = self._begun(code, result, kept).ir
         total = nested(code, self.reduced, terms, [start], parallel=True) if 0 not in self.reduced else [start]
         self._put(code, Value(total[0], self._dtype), result, kept)
 
@@ -198,6 +235,10 @@ class Extremum(Reducing):
         stop = smaller(b, plus(b, where, BLOCK), size)
         at = code.loop(where, stop, 1, place, [I64(NOWHERE)], parallel=True)[0]
         put(code, Value(at, INT64), result, self.results[0], kept)
+
+
+def _replaced(sizes: tuple[int, ...], axis: int, size: int) -> tuple[int, ...]:
+    return (*sizes[:axis], size, *sizes[axis + 1 :])
 
 
 def _order_of(b: ir.IRBuilder, x: Any, dtype: DType) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
+from graphc.executor.cost import CACHE_BYTES, NS_PER_BYTE, far_nanoseconds
 from graphc.native.code import floats, integers
 from graphc.native.code.indices import Index, as_value, plus
 from graphc.native.code.scalars import I64, Value, cast, number, rounded
@@ -24,7 +25,9 @@ Element = Callable[..., Sequence[Value]]
 
 
 NS_PER_HALVING = 0.9
-"""Half of what is left of a vector that is near."""
+"""Half of what is left of a vector that is near, ..."""
+NS_PER_FAR_HALVING = 20.0
+"""... and of one so long that no cache holds it."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,12 @@ class Elementwise(Nest):
     def rows(self) -> int:
         """The points of all axes but the last, which is cut into pieces."""
         return row_count(self.sizes, CHUNK)
+
+    @property
+    def ns(self) -> float:
+        """The results are written."""
+        nbytes = math.prod(self.sizes) * sum(result.dtype.itemsize for result in self.results)
+        return nbytes * NS_PER_BYTE + far_nanoseconds(nbytes)
 
     def write(self, code: Code, operands: Sequence[Any], results: Sequence[Any], statuses: Sequence[Any]) -> None:
         """Along a row, elements are left for LLVM to vectorize, unless something may be wrong with one."""
@@ -144,7 +153,8 @@ class Search(Elementwise):
     @property
     def ns(self) -> float:
         """Each halving waits for the one before."""
-        return math.prod(self.sizes) * self.length.bit_length() * NS_PER_HALVING
+        far = (self.length * self.dtype.itemsize // CACHE_BYTES).bit_length()
+        return math.prod(self.sizes) * (self.length.bit_length() * NS_PER_HALVING + far * NS_PER_FAR_HALVING)
 
     @property
     def in_code(self) -> frozenset[str]:

@@ -58,7 +58,10 @@ def _folded(node: Node, sources: Sequence[Node], steps: Sequence[Steps], shape: 
     count = kinds.count(False)
     arrays = tuple(Array(source.dtype, each) for source, each in zip(sources, merged_steps, strict=False))
     result = Array(node.dtype, merged_steps[-1][:count])
-    return [Loop(Fold(arrays, (result,), sizes[:count], sizes[count:], reduction), tuple(sources))]
+    fold = Fold(arrays, (result,), sizes[:count], sizes[count:], reduction)
+    along = count + (fold.longest or 0)
+    apart = [array.steps[along] * array.dtype.itemsize if sizes[count:] else 0 for array in arrays]
+    return in_turn(Loop(each, tuple(sources), tuple(each.start * step for step in apart)) for each in fold.stretches)
 
 
 def _reduction(node: Node, storage: Storage) -> Pieces:

@@ -17,7 +17,7 @@ from graphc.native.loops.nests import Nest, each_row, row_count
 
 COLUMNS = 512
 """Walks side by side."""
-STRETCH = 1 << 23
+STRETCH = 1 << 22
 """The most elements that the walks of a row read in a stretch. Each may take 3 ns, and 25 while memory is mapped."""
 
 
