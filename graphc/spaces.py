@@ -201,8 +201,7 @@ class Space:
         real = list(self._real())
         if not reduced or reduced != set(real[-len(reduced) :]) or not _agree(self.walked, reduced):
             return False
-        longest = LONGEST_ROW if len(reduced) < len(real) else WHOLE_ROW
-        return math.prod(self.sizes[axis] for axis in reduced) <= longest
+        return math.prod(self.sizes[axis] for axis in reduced) <= (LONGEST_ROW if len(reduced) < len(real) else WHOLE_ROW)
 
     def _usable_down(self, reduced: set[int], node: Node) -> bool:
         """The same of a reduction down whole columns, of which many lie side by side."""

@@ -61,8 +61,8 @@ class KernelWorks:
         over = () if self._laid_out(node) else tuple(_overwritable(node, writes, known, storage))
         statuses = tuple(_statuses(node))
         task = task_of(known, operands, results, statuses)
-        yield Work(node, tuple(dict.fromkeys(reads)), tuple(dict.fromkeys(writes)), known.ns, task, over=over,
-                   statuses=statuses, cut=kernel_cutter(known.leading, task, len(operands)))  # fmt: skip
+        yield Work(node, tuple(dict.fromkeys(reads)), tuple(dict.fromkeys(writes)), known.ns, task, known.extra_ns,
+                   over=over, statuses=statuses, cut=kernel_cutter(known.leading, task, len(operands)))  # fmt: skip
         yield from combining
 
     def _facts(self, node: Node, accesses: Sequence[Steps], neighbours: Sequence[tuple[int, ...]]) -> Facts:

@@ -112,6 +112,8 @@ class Work:
     writes: tuple[Memory, ...]
     ns: float
     task: Task | None = None
+    extra_ns: float = 0.0
+    """What unlucky values may add to its time."""
     output: int | None = None
     over: tuple[tuple[Memory, Memory], ...] = ()
     """What it writes that may lie over what it reads, if nothing needs that afterwards."""

@@ -10,6 +10,7 @@ from graphc.ir import Node, collector_paused, warn
 from graphc.native import products
 from graphc.native.code.failure import LLVMError
 from graphc.native.code.library import LIBRARY
+from graphc.native.code.unlucky import extra_nanoseconds
 from graphc.native.code.writer import SYMBOL
 from graphc.native.cuts import kernel_cutter
 from graphc.native.finishing import is_finishable, product_in
@@ -123,7 +124,8 @@ def _walked(node: Node, loop: Loop, storage: Storage, takes: float | None = None
     address = LIBRARY.kernel(shared, lambda: shared.text, SYMBOL)
     stretch, count = loop.stretch
     ns = facts.NS_PER_KERNEL + max(nanoseconds(node) / count if takes is None else takes, nest.ns)
-    per_block, blocks = facts.blocks_of(nest.rows, ns)
+    extra = extra_nanoseconds(node) / count
+    per_block, blocks = facts.blocks_of(nest.rows, ns, extra_ns=extra)
     statuses = tuple(Status(problem, node) for problem in loop.problems)
     skipped = loop.skipped or (0,) * len(loop.sources)
     sources = [pointer(source, storage) for source in loop.sources]
@@ -133,7 +135,7 @@ def _walked(node: Node, loop: Loop, storage: Storage, takes: float | None = None
              *((NUMBER, number) for number in numbers))  # fmt: skip
     task = Task(address, table, nest.rows, per_block, blocks)
     reads = roots(loop.sources, storage) + (results if stretch else ())
-    return Work(node, reads, results, ns, task, statuses=statuses, combines=stretch > 0)
+    return Work(node, reads, results, ns, task, extra, statuses=statuses, combines=stretch > 0)
 
 
 def _copies(storage: Storage, fresh: int) -> Iterator[Work]:

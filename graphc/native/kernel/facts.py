@@ -12,6 +12,7 @@ from graphc.executor.cost import NS_PER_BYTE, NS_PER_EFFORT, far_nanoseconds, op
 from graphc.facts import is_place, reduced_axes
 from graphc.ir import Graph, Node
 from graphc.native.code.library import LIBRARY, Made
+from graphc.native.code.unlucky import extra_nanoseconds
 from graphc.native.code.writer import SYMBOL
 from graphc.native.kernel.kernel import Kernel
 from graphc.native.kernel.leading import Leading, leading
@@ -24,6 +25,8 @@ from graphc.types import Type
 BLOCK_NS = 20_000.0
 """The least time that a block should take: some twenty times what it costs to claim it."""
 MOST_BLOCKS = 64
+LONGEST_BLOCK_NS = 100_000.0
+"""There may be more where each could take longer than that: between blocks, signals are looked for."""
 MOST_PART_BYTES = 1 << 21
 """The most that the parts of one accumulated result may take."""
 WHOLE = 1024
@@ -61,6 +64,8 @@ class Facts:
     over: frozenset[tuple[int, int]]
     """(result, operand): the result may be written over the operand."""
     ns: float
+    extra_ns: float
+    """What unlucky values may add to that."""
     operations: float
     nbytes: int
     leading: Leading | None
@@ -84,10 +89,12 @@ def facts_of(body: Graph, accesses: Sequence[Steps], results: Sequence[Steps | N
     accumulated = [i for i, node in enumerate(body.outputs) if node in set(kernel.plan.accumulators)]
     shared = accumulated if kernel.neighbours == 1 else []
     parts = [body.outputs[i].type.nbytes * part_length(body.outputs[i]) for i in shared]
-    per_block, blocks = blocks_of(kernel.rows, ns, parts, WHOLE if kernel.stretch else kernel.neighbours)
+    extra = sum(map(extra_nanoseconds, body.nodes))
+    multiple = WHOLE if kernel.stretch else kernel.neighbours
+    per_block, blocks = blocks_of(kernel.rows, ns, parts, multiple, extra_ns=extra)
     in_parts = tuple(i for i in shared if blocks > 1 or is_place(body.outputs[i]))
     return Facts(address, kernel.numbers, kernel.rows, per_block, blocks, in_parts, frozenset(_over(kernel)), ns,
-                 sum(map(operations, body.nodes)), sum(moved), leading(kernel))  # fmt: skip
+                 extra, sum(map(operations, body.nodes)), sum(moved), leading(kernel))  # fmt: skip
 
 
 def _computed(node: Node) -> Node:
@@ -124,12 +131,14 @@ def _row_nanoseconds(kernel: Kernel) -> float:
     return kernel.rows * each
 
 
-def blocks_of(rows: int, ns: float, parts: Sequence[int] = (), multiple: int = 1) -> tuple[int, int]:
+def blocks_of(rows: int, ns: float, parts: Sequence[int] = (), multiple: int = 1, *,
+              extra_ns: float = 0.0) -> tuple[int, int]:  # fmt: skip
     """Rows per block, a multiple of a number where there are several, and how many blocks.
 
     Of three blocks, one of two threads would compute two: several are as many as an even number, if there are enough.
     """
-    most = min(rows, MOST_BLOCKS, *(max(MOST_PART_BYTES // size, 1) for size in parts))
+    many = max(MOST_BLOCKS, math.ceil((ns + extra_ns) / LONGEST_BLOCK_NS))
+    most = min(rows, many, *(max(MOST_PART_BYTES // size, 1) for size in parts))
     wanted = max(1, min(int(ns / BLOCK_NS), most))
     if wanted == 1:
         return rows, 1
