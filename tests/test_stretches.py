@@ -130,6 +130,12 @@ def test_long_recurrences_come_back_to_python(shape, axis, dtype):
         assert str(made.describe()).count("cumsum") == 1, "to the reader it is one kernel"
 
 
+def test_threads_share_every_stretch():
+    x = gr.placeholder("x", (4, 10**8))
+    shares = [share for segment in planned(x, gr.cumsum(x, 1), 2).emitted.steps.listed for share in segment.shares]
+    assert {sum(task.blocks for task in share.tasks) for share in shares} == {2}
+
+
 def test_short_recurrences_are_one_walk():
     for length, count in ((walks.STRETCH, 1), (walks.STRETCH + 1, 2)):
         x = gr.placeholder("x", (length,))
@@ -189,10 +195,11 @@ UNLUCKY = {
 @pytest.mark.parametrize("op", UNLUCKY)
 def test_what_values_may_add_is_part_of_the_plan(op):
     dtype, other = UNLUCKY[op]
-    x = gr.placeholder("x", (10**6,), dtype)
+    x = gr.placeholder("x", (10**7,), dtype)
     program = gr.compile([x], getattr(gr, op)(x, np.dtype(dtype).type(other)), backend="native").plan.program
     (work,) = program.works.listed
     assert work.extra_ns > 10 * work.ns
+    assert len(program.emitted.steps.listed) > work.extra_ns / stretches.LONGEST_NS
     plain = gr.compile([x], x + x, backend="native").plan.program.works.listed
     assert plain[0].extra_ns == 0
 
