@@ -12,9 +12,11 @@ from collections.abc import Mapping, Sequence
 from graphc.facts import is_place
 from graphc.ir import Node
 
+WHOLE_ROW = 4096
+"""An index space of at most so many elements is one row, so that reductions over all of it may be used inside."""
 LONGEST_ROW = 1 << 24
-"""Reductions of longer rows end a kernel, which walks these in parts, for signals are looked for between blocks: sums of
-two take 0.7 of the time, since threads share them evenly, and a softmax 1.4, since it stores its exponentials."""
+"""Reductions of longer rows end a kernel, which walks these in parts: signals are looked for between blocks. Sums of
+two rows take 0.7 of the time, since threads share them evenly, and a softmax 1.4, since it stores its exponentials."""
 LARGEST_PART = 16384
 """The most elements that a reduction over outer axes may keep per block of rows."""
 FEW_COLUMNS = 16

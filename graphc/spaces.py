@@ -13,14 +13,12 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from graphc.ends import LONGEST_ROW, can_hold, may_stand_together, needs_registers
+from graphc.ends import LONGEST_ROW, WHOLE_ROW, can_hold, may_stand_together, needs_registers
 from graphc.facts import is_place, number_of, only_ones_move, reduced_axes
 from graphc.ir import Node
 from graphc.lookups import lookup_of, marked_axis
 from graphc.maps import is_map, read_here
 
-WHOLE_ROW = 4096
-"""An index space of at most so many elements is one row, so that reductions over all of it may be used inside."""
 LONGEST_COLUMN = 8192
 """The most elements of columns that are walked again and again: those side by side stay in a second cache."""
 SHORT_COLUMN, MANY_WALKS = 512, 3
@@ -201,7 +199,8 @@ class Space:
         real = list(self._real())
         if not reduced or reduced != set(real[-len(reduced) :]) or not _agree(self.walked, reduced):
             return False
-        return math.prod(self.sizes[axis] for axis in reduced) <= (LONGEST_ROW if len(reduced) < len(real) else WHOLE_ROW)
+        longest = LONGEST_ROW if len(reduced) < len(real) else WHOLE_ROW
+        return math.prod(self.sizes[axis] for axis in reduced) <= longest
 
     def _usable_down(self, reduced: set[int], node: Node) -> bool:
         """The same of a reduction down whole columns, of which many lie side by side."""
