@@ -78,8 +78,8 @@ def _row_reductions(body: Graph, space: Space) -> list[Node]:
     for node in body.nodes:
         if node.op.reduction:
             before, after = (space.varies(value)[-2:] for value in (node.inputs[0], node))
-            if (after[0] and after[1]) or needs_registers(node) or (is_place(node) and not after[0]):
-                return []
             if before == (True, True) and after == (True, False):
                 found.append(node)
+            elif all(after) or needs_registers(node) or (is_place(node) and not after[0]):
+                return []
     return found
