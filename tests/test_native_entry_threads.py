@@ -155,7 +155,8 @@ def test_an_assignment_waits_for_a_run_and_a_reader_does_not():
 
 def test_a_value_that_a_run_only_reads_is_not_written_over():
     f, v, r = training(steps=14)
-    bump = gr.compile([], [], updates={r: r * 2}, backend="native")
+    bump = entered(gr.compile([], [], updates={r: r * 2}, backend="native"))
+    r.value = np.ones(SIZE)
     right, done = f._slow(), []
     thread = threading.Thread(target=lambda: done.append(f()))
     thread.start()
