@@ -73,6 +73,15 @@ def test_totals_over_a_middle_axis_in_parts_or_whole(dtype):
         assert_right([x], outputs, [drawn(shape, dtype)], rtol=0)
 
 
+@pytest.mark.usefixtures("each_unit")
+def test_totals_over_a_middle_axis_that_registers_do_not_hold():
+    """Blocks of rows share these: each has to clear its part, however many there are."""
+    for shape in ((64, 2, 33), (64, 11, 65), (100, 5, 130)):
+        x, values = gr.placeholder("x", shape, "int64"), drawn(shape, "int64")
+        for outputs in ([gr.sum(x, 1)], [gr.sum(x > 0, 1), gr.max(x, 1)]):
+            assert_right([x], outputs, [values], rtol=0)
+
+
 def test_the_first_extreme_or_nan_of_blocks_and_rows_side_by_side_is_found():
     x, values = gr.placeholder("x", (9001, 4)), np.zeros((9001, 4), "f4")
     values[[8000, 5], 0], values[[7001, 7002, 9000], 1], values[[4000, 4500], 2] = 1, np.nan, -0.0

@@ -170,12 +170,7 @@ class Kernel:
     @cached_property
     def form(self) -> Form:
         """What its code depends on beside the body."""
-        length = self.space.sizes[-1]
-        once = self.width.once and not self.compact
-        most = (1 if once else 0) if self.stretch else 1 if self.compact else SHORT_VECTORS
-        several = self.stretch or math.prod(self.space.sizes[:-1]) > 1
-        short = not self.chunked and several and self.plan.down is None
-        short = short and (length <= most * self.width.native or self._can_hold)
+        inside = self._short_length
         varies = tuple(self.space.varies(node) for node in self.body.nodes)
         operands = len(self.body.inputs)
         apart = {i for i, node in enumerate(self.body.inputs) if node not in self.plan.boxed}
@@ -189,16 +184,26 @@ class Kernel:
         cuts = tuple(tuple((start > 0, end < size) for (start, end, _), size in zip(box, self.space.sizes, strict=True))
                      for box in self.boxes)  # fmt: skip
         stepped = tuple((tuple(step for _, _, step in box), box[-1][0] % box[-1][2]) for box in self.boxes)
-        within = self._reaching() if not short and not self.width.once else ()
+        within = self._reaching() if not inside and not self.width.once else ()
         looked = tuple(tuple(1 if step == 1 else None for step in steps) for steps in self.looked_steps)
         marked = tuple(self.space.group_of(axis) for _, axis in self.marks)
-        inside = length if short else 0
         functions = self._functions(inside, steps)
         few = self.neighbours * -(-inside // self.width.native) <= FEW_VECTORS and inside and not self.width.once
         column = self.space.sizes[self.plan.walked] if self.short else 0
         return Form(self.width, self.stretch, self.chunked, inside, varies, steps, stashes, cuts, stepped, within,
                     looked, marked, self.tiled, self._staged(), self.plan.down, column, self.compact,
                     functions, self.interleaved, self.neighbours if few else 1)  # fmt: skip
+
+    @cached_property
+    def _short_length(self) -> int:
+        """The length of rows that are written as they are, if they are short; else 0."""
+        length = self.space.sizes[-1]
+        once = self.width.once and not self.compact
+        most = (1 if once else 0) if self.stretch else 1 if self.compact else SHORT_VECTORS
+        several = self.stretch or math.prod(self.space.sizes[:-1]) > 1
+        several = several and not self.chunked and self.plan.down is None
+        short = several and (length <= most * self.width.native or self._can_hold)
+        return length if short else 0
 
     def _functions(self, length: int, steps: KnownSteps) -> tuple[Function, ...]:
         """What it calls, for every width of vectors in which it may compute a node."""
@@ -260,7 +265,7 @@ class Kernel:
     @cached_property
     def held(self) -> tuple[Node, ...]:
         """What is accumulated, if registers hold it."""
-        return self._together if self.form.length else ()
+        return self._together if self._short_length else ()
 
     @cached_property
     def _together(self) -> tuple[Node, ...]:
@@ -276,8 +281,8 @@ class Kernel:
 
     @property
     def neighbours(self) -> int:
-        """How many rows add to the same numbers, where these are so many that blocks need not share any; else 1."""
-        *outer, rows, _ = self.space.sizes if self._together else (1, 1)
+        """How many rows add to the same held numbers, which are so many that blocks need not share any; else 1."""
+        *outer, rows, _ = self.space.sizes if self.held else (1, 1)
         return rows if math.prod(outer) >= MANY_TOTALS else 1
 
     @property
