@@ -192,7 +192,7 @@ class Space:
     def _can_hold(self, reduced: AbstractSet[int]) -> bool:
         """Whether a reduction is over one axis, and registers hold what it gives for each index before."""
         real = list(self._real())
-        return reduced == set(real[-2:-1]) and can_hold([self.sizes[axis] for axis in real])
+        return len(real) > 1 and reduced == set(real[-2:-1]) and can_hold([self.sizes[axis] for axis in real])
 
     def _usable(self, reduced: set[int]) -> bool:
         """Whether later members may use a reduction: it takes whole rows, unless these are too long for that."""

@@ -82,6 +82,22 @@ def test_totals_over_a_middle_axis_that_registers_do_not_hold():
             assert_right([x], outputs, [values], rtol=0)
 
 
+def test_few_neighbours_of_which_some_are_beyond_a_box():
+    x, y = gr.placeholder("x", (200, 3, 4)), gr.placeholder("y", (200, 2, 4))
+    joined, padded = gr.concatenate([x, y], 1), x + gr.pad(y, ((0, 0), (1, 0), (0, 0)))
+    feeds = [drawn(value.shape, "float32") for value in (x, y)]
+    for outputs in ([gr.sum(joined * 2, 1)], [gr.sum(padded, 1), gr.argmax(padded, 1)]):
+        assert_right([x, y], outputs, feeds, rtol=0)
+
+
+@pytest.mark.parametrize("shape", [(20000, 1), (1, 20000)])
+def test_many_numbers_reduced_over_an_axis_of_one(shape):
+    x = gr.placeholder("x", shape)
+    axis = shape.index(1)
+    outputs = [gr.sum(gr.exp(x) * 2, axis), gr.max(x, axis), gr.argmax(x * 2, axis)]
+    assert_right([x], outputs, [drawn(shape, "float32")], rtol=1e-6)
+
+
 def test_the_first_extreme_or_nan_of_blocks_and_rows_side_by_side_is_found():
     x, values = gr.placeholder("x", (9001, 4)), np.zeros((9001, 4), "f4")
     values[[8000, 5], 0], values[[7001, 7002, 9000], 1], values[[4000, 4500], 2] = 1, np.nan, -0.0
