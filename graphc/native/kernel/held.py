@@ -63,7 +63,7 @@ class Held:
         totals = [totals_of(self.code, node).start(lanes.width) for node, lanes in self.places]
         few = self.of.kernel.form.neighbours
         for row in range(few) if few > 1 else ():
-            totals = self._row(row, totals)
+            totals = self._row(I64(row), totals)
         if few == 1:
             totals = self._abreast(first, last, totals)
         for place, total in zip(self.places, totals, strict=True):
