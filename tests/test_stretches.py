@@ -10,6 +10,9 @@ pytest.importorskip("llvmlite")
 from graphc import spaces
 from graphc.executor import places
 from graphc.native import stretches
+from graphc.native.code.vectors import host_unit
+from graphc.native.gemm import blocking
+from graphc.native.gemm.problem import Matrix, Problem
 from graphc.native.kernel import kernel
 from graphc.native.loops import walks
 from graphc.native.loops.scans import ABREAST
@@ -230,3 +233,10 @@ def test_long_rows_in_parts_have_the_values_of_whole_ones(dtype, monkeypatch):
         for one, two, right in zip(*found, expected, strict=True):
             np.testing.assert_array_equal(one, two)
             np.testing.assert_array_equal(one, right)
+
+
+def test_blocks_of_a_large_product_of_few_steps_have_whole_rows():
+    problem = Problem((), 20000, 20000, 30, np.dtype("float32"), Matrix((), 30, 1), Matrix((), 20000, 1), general=True)
+    cut = blocking.plan(problem, host_unit())
+    assert cut.panels.count == 1
+    assert cut.tiles.count > blocking.BLOCKS

@@ -21,6 +21,9 @@ LARGEST_BLOCK_WORK = 1 << 30
 """... none of which does much more (some 13 ms): between blocks, signals are looked for."""
 BLOCK_COLUMN_BYTES = 1 << 12
 """A block has no more columns: its part of B is shared with the blocks below it, through the third-level cache."""
+FEW_STEPS, FRESH_BYTES = 64, 1 << 28
+"""Where k is no longer and the result is larger, blocks have whole rows: those down the first columns would map all of
+its memory, which takes longer than all the rest."""
 COPIED_PART_BYTES = 6144
 """The longest stretch of k of which operands are copied, in bytes."""
 PART = 4096
@@ -165,6 +168,10 @@ def _block(p: Problem, rows: Cut, columns: Cut, parts: int) -> tuple[Cut, Cut]:
     work = 2 * rows.width * columns.width * max(p.k, 8)
     share = 2 * p.m * p.n * max(p.k, 8) * max(p.entries, 1) // BLOCKS
     most = max(BLOCK_WORK, min(share, LARGEST_BLOCK_WORK * parts))
+    is_mapped = p.k <= FEW_STEPS and p.m * p.n * p.dtype.itemsize > FRESH_BYTES
+    if is_mapped and not p.limited and columns.count * work <= most:
+        tiles = min(most // (columns.count * work), rows.count)
+        return _without_lone_rest(rows, tiles), Cut(columns.count, columns.count)
     tiles = rows.count
     panels = _even(columns.count, max(BLOCK_COLUMN_BYTES // (columns.width * p.dtype.itemsize), 1))
     if p.limited:
