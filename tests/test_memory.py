@@ -1,11 +1,11 @@
 """The memory plan: what it reuses, what it must not, and what it predicts."""
 
-import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from random_graphs import random_graph
+from tracing import traced
 
 import graphc as gr
 from graphc.evaluate import evaluate
@@ -269,15 +269,9 @@ SLACK = 20_000
 
 
 def measured_peak(program, feeds, state, targets):
-    tracemalloc.start()
-    try:
-        tracemalloc.reset_peak()
-        before = tracemalloc.get_traced_memory()[0]
-        results = program.run(feeds, state, targets)
-        del results
-        return tracemalloc.get_traced_memory()[1] - before
-    finally:
-        tracemalloc.stop()
+    with traced() as allocated:
+        program.run(feeds, state, targets)
+        return allocated()[1]
 
 
 def deep_network(width=96, depth=12):
@@ -363,13 +357,9 @@ def allocated_on_the_way(node, operands):
     keywords = dict(node.attrs)
     if node.op.writes_out:
         keywords["out"] = np.empty(node.shape, node.dtype)
-    tracemalloc.start()
-    try:
-        before = tracemalloc.get_traced_memory()[0]
+    with traced() as allocated:
         node.op.body(*operands, **keywords)
-        return tracemalloc.get_traced_memory()[1] - before - (0 if node.op.writes_out else node.type.nbytes)
-    finally:
-        tracemalloc.stop()
+        return allocated()[1] - (0 if node.op.writes_out else node.type.nbytes)
 
 
 COMPUTED = [pytest.param(op, id=name) for name, op in OPS.items() if op.samples and not op.view and op.arity != 0]

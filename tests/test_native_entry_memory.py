@@ -2,7 +2,6 @@
 
 import gc
 import sys
-import tracemalloc
 import weakref
 from contextlib import suppress
 
@@ -14,6 +13,7 @@ import graphc as gr
 pytest.importorskip("llvmlite")
 
 from entries import SHAPES, matrices, needs_entries, rosenbrock, training
+from tracing import traced
 
 pytestmark = [needs_entries, pytest.mark.usefixtures("each_way")]
 
@@ -57,16 +57,13 @@ def test_nothing_is_left_behind(shape):
 
     many()
     gc.collect()
-    tracemalloc.start()
-    try:
+    with traced() as allocated:
         many()
         gc.collect()
-        before, _ = tracemalloc.get_traced_memory()
+        before, _ = allocated()
         many()
         gc.collect()
-        after, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+        after, _ = allocated()
     assert after - before < 12_000  # a thousand objects would take twice that
 
 

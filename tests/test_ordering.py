@@ -1,10 +1,9 @@
 """Many rows, and long ones, are ordered in parts: as NumPy orders them in one call, and with interrupts in between."""
 
-import tracemalloc
-
 import numpy as np
 import pytest
 from interrupts import Interrupts
+from tracing import traced
 
 import graphc as gr
 from graphc.executor.cost import temporary_bytes
@@ -170,12 +169,8 @@ def test_no_more_memory_is_taken_than_declared(op, dtype, shape, monkeypatch):
     x = cast(rng().normal(0, 50, shape), dtype)
     node = gr.OPS[op](gr.placeholder("x", shape, dtype), *[2] * (op == "top_k"), axis=0)
     gr.OPS[op].body(x, **node.attrs)
-    tracemalloc.start()
-    try:
-        before = tracemalloc.get_traced_memory()[0]
+    with traced() as allocated:
         result = gr.OPS[op].body(x, **node.attrs)
-        taken = tracemalloc.get_traced_memory()[1] - before - node.type.nbytes
-    finally:
-        tracemalloc.stop()
+        _, most = allocated()
     assert len(result)
-    assert taken <= 1.05 * temporary_bytes(node) + 50_000
+    assert most - node.type.nbytes <= 1.05 * temporary_bytes(node) + 50_000

@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 import threading
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -20,6 +19,7 @@ from fuzz_checks import everything_parallel
 from test_driver import until
 from test_native import python
 from test_native_entry_threads import slow_function
+from tracing import traced
 
 from graphc.native import overwriting, program, stretches
 from graphc.native.image import Segment
@@ -164,13 +164,10 @@ def test_training_keeps_one_array_of_each_variable(only_native):
     held, at = v.state.current, v.state.array.ctypes.data
     assert v.state.spare is None
     gc.collect()
-    tracemalloc.start()
-    try:
+    with traced() as allocated:
         for i in range(20):
             assert f() == (4 + i) * 1e6
-        assert tracemalloc.get_traced_memory()[1] < 1e6
-    finally:
-        tracemalloc.stop()
+        assert allocated()[1] < 1e6
     assert (v.state.current, v.state.array.ctypes.data, v.state.spare) == (held, at, None)
     np.testing.assert_array_equal(v.value, np.full((1000, 1000), 24.0))
 
