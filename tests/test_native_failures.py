@@ -239,6 +239,35 @@ def test_what_an_interrupt_kept_from_being_compiled_is_compiled_later(number):
     assert float(value) == pytest.approx(30 * 0.8414709848078965, rel=1e-14)
 
 
+INTERRUPTED_IN_A_TABLE = """
+import sys
+import numpy as np, graphc as gr
+
+def begin(frame, event, arg):
+    if frame.f_code.co_name == "_escape_string":
+        steps = iter(range(20))
+        def step(frame, event, arg):
+            if next(steps) == 15:
+                raise KeyboardInterrupt
+            return step
+        return step
+
+x = gr.placeholder("x", (3,), "float64")
+sys.settrace(begin)
+try:
+    gr.compile([x], gr.sin(x), backend="native")(np.ones(3))
+except KeyboardInterrupt:
+    print("interrupted")
+sys.settrace(None)
+f = gr.compile([x], gr.cos(x), backend="native")
+print(f(np.zeros(3))[0], type(f.plan.program).__name__)
+"""
+
+
+def test_an_interrupt_leaves_no_table_half_filled_that_modules_are_written_with():
+    assert python(INTERRUPTED_IN_A_TABLE, GRAPHC_CACHE="").split()[-2:] == ["1.0", "NativeProgram"]
+
+
 FORKS = """
 import os, signal, threading, time, warnings
 import numpy as np, graphc as gr

@@ -6,6 +6,12 @@ import re
 
 from llvmlite import ir
 
+from graphc.native.code.background import apart
+
+# llvmlite fills a table of characters once. If an interrupt came meanwhile, or another thread, this process could write
+# no module any more; here neither comes.
+apart(ir.MetaDataString(ir.Module(), "").get_reference)
+
 _PLAIN = '!{ !"llvm.loop.unroll.disable" }, !{ !"llvm.loop.vectorize.enable", i1 false }'
 _LOOP_METADATA = tuple((re.compile(pattern, re.M), replacement) for pattern, replacement in (
     (r'^(!\d+) = !\{ !"access" \}', r"\1 = distinct !{}"),
