@@ -30,10 +30,11 @@ from graphc.native.code.library import LIBRARY, Library
 from graphc.native.code.spelling import spelled
 from graphc.native.code.vectors import Unit
 from graphc.native.code.writer import SYMBOL, Code
-from graphc.native.kernel import facts, lanes
+from graphc.native.kernel import extents, facts, lanes
 from graphc.native.kernel.kernel import Kernel
 from graphc.native.kernel.rows import Writer
 from graphc.native.program import NativeProgram
+from graphc.native.strides import c_order
 from graphc.passes.fuse import fuse
 
 rng = np.random.default_rng(0)
@@ -326,7 +327,9 @@ def test_values_that_lie_across_the_rows_are_right_at_every_edge_of_a_tile(monke
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
-def test_any_order_of_axes_is_right_on_any_number_of_threads(order):
+@pytest.mark.parametrize("fresh", [extents.FRESH_BYTES, 0])
+def test_any_order_of_axes_is_right_on_any_number_of_threads(order, fresh, monkeypatch):
+    monkeypatch.setattr(extents, "FRESH_BYTES", fresh)
     x = gr.placeholder("x", (70, 75, 90), "float32")
     y = gr.transpose(x, order)
     feed = rng.normal(size=x.shape).astype("float32")
@@ -345,6 +348,21 @@ def test_a_large_transposed_operand_is_walked_in_tiles_and_a_small_one_is_not():
         return Kernel(gr.Graph([x, y], [x * y]), accesses).form.tiled
 
     assert (tiled(300), tiled(30)) == (0, None)
+
+
+def test_large_results_are_written_in_the_order_in_which_they_lie():
+    """They would be mapped while the first rows are walked, in one stretch."""
+
+    def order(shape, axes):
+        x = gr.placeholder("x", shape)
+        steps = [int(np.prod([shape[before] for before in axes[axes.index(axis) + 1 :]])) for axis in range(3)]
+        kernel = Kernel(gr.Graph([x], [x * 2]), [c_order(shape)], [steps])
+        return kernel.form.tiled, kernel.form.order, kernel.space.groups
+
+    assert order((70, 75, 90), (2, 1, 0)) == (0, (1, 0, 2), ((0,), (1,), (2,)))
+    assert order((700, 750, 900), (2, 1, 0)) == (1, (2, 0, 1), ((1,), (0,), (2,)))
+    assert order((20, 75, 90), (1, 0, 2)) == (None, (), ((0,), (1,), (2,)))
+    assert order((2000, 750, 90), (1, 0, 2)) == (None, (), ((1,), (0,), (2,)))
 
 
 @pytest.mark.usefixtures("each_unit")

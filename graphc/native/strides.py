@@ -11,6 +11,11 @@ from graphc.types import Type
 
 Steps = tuple[int, ...]
 """Elements to step along each axis."""
+FRESH_BYTES = 1 << 28
+"""So much of a result may be mapped that is not yet written. Whatever goes down the first columns of a large one maps
+all of its memory, which takes longer than the rest, and no signal is looked for meanwhile."""
+HUGE_PAGE = 1 << 21
+"""What the system may map at once."""
 
 
 def c_order(shape: Sequence[int]) -> Steps:

@@ -12,6 +12,7 @@ from graphc.native.code.vectors import Unit
 from graphc.native.gemm.operands import BLOCK_ROWS, CACHE_BYTES, conflicts, is_a_packed, is_b_copied, strides_ignore_k
 from graphc.native.gemm.panels import Cut
 from graphc.native.gemm.problem import Problem
+from graphc.native.strides import FRESH_BYTES
 
 BLOCK_WORK = 1 << 18
 """The least work of a block in operations (some 2 µs), so that handing blocks out costs little beside it."""
@@ -21,9 +22,8 @@ LARGEST_BLOCK_WORK = 1 << 30
 """... none of which does much more (some 13 ms): between blocks, signals are looked for."""
 BLOCK_COLUMN_BYTES = 1 << 12
 """A block has no more columns: its part of B is shared with the blocks below it, through the third-level cache."""
-FEW_STEPS, FRESH_BYTES = 64, 1 << 28
-"""Where k is no longer and the result is larger, blocks have whole rows: those down the first columns would map all of
-its memory, which takes longer than all the rest."""
+FEW_STEPS = 64
+"""Where k is no longer, and the result is large, blocks have whole rows."""
 COPIED_PART_BYTES = 6144
 """The longest stretch of k of which operands are copied, in bytes."""
 PART = 4096

@@ -13,7 +13,7 @@ from typing import Any
 
 from graphc.ir import Graph, Node
 from graphc.lookups import lookup_of, marked_axis
-from graphc.native.strides import Steps, broadcast, c_order
+from graphc.native.strides import FRESH_BYTES, HUGE_PAGE, Steps, broadcast, c_order
 from graphc.windows import LARGEST_STEP, Window, windows_of
 
 Box = tuple[tuple[int, int, int], ...]
@@ -47,7 +47,32 @@ class Space:
     def turned(self) -> Space:
         """The same with the last two axes in each other's place: what was a row is a column."""
         *outer, column, row = range(len(self.sizes))
-        order = (*outer, row, column)
+        return self._ordered((*outer, row, column))
+
+    def filling(self, body: Graph, written: Sequence[Steps | None]) -> Space:
+        """The same with the axes of rows in an order in which results are filled."""
+        *outer, row = range(len(self.sizes))
+        order = self._filling((*outer, row), body, written)
+        return self._ordered((*(axis for axis in order if axis != row), row))
+
+    def tile_order(self, tiled: int, body: Graph, written: Sequence[Steps | None]) -> tuple[int, ...]:
+        """The axes of tiles in such an order; the next tile is of the same rows, if it may be."""
+        *outer, row = range(len(self.sizes))
+        return self._filling((*(axis for axis in outer if axis != tiled), tiled, row), body, written)
+
+    def _filling(self, axes: tuple[int, ...], body: Graph, written: Sequence[Steps | None]) -> tuple[int, ...]:
+        """Axes from the one walked last to the first; in the order of a result that would be mapped long before."""
+        if any(node.op.reduction for node in body.nodes):
+            return axes
+        for node, access in zip(body.outputs, written, strict=True):
+            steps, width, size, reach = self.steps(node, access), node.type.dtype.itemsize, 1, 0
+            for axis in reversed(axes):
+                size, reach = size * self.sizes[axis], reach + (self.sizes[axis] - 1) * abs(steps[axis])
+                if min(reach * width, size * HUGE_PAGE) - size * width > FRESH_BYTES:
+                    return tuple(sorted(axes, key=lambda axis: -abs(steps[axis])))
+        return axes
+
+    def _ordered(self, order: tuple[int, ...]) -> Space:
         return Space(tuple(self.sizes[at] for at in order), tuple(self.groups[at] for at in order), self.shapes)
 
     def varies(self, node: Node) -> tuple[bool, ...]:

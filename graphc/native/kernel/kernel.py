@@ -69,11 +69,12 @@ class Kernel:
         self.marks = [(node, axis) for node in body.nodes if (axis := marked_axis(node)) is not None]
         self._given, accesses = accesses, spread_accesses(body, accesses) if self.lookups else accesses
         self.accesses = tuple(accesses)
-        laid_out = [*accesses, *(results or [None] * len(body.outputs))]
+        self._written = results or [None] * len(body.outputs)
+        laid_out = [*accesses, *self._written]
         space = Space.of(body, laid_out)
         self.short = not compact and not results and are_short(body, space, accesses)
         """Whether rows are walked side by side, as columns are."""
-        self.space = space.turned() if self.short else space
+        self.space = space.turned() if self.short else space.filling(body, self._written)
         self.stretch = len(self.space.sizes) == 1 and not self._whole()
         self.chunked = not self.stretch and self.space.sizes[-1] > CHUNK and not self._needs_whole_rows()
         self.plan = Plan(body, self.space, self.stretch or self.chunked, self._down_axis())
@@ -190,8 +191,9 @@ class Kernel:
         functions = self._functions(inside, steps)
         few = self.neighbours * -(-inside // self.width.native) <= FEW_VECTORS and inside and not self.width.once
         column = self.space.sizes[self.plan.walked] if self.short else 0
+        order = () if self.tiled is None else self.space.tile_order(self.tiled, self.body, self._written)
         return Form(self.width, self.stretch, self.chunked, inside, varies, steps, stashes, cuts, stepped, within,
-                    looked, marked, self.tiled, self._staged(), self.plan.down, column, self.compact,
+                    looked, marked, self.tiled, self._staged(), order, self.plan.down, column, self.compact,
                     functions, self.interleaved, self.neighbours if few else 1)  # fmt: skip
 
     @cached_property

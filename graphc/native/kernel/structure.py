@@ -48,6 +48,8 @@ class Form:
     """The axis of which several rows are walked together."""
     staged: tuple[int, ...] = ()
     """The pointers whose elements lie side by side along that axis, and pass the stack row by row."""
+    order: tuple[int, ...] = ()
+    """The axes of tiles from that which is counted slowest on."""
     down: int | None = None
     """The axis that is walked, where it is not the last."""
     column: int = 0

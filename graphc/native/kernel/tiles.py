@@ -1,4 +1,4 @@
-"""Walks over tiles: some rows along one axis, and of each some elements, then the next elements of the same rows.
+"""Walks over tiles: some rows along one axis, and of each some elements; in the order of the kernel's form.
 
 What lies across the rows has lines of memory that many rows share; it passes the stack.
 """
@@ -44,14 +44,14 @@ class Tiles(Tile):
         """Find where a tile begins, and how large it is; gives where its rows end, and its columns."""
         b, of = self.b, self.of
         sizes = [of.word["size", 0, axis] for axis in range(self.axes)]
-        others = [axis for axis in range(self.axes - 1) if axis != self.axis]
         groups = b.udiv(b.add(sizes[self.axis], I64(ROWS - 1)), I64(ROWS))
-        counted = [*(sizes[axis] for axis in others), groups, of.word["chunks", 0, 0]]
-        found, outermost = of.split(number, counted[1:])
-        *outer, group, chunk = [outermost, *found]
-        known = dict(zip(others, outer, strict=True))
-        of.coordinates = [known.get(axis) for axis in range(self.axes - 1)]
-        self.start, self.begin = b.mul(group, I64(ROWS)), b.mul(chunk, I64(COLUMNS))
+        counts = [*sizes[:-1], of.word["chunks", 0, 0]]
+        counts[self.axis] = groups
+        order = of.kernel.form.order
+        found, outermost = of.split(number, [counts[axis] for axis in order[1:]])
+        known = dict(zip(order, [outermost, *found], strict=True))
+        of.coordinates = [None if axis == self.axis else known[axis] for axis in range(self.axes - 1)]
+        self.start, self.begin = b.mul(known[self.axis], I64(ROWS)), b.mul(known[self.axes - 1], I64(COLUMNS))
         stop = smaller(b, b.add(self.start, I64(ROWS)), sizes[self.axis])
         end = smaller(b, b.add(self.begin, I64(COLUMNS)), sizes[-1])
         self.rows, self.columns = b.sub(stop, self.start), b.sub(end, self.begin)
