@@ -65,7 +65,7 @@ class Space:
         if any(node.op.reduction for node in body.nodes):
             return axes
         for node, access in zip(body.outputs, written, strict=True):
-            steps, width, size, reach = self.steps(node, access), node.type.dtype.itemsize, 1, 0
+            steps, width, size, reach = self.steps(node, access), node.array_type.dtype.itemsize, 1, 0
             for axis in reversed(axes):
                 size, reach = size * self.sizes[axis], reach + (self.sizes[axis] - 1) * abs(steps[axis])
                 if min(reach * width, size * HUGE_PAGE) - size * width > FRESH_BYTES:
